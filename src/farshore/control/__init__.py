@@ -1,0 +1,1 @@
+"""Small documents in both sides' control buckets: capabilities, leases."""

@@ -1,0 +1,1 @@
+"""Where a version is written: lanes, copies, backfill."""

@@ -1,0 +1,202 @@
+"""Every error that farshore raises, as one tree.
+
+    FarshoreError                 exit 1
+    ├── UsageError                exit 2   the command line is wrong
+    │   └── ConfigError                    the file is wrong: lists every problem
+    ├── NotSafe                   exit 4   differences were found
+    ├── Refused                   exit 5   a safety rule says no
+    ├── StateError                exit 1   our own files on disk cannot be used
+    ├── LabError                  exit 1   a local region did not start or stop
+    └── StoreError                exit 1   a site's storage said no, or nothing
+        ├── Unreachable           retryable   no connection, or it broke before we sent
+        ├── ServerFault           retryable   5xx
+        ├── Throttled             retryable   SlowDown, 429, 503
+        ├── OutcomeUnknown        exit 6      sent, and no answer: look before trying again
+        ├── Denied                            403: rights or credentials
+        │   └── ClockSkew                     the two clocks differ too much to sign
+        ├── Gone                              404/405: key, version or upload is not there
+        │   └── BucketMissing
+        ├── Precondition                      412/409: somebody else wrote
+        ├── Corrupt                           bytes or a listing are not what was promised
+        │   └── BadListing                    out of order, cut short, or incomplete
+        ├── Unsupported                       this server or this object cannot do it
+        └── BadRequest                        any other 4xx: a defect of ours, or a limit
+
+Each class carries `exit_code`, `retryable` and `cause_word` (a stable word for
+counters); each instance says what happened, and `hint` what to do next. No
+message ever contains a secret: credentials never reach these constructors.
+"""
+
+from __future__ import annotations
+
+
+class FarshoreError(Exception):
+    """What happened and why, in one sentence; `hint` says what to do next."""
+
+    exit_code = 1
+    retryable = False
+    cause_word = "Error"
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class UsageError(FarshoreError):
+    """The command was called in a way that cannot be carried out."""
+
+    exit_code = 2
+    cause_word = "Usage"
+
+
+class ConfigError(UsageError):
+    """The configuration is wrong. `problems` lists all of them, one sentence each."""
+
+    cause_word = "Config"
+
+    def __init__(self, message: str, *, problems: tuple[str, ...] = (), hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.problems = problems
+
+
+class NotSafe(FarshoreError):
+    """The two sides were read and differ."""
+
+    exit_code = 4
+    cause_word = "Different"
+
+
+class Refused(FarshoreError):
+    """A safety rule, named in the message, forbids this."""
+
+    exit_code = 5
+    cause_word = "Refused"
+
+
+class StateError(FarshoreError):
+    """The local state (a cache: a listing can rebuild it) cannot be read or written."""
+
+    cause_word = "State"
+
+
+class LabError(FarshoreError):
+    """A local region could not be started, stopped or reached."""
+
+    cause_word = "Lab"
+
+
+class StoreError(FarshoreError):
+    """A site's storage refused or failed a request.
+
+    `status` is the HTTP status (0 when there was no answer), `code` the S3 error
+    code ("" when there was none), `action` what was asked, such as
+    "PutObject files/a.txt at west".
+    """
+
+    cause_word = "Store"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        status: int = 0,
+        code: str = "",
+        action: str = "",
+        retry_after: float = 0.0,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+        self.code = code
+        self.action = action
+        self.retry_after = retry_after
+
+
+class Unreachable(StoreError):
+    """No connection could be made, or it broke before the request had any effect."""
+
+    retryable = True
+    cause_word = "Unreachable"
+
+
+class ServerFault(StoreError):
+    """The server answered 5xx. A write may or may not have happened: look first."""
+
+    retryable = True
+    cause_word = "ServerFault"
+
+
+class Throttled(StoreError):
+    """The server asked for fewer requests; nothing was done."""
+
+    retryable = True
+    cause_word = "Throttled"
+
+
+class OutcomeUnknown(StoreError):
+    """A write was sent and no answer came: it may have happened. Look, then decide."""
+
+    exit_code = 6
+    cause_word = "OutcomeUnknown"
+
+
+class Denied(StoreError):
+    """The credentials are wrong or lack the right."""
+
+    cause_word = "Denied"
+
+
+class ClockSkew(Denied):
+    """This machine's clock and the server's are too far apart for a signature."""
+
+    cause_word = "ClockSkew"
+
+
+class Gone(StoreError):
+    """The key, version or upload is not there (or is a delete marker)."""
+
+    cause_word = "Gone"
+
+    def __init__(self, message: str, *, is_marker: bool = False, **kw: object) -> None:
+        super().__init__(message, **kw)  # type: ignore[arg-type]
+        self.is_marker = is_marker
+
+
+class BucketMissing(Gone):
+    """The bucket does not exist."""
+
+    cause_word = "BucketMissing"
+
+
+class Precondition(StoreError):
+    """An If-Match or If-None-Match did not hold: somebody else wrote."""
+
+    cause_word = "Precondition"
+
+
+class Corrupt(StoreError):
+    """Bytes are not the bytes that were promised. Nothing was acknowledged."""
+
+    cause_word = "Corrupt"
+
+
+class BadListing(Corrupt):
+    """A listing is out of order, cut short, or provably incomplete."""
+
+    cause_word = "BadListing"
+
+
+class Unsupported(StoreError):
+    """This server, or this object, cannot do it: counted, never retried."""
+
+    cause_word = "Unsupported"
+
+
+class BadRequest(StoreError):
+    """Any other refusal."""
+
+    cause_word = "BadRequest"

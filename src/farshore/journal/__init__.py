@@ -1,0 +1,1 @@
+"""Durable notes on this machine; a cache that listings can rebuild."""

@@ -1,0 +1,1 @@
+"""Real regions on loopback."""

@@ -1,0 +1,1 @@
+"""Where a version is proved: verify, repair, independent witnesses."""
