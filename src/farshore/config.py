@@ -1,0 +1,1 @@
+"""farshore.toml, parsed once into frozen values."""
