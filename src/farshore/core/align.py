@@ -1,0 +1,220 @@
+"""Alignment: what one key's history on the source and on the target have in common.
+
+Two steps. `compare` looks at what the listings show (order, size, ETag, markers) and
+settles almost every key. Where listings alone cannot tell, its answer is None: the
+caller reads the stamps of the target's entries and calls `align`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from farshore.core import stamp
+from farshore.core.model import History, Version
+from farshore.core.stamp import Stamp
+
+Pair = tuple[Version, Version]
+"""An entry of the source and its replica on the target."""
+
+Required = Callable[[Version], bool]
+"""Whether a source entry must be on the target (some delete markers need not)."""
+
+
+def always(entry: Version) -> bool:
+    """Every entry must be there."""
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """How a target's history stands to its source's. All tuples go oldest to newest.
+
+    pairs: source entries with their replicas.
+    missing: newer than everything copied: append them, in this order.
+    gap: missing beneath something already copied: reported, never back-inserted.
+    extra: replicas whose original is no longer on the source (purged there).
+    foreign: entries of the target that no source entry explains, by nobody of ours.
+    differing: pairs whose bytes cannot be the same.
+    disordered: replicas that stand in another order than their originals.
+    diverged: foreign entries stand above the last common entry.
+    """
+
+    pairs: tuple[Pair, ...] = ()
+    missing: tuple[Version, ...] = ()
+    gap: tuple[Version, ...] = ()
+    extra: tuple[Version, ...] = ()
+    foreign: tuple[Version, ...] = ()
+    differing: tuple[Pair, ...] = ()
+    disordered: tuple[Version, ...] = ()
+    diverged: bool = False
+
+    @property
+    def conflict(self) -> bool:
+        """Both sides have entries of their own above the last common one."""
+        return self.diverged and bool(self.missing)
+
+    @property
+    def in_step(self) -> bool:
+        """Nothing is missing or wrong. `extra` is kept history, not a difference."""
+        return not (self.missing or self.gap or self.foreign or self.differing or self.disordered)
+
+
+def looks_alike(source: Version, target: Version) -> bool:
+    """Whether two entries are the same as far as listings show."""
+    return (
+        source.etag == target.etag
+        and source.size == target.size
+        and source.is_marker == target.is_marker
+    )
+
+
+def identical(source: History, target: History) -> bool:
+    """Whether two whole histories look the same, entry by entry. The hot path."""
+    if len(source) != len(target):
+        return False
+    for s, t in zip(source, target):  # noqa: B905 (lengths compared; strict= costs time here)
+        if s.etag != t.etag or s.size != t.size or s.is_marker != t.is_marker:
+            return False
+    return True
+
+
+def compare(source: History, target: History, required: Required = always) -> Alignment | None:
+    """Align by what the listings show; None when only the stamps can tell.
+
+    Sound because replicas are appended oldest to newest: a target that shows the first
+    entries of the source, each of them unlike every other, holds just these.
+    """
+    if identical(source, target):
+        return Alignment(pairs=tuple(zip(reversed(source), reversed(target), strict=True)))
+    source = [entry for entry in source if required(entry)]
+    if not target:
+        return Alignment(missing=tuple(reversed(source)))
+    if len(target) > len(source) or (len(target) < len(source) and _repeats(source)):
+        return None
+    pairs = tuple(zip(reversed(source), reversed(target), strict=False))
+    if not all(looks_alike(s, t) for s, t in pairs):
+        return None
+    rest = list(reversed(source))[len(pairs) :]
+    return Alignment(pairs=pairs, missing=tuple(rest))
+
+
+def _repeats(history: History) -> bool:
+    """Whether two versions look alike, so that position alone could mislead."""
+    bodies = [(e.etag, e.size) for e in history if not e.is_marker]
+    return len(set(bodies)) != len(bodies)
+
+
+def align(
+    source: History,
+    target: History,
+    stamps: Mapping[str, Stamp | None],
+    source_site: str,
+    required: Required = always,
+) -> Alignment:
+    """Align with the stamps of the target's versions, by target version id.
+
+    A version without a stamp is taken for the replica of the first source version,
+    from where we stand, that looks like it (its stamp found no room). A marker is known
+    by the entry that it covers. An unstamped version that looks like nothing on the
+    source, or one stamped by another site, is foreign.
+    """
+    return _Aligner(source, target, stamps, source_site, required).run()
+
+
+class _Aligner:
+    """One pass over the target, oldest to newest, with a finger in the source."""
+
+    def __init__(
+        self,
+        source: History,
+        target: History,
+        stamps: Mapping[str, Stamp | None],
+        source_site: str,
+        required: Required,
+    ) -> None:
+        self.source = list(reversed(source))
+        self.target = list(reversed(target))
+        self.stamps = stamps
+        self.site = source_site
+        self.required = required
+        self.finger = 0
+        self.grounded = True  # the entry beneath is a replica: markers may pair on it
+        self.pairs: list[Pair] = []
+        self.skipped: list[Version] = []
+        self.extra: list[Version] = []
+        self.foreign: list[Version] = []
+        self.disordered: list[Version] = []
+        self.diverged = False
+
+    def run(self) -> Alignment:
+        for entry in self.target:
+            self._place(entry)
+        missing = self.source[self.finger :]
+        return Alignment(
+            pairs=tuple(self.pairs),
+            missing=tuple(filter(self.required, missing)),
+            gap=tuple(filter(self.required, self.skipped)),
+            extra=tuple(self.extra),
+            foreign=tuple(self.foreign),
+            differing=tuple(p for p in self.pairs if self._differs(*p)),
+            disordered=tuple(self.disordered),
+            diverged=self.diverged,
+        )
+
+    def _place(self, entry: Version) -> None:
+        if entry.is_marker:
+            self._place_marker(entry)
+            return
+        mark = self.stamps.get(entry.version_id)
+        if mark is None:
+            self._place_unstamped(entry)
+        elif mark.site != self.site:
+            self._stand_alone(entry)
+        else:
+            self._place_stamped(entry, mark)
+
+    def _place_marker(self, entry: Version) -> None:
+        """A marker pairs with the source's marker over the same entry."""
+        at = self.finger
+        if self.grounded and at < len(self.source) and self.source[at].is_marker:
+            self._pair(at, entry)
+        else:
+            self._stand_alone(entry)
+
+    def _place_unstamped(self, entry: Version) -> None:
+        for at in range(self.finger, len(self.source)):
+            if looks_alike(self.source[at], entry):
+                self._pair(at, entry)
+                return
+        self._stand_alone(entry)
+
+    def _place_stamped(self, entry: Version, mark: Stamp) -> None:
+        for at, candidate in enumerate(self.source):
+            if not candidate.is_marker and stamp.names(mark, candidate):
+                if at < self.finger:
+                    self.disordered.append(entry)
+                else:
+                    self._pair(at, entry)
+                return
+        self.extra.append(entry)
+        self.grounded = True
+
+    def _pair(self, at: int, entry: Version) -> None:
+        self.skipped.extend(self.source[self.finger : at])
+        self.pairs.append((self.source[at], entry))
+        self.finger = at + 1
+        self.grounded = True
+        self.diverged = False
+
+    def _stand_alone(self, entry: Version) -> None:
+        self.foreign.append(entry)
+        self.grounded = False
+        self.diverged = True
+
+    def _differs(self, source: Version, target: Version) -> bool:
+        """Another size, or another ETag that no stamp vouches for."""
+        if source.size != target.size:
+            return True
+        mark = self.stamps.get(target.version_id)
+        return source.etag != target.etag and (mark is None or mark.etag != source.etag)
