@@ -1,0 +1,53 @@
+"""One client as a child process: what it cost."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+RUN_LIMIT_SECONDS = 120
+TAIL_BYTES = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Wall and CPU (user and system) seconds, and peak resident MiB, of one run."""
+
+    wall_seconds: float
+    cpu_seconds: float
+    peak_mib: float
+
+
+class ClientFailed(Exception):
+    """A measured client ended with an error, or not in time."""
+
+
+def run(command: Sequence[str], environment: Mapping[str, str], folder: str) -> Cost:
+    """Run `command` in `folder` to its end and read its rusage.
+
+    Linux carries the parent's peak RSS over to a child at exec, so this process must
+    stay small: it imports nothing of what it measures.
+    """
+    with tempfile.TemporaryFile() as output:
+        started = time.perf_counter()
+        process = subprocess.Popen(
+            command, env=dict(environment), cwd=folder, stdout=output, stderr=output
+        )
+        watchdog = threading.Timer(RUN_LIMIT_SECONDS, process.kill)
+        watchdog.start()
+        try:
+            _, status, usage = os.wait4(process.pid, 0)
+        finally:
+            watchdog.cancel()
+        wall = time.perf_counter() - started
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            output.seek(max(0, output.seek(0, os.SEEK_END) - TAIL_BYTES))
+            tail = output.read().decode(errors="replace")
+            raise ClientFailed(f"{command[0]} ended with {process.returncode}: {tail}")
+    return Cost(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)

@@ -1,0 +1,163 @@
+"""The null S3 server as a process of its own: two endpoints, a full source, an empty target.
+
+`python -m bench.null_server --small 8000 --big 8` prints one line of JSON with the two
+ports and serves until its standard input is closed or it is killed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from types import TracebackType
+
+from bench.null_http import Server
+from bench.null_s3 import MIB, PATTERN, Bucket, Site, Stored, known_md5
+
+SMALL_BYTES = 4096
+BIG_BYTES = 128 * MIB
+KEYS_PER_FOLDER = 1000
+BUCKET = "files"
+CONTROL_BUCKET = "farshore-control"
+START_LIMIT_SECONDS = 30
+SOURCE_AGE_SECONDS = 86_400
+CAPABILITIES = {
+    "server": "null",
+    "probed_at": "2026-01-01T00:00:00Z",
+    "listing": "plain",
+    "encoding_type_url": True,
+    "sub_second_modified": False,
+    "conditional_create": True,
+    "conditional_replace": True,
+    "conditional_complete": True,
+    "conditional_delete": True,
+    "stacked_markers": True,
+    "marker_by_id": False,
+    "etag_is_md5": True,
+    "content_md5_verified": True,
+    "checksums": False,
+    "part_number": True,
+    "tags_per_version": True,
+    "tags_on_multipart": True,
+    "object_lock": False,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """Ports on 127.0.0.1 of the two sites."""
+
+    east: int
+    west: int
+
+
+class NullServer:
+    """A context manager around the process; it is ended by its pid."""
+
+    def __init__(self, *, small: int = 0, big: int = 0) -> None:
+        self._arguments = ["--small", str(small), "--big", str(big)]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Endpoints:
+        command = [sys.executable, "-m", "bench.null_server", *self._arguments]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=_root()
+        )
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the null server did not start: {' '.join(command)}")
+        ports = json.loads(line)
+        return Endpoints(ports["east"], ports["west"])
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate(timeout=START_LIMIT_SECONDS)
+
+    @property
+    def cpu_seconds(self) -> float:
+        """User and system time that the running server has taken so far."""
+        assert self._process is not None
+        with open(f"/proc/{self._process.pid}/stat", "rb") as stat:
+            fields = stat.read().rpartition(b") ")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _root() -> str:
+    return os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+def source_bucket(small: int, big: int) -> Bucket:
+    """A bucket of `small` objects of 4 KiB in folders, and `big` objects of 128 MiB."""
+    bucket = Bucket(BUCKET, keeps=False)
+    for n in range(small):
+        _add(bucket, b"folder-%03d/object-%06d.bin" % (n // KEYS_PER_FOLDER, n), n, SMALL_BYTES)
+    for n in range(big):
+        _add(bucket, b"video-%03d.bin" % n, n, BIG_BYTES)
+    return bucket
+
+
+def _add(bucket: Bucket, key: bytes, n: int, size: int) -> None:
+    modified = float(int(time.time()) - SOURCE_AGE_SECONDS)
+    headers = (
+        b"Content-Type: application/octet-stream\r\nx-amz-meta-mtime: %d.25\r\n"
+        b"x-amz-meta-purpose: bench\r\n" % modified
+    )
+    etag = known_md5(size).encode()
+    bucket.put(key, Stored(etag, size, modified, b"s%031x" % n, headers, None))
+
+
+def control_bucket() -> Bucket:
+    """A bucket that keeps its objects, with the probe's result for both sites in it."""
+    bucket = Bucket(CONTROL_BUCKET, keeps=True)
+    for site in ("east", "west"):
+        body = json.dumps({"schema": 1, "capabilities": CAPABILITIES}).encode()
+        stored = Stored(b"0" * 32, len(body), time.time(), b"c%031x" % 1, b"", body)
+        bucket.put(f"capabilities/{site}.json".encode(), stored)
+    return bucket
+
+
+def bulk_file(size: int) -> int:
+    """A file in memory of `size` bytes of the pattern."""
+    fd = os.memfd_create("bench-bulk")
+    for _ in range(max(1, size // MIB)):
+        os.write(fd, PATTERN)
+    return fd
+
+
+def _end_with_parent() -> None:
+    sys.stdin.buffer.read()
+    os._exit(0)
+
+
+def main() -> None:
+    """Build both sites, print the ports, serve."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--small", type=int, default=0)
+    parser.add_argument("--big", type=int, default=0)
+    chosen = parser.parse_args()
+    east, west = Site(), Site()
+    east.add(source_bucket(chosen.small, chosen.big))
+    west.add(Bucket(BUCKET, keeps=False))
+    for site in (east, west):
+        site.add(control_bucket())
+    server = Server(bulk_file(BIG_BYTES if chosen.big else MIB))
+    ports = {"east": server.listen(east), "west": server.listen(west)}
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    print(json.dumps(ports), flush=True)
+    server.serve()
+
+
+if __name__ == "__main__":
+    main()
