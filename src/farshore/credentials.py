@@ -1,8 +1,33 @@
-"""One pair of keys, and where it comes from. Never shown: not by repr, log or error."""
+"""One pair of keys, and where it comes from. Never shown: not by repr, log or error.
+
+A `CredentialSource` names where keys come from; `resolve` fetches them:
+
+    env       NAME_ACCESS_KEY_ID, NAME_SECRET_ACCESS_KEY, NAME_SESSION_TOKEN (optional)
+    profile   a profile of the AWS shared credentials and config files
+    command   a program that prints AWS `credential_process` JSON
+
+Source of the JSON's form: the AWS SDK reference, "Process credential provider".
+"""
 
 from __future__ import annotations
 
+import json
+import os
+import shlex
+import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from farshore.errors import ConfigError
+
+COMMAND_TIMEOUT_S = 30.0
+"""How long a credentials command may take."""
+
+COMMAND_OUTPUT_MAX = 64 * 1024
+"""More output than this, in bytes, is not the JSON that we asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,3 +37,169 @@ class Credentials:
     access_key: str
     secret_key: str = field(repr=False)
     session_token: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialSource:
+    """Where one principal's keys come from. `value` is left out of `repr`: a command may
+    carry a token among its arguments."""
+
+    kind: Literal["env", "profile", "command"]
+    value: str = field(repr=False)
+
+    def label(self) -> str:
+        """For messages: what may be shown of this source."""
+        if self.kind == "env":
+            return f"the environment variables {self.value}_*"
+        if self.kind == "profile":
+            return f'the AWS profile "{self.value}"'
+        return f'the command "{_program(self.value)}"'
+
+
+def resolve(
+    source: CredentialSource,
+    *,
+    who: str,
+    folder: Path,
+    environ: Mapping[str, str] | None = None,
+    timeout_s: float = COMMAND_TIMEOUT_S,
+) -> Credentials:
+    """Fetch the keys. `who` is "app at east", for messages; commands run in `folder`.
+
+    `ConfigError` when the keys are not there; no message holds what was read.
+    """
+    if source.kind == "env":
+        return _from_environment(source, who, os.environ if environ is None else environ)
+    if source.kind == "profile":
+        return _from_profile(source, who)
+    return _from_command(source, who, folder, timeout_s)
+
+
+def _from_environment(
+    source: CredentialSource, who: str, environ: Mapping[str, str]
+) -> Credentials:
+    name = source.value
+    wanted = (f"{name}_ACCESS_KEY_ID", f"{name}_SECRET_ACCESS_KEY")
+    missing = [w for w in wanted if not environ.get(w)]
+    if missing:
+        raise ConfigError(
+            f"The credentials of {who} are not in the environment: "
+            f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set.",
+            hint=f"Export {' and '.join(missing)}, then run the command again.",
+        )
+    token = environ.get(f"{name}_SESSION_TOKEN", "")
+    return Credentials(environ[wanted[0]], environ[wanted[1]], token)
+
+
+def _from_profile(source: CredentialSource, who: str) -> Credentials:
+    # botocore takes half a second to import: only those who use profiles pay for it.
+    from botocore.exceptions import BotoCoreError
+    from botocore.session import Session
+
+    try:
+        found = Session(profile=source.value).get_credentials()
+        frozen = found.get_frozen_credentials() if found else None
+    except BotoCoreError as error:
+        raise ConfigError(
+            f"The credentials of {who} could not be read from {source.label()}: "
+            f"{type(error).__name__}.",
+            hint=f"Try: aws sts get-caller-identity --profile {shlex.quote(source.value)}",
+        ) from None
+    if frozen is None or not frozen.access_key or not frozen.secret_key:
+        raise ConfigError(
+            f"{_capital(source.label())} has no keys for {who}.",
+            hint="Look at ~/.aws/credentials and ~/.aws/config, or name another profile.",
+        )
+    return Credentials(frozen.access_key, frozen.secret_key, frozen.token or "")
+
+
+def _from_command(
+    source: CredentialSource, who: str, folder: Path, timeout_s: float
+) -> Credentials:
+    output = _run(source, who, folder, timeout_s)
+    problem = "not JSON"
+    try:
+        document = json.loads(output) if len(output) <= COMMAND_OUTPUT_MAX else None
+        if isinstance(document, dict):
+            return _from_process_json(document)
+        problem = "not a JSON object"
+    except _BadDocument as bad:
+        problem = str(bad)
+    except ValueError:
+        pass
+    raise ConfigError(
+        f"{_capital(source.label())} gave no usable credentials for {who}: "
+        f"its output is {problem}.",
+        hint='It must print {"Version": 1, "AccessKeyId": "…", "SecretAccessKey": "…"} '
+        'and, for temporary keys, "SessionToken" and "Expiration".',
+    )
+
+
+def _run(source: CredentialSource, who: str, folder: Path, timeout_s: float) -> bytes:
+    """The command's standard output. What it printed never enters a message."""
+    label = _capital(source.label())
+    again = f"Run it yourself in {folder} to see what it says."
+    try:
+        done = subprocess.run(
+            shlex.split(source.value),
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=timeout_s,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise ConfigError(
+            f"{label} for the credentials of {who} did not end within {timeout_s:g} s.", hint=again
+        ) from None
+    except OSError as error:
+        raise ConfigError(
+            f"{label} for the credentials of {who} could not be started: {error.strerror}.",
+            hint="Commands run without a shell, in the folder of farshore.toml.",
+        ) from None
+    if done.returncode:
+        raise ConfigError(
+            f"{label} for the credentials of {who} ended with exit code {done.returncode}.",
+            hint=again,
+        )
+    return done.stdout
+
+
+class _BadDocument(Exception):
+    """What is wrong with the JSON, in words that hold none of it."""
+
+
+def _from_process_json(document: dict[str, object]) -> Credentials:
+    if document.get("Version") != 1:
+        raise _BadDocument('without "Version": 1')
+    access, secret = document.get("AccessKeyId"), document.get("SecretAccessKey")
+    token = document.get("SessionToken") or ""
+    if not (isinstance(access, str) and access and isinstance(secret, str) and secret):
+        raise _BadDocument('without "AccessKeyId" and "SecretAccessKey"')
+    if not isinstance(token, str):
+        raise _BadDocument('with a "SessionToken" that is not text')
+    _refuse_expired(document.get("Expiration"))
+    return Credentials(access, secret, token)
+
+
+def _refuse_expired(expiration: object) -> None:
+    if expiration is None:
+        return
+    try:
+        moment = datetime.fromisoformat(str(expiration))
+    except ValueError:
+        raise _BadDocument('with an "Expiration" that is not an ISO 8601 time') from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    if moment <= datetime.now(UTC):
+        raise _BadDocument("already expired")
+
+
+def _program(command: str) -> str:
+    """The first word: arguments may hold tokens and are not shown."""
+    words = shlex.split(command)
+    return f"{words[0]} …" if len(words) > 1 else words[0]
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,40 @@
+"""`farshore config`: is the file right, and what may stand in it."""
+
+from __future__ import annotations
+
+import json
+
+import typer
+
+from farshore.cli.console import Console, JsonOption, load_config
+
+app = typer.Typer(help="Check the configuration file, or print its schema.", no_args_is_help=True)
+
+
+@app.command()
+def check(context: typer.Context, as_json: JsonOption = False) -> None:
+    """Read the file and list every problem; no site is contacted."""
+    config = load_config(context)
+    console = Console(as_json=as_json)
+    console.say(f"{config.path} is right.")
+    console.say(f"  pair     {config.pair.source} -> {config.pair.target}")
+    for entry in config.pair.buckets:
+        console.say(f"  bucket   {entry.source} -> {entry.target}")
+    console.say(f"  rules    {len(config.pair.rules) or 'none: everything is replicated'}")
+    console.document(
+        {
+            "path": str(config.path),
+            "source": config.pair.source,
+            "target": config.pair.target,
+            "buckets": [[entry.source, entry.target] for entry in config.pair.buckets],
+            "rules": len(config.pair.rules),
+        }
+    )
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of the file, for editors."""
+    from farshore.config.form import schema as build  # Pydantic: only when it is needed
+
+    typer.echo(json.dumps(build(), indent=2))

@@ -1,0 +1,117 @@
+"""The `farshore` command: its frame, its commands, and how it ends.
+
+Modules of commands import Typer, the standard library and `cli.console` at their top,
+and everything heavier inside the command: `farshore --help` stays quick (a test
+measures it).
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from farshore import __version__
+from farshore.cli import config
+from farshore.cli.console import (
+    DEFAULT_CONFIG,
+    EXIT_CODES,
+    error_document,
+    print_json,
+    report_error,
+)
+from farshore.errors import FarshoreError, UsageError
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="farshore",
+    help="Keeps every version of your S3 files in a second region, and proves it.",
+    epilog="Exit codes: " + " · ".join(f"{code} {what}" for code, what in EXIT_CODES.items()),
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+)
+
+app.add_typer(config.app, name="config")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"farshore {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _frame(
+    context: typer.Context,
+    config: Annotated[
+        Path,
+        typer.Option("--config", envvar="FARSHORE_CONFIG", help="The configuration file."),
+    ] = DEFAULT_CONFIG,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", callback=_version, is_eager=True),
+    ] = False,
+) -> None:
+    context.obj = config
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run and exit. Every way to end has its exit code: see `console.EXIT_CODES`."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    sys.exit(run(words))
+
+
+def run(words: list[str]) -> int:
+    """One call of the command line; answers its exit code."""
+    as_json = "--json" in words
+    try:
+        answer = app(args=words, prog_name="farshore", standalone_mode=False)
+    except FarshoreError as error:
+        report_error(error, as_json=as_json)
+        return error.exit_code
+    except typer.TyperException as error:
+        report_error(_usage(error), as_json=as_json)
+        return error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        return _report_interrupt(as_json)
+    except BrokenPipeError:
+        # The reader went away (`farshore … | head`): nothing more can be said to it.
+        sys.stderr.close()
+        return 1
+    except Exception:  # noqa: BLE001  the one place that catches everything: it reports, in full
+        return _report_defect(as_json)
+    return answer if isinstance(answer, int) else 0
+
+
+def _usage(error: typer.TyperException) -> UsageError:
+    return UsageError(error.format_message(), hint="farshore --help, or farshore COMMAND --help")
+
+
+def _report_interrupt(as_json: bool) -> int:
+    text = "interrupted; it can be run again."
+    typer.echo(f"farshore: {text}", err=True)
+    if as_json:
+        print_json(error_document("Interrupted", text, INTERRUPTED))
+    return INTERRUPTED
+
+
+def _report_defect(as_json: bool) -> int:
+    """Nothing is hidden: the whole traceback, and whom to tell."""
+    text = "this is a defect in farshore, not in what you did."
+    lines = (
+        f"farshore: {text}",
+        f"Please file a bug with what follows (farshore {__version__}, "
+        f"Python {sys.version.split()[0]}, {sys.platform}).",
+        "",
+        traceback.format_exc(),
+    )
+    typer.echo("\n".join(lines), err=True)
+    if as_json:
+        print_json(error_document("Defect", text, 1))
+    return 1

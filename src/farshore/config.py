@@ -1,1 +1,0 @@
-"""farshore.toml, parsed once into frozen values."""

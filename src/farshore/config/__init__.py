@@ -1,0 +1,17 @@
+"""farshore.toml, parsed once into frozen values.
+
+Values are here; `farshore.config.load.load` reads the file (and imports Pydantic, so
+commands import it when they run).
+"""
+
+from farshore.config.values import (
+    PRINCIPALS,
+    BucketMap,
+    Config,
+    Limits,
+    Pair,
+    Principal,
+    Site,
+)
+
+__all__ = ["PRINCIPALS", "BucketMap", "Config", "Limits", "Pair", "Principal", "Site"]

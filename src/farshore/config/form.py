@@ -1,0 +1,263 @@
+"""The form of farshore.toml: every key, its type, its default and what it is for.
+
+The descriptions are the reference: `docs/configuration.md` and the JSON Schema are
+made from them. Validators raise `ValueError` with a sentence that says what to write.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    model_validator,
+)
+
+from farshore.config.quantity import duration_seconds, size_bytes
+
+CONTROL_BUCKET = "farshore-control"
+"""The control bucket's name where the file gives none."""
+
+SITE_NAME = re.compile(r"[a-z0-9-]{1,32}")
+_BUCKET = re.compile(r"[A-Za-z0-9*][A-Za-z0-9.\-_*]{0,62}")
+_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def _endpoint(text: str) -> str:
+    if "@" in text:
+        raise ValueError("leave user and password out of the URL; keys go under credentials")
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError('write a URL such as "https://s3.example.net" or "http://127.0.0.1:8333"')
+    if parts.path.strip("/") or parts.query or parts.fragment:
+        raise ValueError("write only scheme, host and port: no path")
+    try:
+        _ = parts.port
+    except ValueError:
+        raise ValueError("the port must be a number from 0 to 65535") from None
+    return text.rstrip("/")
+
+
+def _bucket(text: str) -> str:
+    if not _BUCKET.fullmatch(text):
+        raise ValueError("write a bucket's name: letters, digits, dots and dashes, 63 at most")
+    if text.count("*") > 1:
+        raise ValueError('write one * at most, such as "prod-*"')
+    return text
+
+
+def _plain_bucket(text: str) -> str:
+    if "*" in text:
+        raise ValueError("write one name, without *")
+    return _bucket(text)
+
+
+def _env_name(text: str) -> str:
+    if not _ENV_NAME.fullmatch(text):
+        raise ValueError('write the first part of the variables\' names, such as "FARSHORE_EAST"')
+    return text
+
+
+def _command(text: str) -> str:
+    if "secretaccesskey" in text.lower():
+        raise ValueError("write a command that fetches the keys, not one that contains them")
+    try:
+        words = shlex.split(text)
+    except ValueError:
+        raise ValueError("a quote is not closed") from None
+    if not words:
+        raise ValueError("write a command that prints the keys as AWS credential_process JSON")
+    return text
+
+
+def _amount(value: object) -> object:
+    return size_bytes(value) if isinstance(value, str) else value
+
+
+def _marker_policy(text: str) -> str:
+    if text in ("replicate", "never"):
+        return text
+    word, _, rest = text.partition(" ")
+    if word != "after":
+        raise ValueError('write "replicate", "never" or "after 7d"')
+    duration_seconds(rest)
+    return text
+
+
+Endpoint = Annotated[str, AfterValidator(_endpoint)]
+Bucket = Annotated[str, AfterValidator(_plain_bucket)]
+BucketPattern = Annotated[str, AfterValidator(_bucket)]
+Amount = Annotated[
+    int,
+    BeforeValidator(_amount),
+    Field(ge=0),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string"}]}),
+]
+
+
+class Form(BaseModel):
+    """Strict: no unknown key, no number where text belongs; frozen once read."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class CredentialForm(Form):
+    """Where one principal's keys come from: exactly one of the three."""
+
+    env: Annotated[str, AfterValidator(_env_name)] | None = Field(
+        None,
+        description="Read NAME_ACCESS_KEY_ID, NAME_SECRET_ACCESS_KEY and, for temporary keys, "
+        "NAME_SESSION_TOKEN from the environment.",
+    )
+    profile: Annotated[str, Field(min_length=1)] | None = Field(
+        None, description="A profile of the AWS shared credentials and config files."
+    )
+    command: Annotated[str, AfterValidator(_command)] | None = Field(
+        None,
+        description="A program that prints AWS credential_process JSON. It runs in the folder "
+        "of farshore.toml, without a shell, for at most 30 s.",
+    )
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        given = [k for k in type(self).model_fields if getattr(self, k) is not None]
+        if len(given) != 1:
+            what = f"has {' and '.join(given)}" if given else "is empty"
+            raise ValueError(f"{what}; write exactly one of env, profile and command")
+        return self
+
+
+class CredentialsForm(Form):
+    """The principals of a site."""
+
+    operator: CredentialForm = Field(
+        description="Makes buckets and sets versioning. Used by `init` and `apply` only."
+    )
+    replicator: CredentialForm = Field(
+        description="Reads and writes versions on both sides: all the daily work."
+    )
+    app: CredentialForm | None = Field(
+        None,
+        description="What your application uses. `apply` proves that it could work on both "
+        "sides; without it that proof is left out.",
+    )
+
+
+class SiteForm(Form):
+    """One region."""
+
+    endpoint: Endpoint = Field(description="The S3 endpoint's URL: scheme, host and port.")
+    region: str = Field("us-east-1", min_length=1, description="The region that requests name.")
+    filer: Endpoint | None = Field(
+        None,
+        description="The URL of a SeaweedFS filer of this site, for complete listings.",
+    )
+    ca_file: Annotated[str, Field(min_length=1)] | None = Field(
+        None, description="Certificates (PEM) to trust for this endpoint, beside the file."
+    )
+    control_bucket: Bucket | None = Field(
+        None,
+        description="This site's control bucket, where it cannot have the pair's name (bucket "
+        "names are global at some vendors).",
+    )
+    credentials: CredentialsForm = Field(description="Where each principal's keys come from.")
+
+
+class BucketForm(Form):
+    """One bucket, or many by a pattern."""
+
+    source: BucketPattern = Field(
+        description="A bucket's name on the source, or a pattern with one *."
+    )
+    target: BucketPattern | None = Field(
+        None,
+        description="The name on the target; with a pattern, its * stands for the same text. "
+        "Without it: the same name.",
+    )
+
+    @model_validator(mode="after")
+    def _both_or_neither(self) -> Self:
+        if self.target is not None and ("*" in self.source) != ("*" in self.target):
+            raise ValueError("a pattern needs one * on both sides, a name on neither")
+        return self
+
+
+class RuleForm(Form):
+    """What is replicated, and how. Without any rule: everything, with delete markers."""
+
+    prefix: str = Field("", description="Keys that begin with this.")
+    tags: dict[str, str] = Field(default={}, description="Versions that carry all these tags.")
+    delete_markers: Annotated[str, AfterValidator(_marker_policy)] = Field(
+        "replicate", description='"replicate", "never", or "after 7d": held back for that long.'
+    )
+    priority: int = Field(
+        0,
+        description="Where two rules match one version, the higher wins; then the longer prefix, "
+        "then the one written first.",
+    )
+    exclude: bool = Field(False, description="What matches is not replicated, and counted.")
+
+
+class PairForm(Form):
+    """Two sites and what they share."""
+
+    source: str = Field(description="The site that is written to.")
+    target: str = Field(description="The site that receives every version.")
+    control_bucket: Bucket = Field(
+        CONTROL_BUCKET,
+        description="The bucket on both sites that holds roles, leases and capabilities.",
+    )
+    buckets: list[BucketForm] = Field(min_length=1, description="The buckets that are replicated.")
+    rules: list[RuleForm] = Field(default=[], description="What is replicated, and how.")
+
+
+class LimitsForm(Form):
+    """How much farshore may use. 0 means no limit, where that makes sense."""
+
+    requests_per_s: float = Field(
+        default=0.0, ge=0, description="Requests per second and site; 0: none."
+    )
+    bytes_per_s: Amount = Field(
+        default=0, description='Bytes per second and site, a number or "200 MiB"; 0: none.'
+    )
+    concurrency_max: int = Field(
+        default=256, ge=1, le=4096, description="Keys in work at one time."
+    )
+    memory: Amount = Field(
+        default=256 * 2**20,
+        ge=16 * 2**20,
+        description='Memory for bodies in flight, a number of bytes or "256 MiB"; 16 MiB or more.',
+    )
+
+
+class StateForm(Form):
+    """The local cache. It can be deleted: a listing rebuilds it."""
+
+    dir: str = Field(default=".farshore", min_length=1, description="A folder, beside the file.")
+
+
+class FileForm(Form):
+    """farshore.toml."""
+
+    sites: dict[str, SiteForm] = Field(description="The regions, by name: a-z, 0-9 and dashes.")
+    pair: PairForm = Field(description="Which site is copied to which, and what.")
+    limits: LimitsForm = Field(default_factory=LimitsForm, description="How much farshore may use.")
+    state: StateForm = Field(default_factory=StateForm, description="Where the local cache is.")
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of farshore.toml, for editors."""
+    document = FileForm.model_json_schema()
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **document,
+        "title": "farshore.toml",
+    }

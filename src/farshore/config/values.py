@@ -1,0 +1,148 @@
+"""What the rest of farshore reads: frozen values, checked, with the answers it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from farshore.core.rules import Rule
+from farshore.credentials import CredentialSource
+from farshore.errors import ConfigError
+
+Principal = Literal["operator", "replicator", "app"]
+PRINCIPALS: tuple[Principal, ...] = ("operator", "replicator", "app")
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One region. `ca_file` is absolute; `filer` is "" where there is none."""
+
+    name: str
+    endpoint: str
+    region: str
+    filer: str
+    ca_file: Path | None
+    control_bucket: str
+    credentials: Mapping[Principal, CredentialSource]
+
+
+@dataclass(frozen=True, slots=True)
+class BucketMap:
+    """One entry of `pair.buckets`. Both sides have a `*`, or neither has."""
+
+    source: str
+    target: str
+
+    @property
+    def is_pattern(self) -> bool:
+        return "*" in self.source
+
+    def target_of(self, bucket: str) -> str | None:
+        """The target's name of a source bucket; None when this entry does not match it."""
+        if not self.is_pattern:
+            return self.target if bucket == self.source else None
+        head, tail = self.source.split("*")
+        if len(bucket) < len(head) + len(tail):
+            return None
+        if not (bucket.startswith(head) and bucket.endswith(tail)):
+            return None
+        return self.target.replace("*", bucket[len(head) : len(bucket) - len(tail)])
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """`source` and `target` are names of sites."""
+
+    source: str
+    target: str
+    buckets: tuple[BucketMap, ...]
+    rules: tuple[Rule, ...]
+
+    @property
+    def name(self) -> str:
+        """For messages and for the control bucket's documents: "east-west"."""
+        return f"{self.source}-{self.target}"
+
+    @property
+    def has_patterns(self) -> bool:
+        """Whether the source's buckets must be listed to know what is meant."""
+        return any(entry.is_pattern for entry in self.buckets)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Rates are per site, 0 for none; `memory_bytes` bounds the bodies in flight."""
+
+    requests_per_s: float
+    bytes_per_s: int
+    concurrency_max: int
+    memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """One farshore.toml. `path` is the file, `state_dir` is absolute."""
+
+    path: Path
+    sites: Mapping[str, Site]
+    pair: Pair
+    limits: Limits
+    state_dir: Path
+
+    @property
+    def folder(self) -> Path:
+        """Where credentials commands run and relative paths begin."""
+        return self.path.parent
+
+    @property
+    def source(self) -> Site:
+        return self.site(self.pair.source)
+
+    @property
+    def target(self) -> Site:
+        return self.site(self.pair.target)
+
+    def site(self, name: str) -> Site:
+        """`ConfigError` for a name that the file does not have."""
+        if name in self.sites:
+            return self.sites[name]
+        known = ", ".join(self.sites)
+        raise ConfigError(f'There is no site "{name}" in {self.path}.', hint=f"Known: {known}.")
+
+    def resolve_buckets(self, source_bucket_names: Iterable[str]) -> list[tuple[str, str]]:
+        """(source, target) of every bucket that is replicated, sorted by source.
+
+        Buckets named in the file are always there, whether they exist or not; patterns
+        pick from `source_bucket_names`. A name beats a pattern; of patterns the first in
+        the file wins. Control buckets never match a pattern. `ConfigError` when two
+        source buckets would share one target.
+        """
+        found = {entry.source: entry.target for entry in self.pair.buckets if not entry.is_pattern}
+        patterns = [entry for entry in self.pair.buckets if entry.is_pattern]
+        for bucket in sorted(set(source_bucket_names) - {self.source.control_bucket}):
+            for entry in patterns:
+                target = entry.target_of(bucket)
+                if target is not None:
+                    found.setdefault(bucket, target)
+        self._refuse_shared_targets(found)
+        return sorted(found.items())
+
+    def _refuse_shared_targets(self, found: Mapping[str, str]) -> None:
+        sources: dict[str, list[str]] = {}
+        for source, target in found.items():
+            sources.setdefault(target, []).append(source)
+        problems = tuple(
+            f'the buckets {" and ".join(sorted(names))} would both go to "{target}" at '
+            f"{self.pair.target}: give one of them its own target"
+            for target, names in sorted(sources.items())
+            if len(names) > 1
+        )
+        if self.target.control_bucket in sources:
+            problems += (
+                f'"{self.target.control_bucket}" at {self.pair.target} is the control bucket '
+                "and cannot receive replicas: give that bucket another target",
+            )
+        if problems:
+            raise ConfigError(f"The buckets of {self.path} cannot be mapped.", problems=problems)
