@@ -1,0 +1,247 @@
+"""One socket that carries one request at a time.
+
+At most one task uses a connection, so one future is enough to wait on: for the head,
+for body bytes, or for room to write. One timer per connection, re-armed only when it
+fires, watches for silence; a timeout per request would cost more than the request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+
+from farshore.errors import Corrupt
+from farshore.s3.framing import Framing, Malformed
+from farshore.s3.store import Body, Stream
+
+ONE_WRITE_BYTES_MAX = 64 * 1024
+"""A body up to this size goes out in one write together with the head."""
+
+WRITE_SLICE_BYTES = 256 * 1024
+"""A larger body in memory is written in slices, so that an early answer stops it."""
+
+ERROR_STATUS_MIN = 300
+"""An answer from here up, before the body is out, means: stop sending."""
+
+
+class Connection(asyncio.Protocol):
+    """A connected socket, its answer in progress, and why it broke if it did.
+
+    `lost` is "" while the connection is up, and a reason afterwards. `malformed` is a
+    reason when the server sent something that is not HTTP. `requests` counts the
+    requests begun; `sent` is True when the present one has been written in full.
+    """
+
+    def __init__(
+        self,
+        *,
+        idle_timeout_s: float,
+        body_buffer: int,
+        on_lost: Callable[[Connection], None],
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._idle_timeout_s = idle_timeout_s
+        self._body_buffer = body_buffer
+        self._on_lost = on_lost
+        self._transport: asyncio.Transport | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._moved = 0.0
+        self._unwritten = 0
+        self._reading_paused = False
+        self._writing_paused = False
+        self.framing: Framing | None = None
+        self.requests = 0
+        self.sent = False
+        self.idle_since = 0.0
+        self.lost = ""
+        self.malformed = ""
+        self.timed_out = False
+
+    # What the pool and the answer call.
+
+    @property
+    def usable(self) -> bool:
+        """Still open, and nothing of an answer is left on it."""
+        framing = self.framing
+        done = framing is None or (framing.complete and framing.reusable and self.sent)
+        return done and not self.lost and not self._out.is_closing()
+
+    async def exchange(self, head: bytes, body: Body, *, bodyless: bool) -> Framing:
+        """Send a request and wait for the head of its answer.
+
+        Comes back without a head (`framing.head_done` is False) when the connection
+        broke. Raises what the body's stream raises, and `Corrupt` when the stream is
+        shorter or longer than it said; the request is then incomplete on the wire, so
+        the server cannot act on it, and the connection must be dropped.
+        """
+        self.framing = framing = Framing(bodyless=bodyless)
+        self.requests += 1
+        self.sent = False
+        if self._timer is None:
+            self._timer = self._loop.call_later(self._idle_timeout_s, self._tick)
+        await self._send(head, body)
+        while not framing.head_done and not self.lost:
+            await self._wait()
+        return framing
+
+    async def more(self) -> bytes:
+        """Body bytes, at least one; b"" when the answer is complete or broken."""
+        framing = self.framing
+        assert framing is not None, "no request was made"
+        while not framing.chunks and not framing.complete and not self.lost:
+            await self._wait()
+        chunk = framing.take()
+        if self._reading_paused and framing.buffered <= self._body_buffer // 2:
+            self._reading_paused = False
+            self._out.resume_reading()
+        return chunk
+
+    def abort(self, reason: str = "it was closed by us") -> None:
+        """Close at once; nothing that is still unwritten goes out."""
+        self.lost = self.lost or reason
+        if self._transport is not None:
+            self._transport.abort()
+        self._wake()
+
+    # Sending.
+
+    async def _send(self, head: bytes, body: Body) -> None:
+        if isinstance(body, Stream):
+            self._out.write(head)
+            await self._send_stream(body)
+        elif len(body) <= ONE_WRITE_BYTES_MAX:
+            self._out.write(head + body)
+            self.sent = True
+        else:
+            self._out.write(head)
+            await self._send_slices(memoryview(body))
+
+    async def _send_slices(self, body: memoryview) -> None:
+        for start in range(0, len(body), WRITE_SLICE_BYTES):
+            if not await self._write(body[start : start + WRITE_SLICE_BYTES]):
+                return
+        self.sent = True
+
+    async def _send_stream(self, body: Stream) -> None:
+        """The last bytes wait until the stream has ended without an error.
+
+        So a stream that finds its content wrong at the very end (a hash that differs,
+        a byte too many) still keeps the request from becoming complete.
+        """
+        left, last = body.length, b""
+        try:
+            async for chunk in body.chunks:
+                left -= len(chunk)
+                if left < 0:
+                    raise Corrupt(f"a body of {body.length} bytes yields more than that")
+                if left == 0:
+                    last = chunk or last
+                elif not await self._write(memoryview(chunk)):
+                    return
+            if left:
+                raise Corrupt(f"a body of {body.length} bytes ended {left} bytes early")
+        finally:
+            if isinstance(body.chunks, AsyncGenerator):
+                await body.chunks.aclose()
+        self.sent = await self._write(memoryview(last))
+
+    async def _write(self, data: memoryview) -> bool:
+        """Write, and wait while the socket is full. False: stop sending."""
+        if self._stopped:
+            return False
+        self._out.write(data)
+        while self._writing_paused and not self._stopped:
+            await self._wait()
+        return not self._stopped
+
+    @property
+    def _stopped(self) -> bool:
+        framing = self.framing
+        refused = framing is not None and framing.status >= ERROR_STATUS_MIN
+        return refused or bool(self.lost)
+
+    # Waiting.
+
+    @property
+    def _out(self) -> asyncio.Transport:
+        assert self._transport is not None, "used before it was connected"
+        return self._transport
+
+    async def _wait(self) -> None:
+        """Until the network does something."""
+        self._moved = self._loop.time()
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _tick(self) -> None:
+        """Silence is counted only while somebody waits for the network.
+
+        A slow reader or a slow producer of the body is not the server's fault.
+        """
+        self._timer = None
+        now = self._loop.time()
+        if self.usable:
+            self.abort("it was idle")
+            return
+        unwritten = self._out.get_write_buffer_size()
+        if self._waiter is None or unwritten != self._unwritten:
+            self._moved = now
+        self._unwritten = unwritten
+        remaining = self._moved + self._idle_timeout_s - now
+        if remaining > 0:
+            self._timer = self._loop.call_later(remaining, self._tick)
+        else:
+            self.timed_out = True
+            self.abort(f"no byte moved for {self._idle_timeout_s:g} s")
+
+    # What asyncio calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        framing = self.framing
+        if framing is None or framing.complete:
+            self.abort("the server spoke before it was asked")
+            return
+        self._moved = self._loop.time()
+        try:
+            framing.feed(data)
+        except Malformed as error:
+            self.malformed = str(error)
+            self.abort(f"the answer is not readable HTTP: {error}")
+            return
+        if framing.buffered >= self._body_buffer and not self._reading_paused:
+            self._reading_paused = True
+            self._out.pause_reading()
+        if framing.head_done:
+            self._wake()
+
+    def pause_writing(self) -> None:
+        self._writing_paused = True
+
+    def resume_writing(self) -> None:
+        self._writing_paused = False
+        self._wake()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.lost and exc is not None:
+            self.lost = f"the connection broke ({type(exc).__name__})"
+        elif not self.lost:
+            self.lost = "the server closed the connection"
+            if self.framing is not None:
+                self.framing.end()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._wake()
+        self._on_lost(self)
