@@ -1,0 +1,121 @@
+"""A store in memory that pages through versions as SeaweedFS does, and loses some.
+
+SeaweedFS keeps keys in directories: `photos/a` is a directory `photos` that holds a
+directory `a.versions`. It walks the entries in their own order (`photos` before
+`photos-old`, `a-b.versions` before `a.versions`), stops once a page is full, answers in
+S3's order, and goes on behind the marker in S3's order: whatever the walk had not reached
+yet and S3 sorts ahead of the marker is never shown. `tests/contract/test_seaweed_store.py`
+compares this model with the real server.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from itertools import islice
+
+from farshore.core.model import NULL_VERSION
+from farshore.errors import Gone
+from farshore.s3.memory import MemoryStore
+from farshore.s3.memory_bucket import PAGE_ENTRIES_MAX, Bucket, Entry, Query, common_prefix
+from farshore.s3.store import VersionPage
+
+VERSIONS_SUFFIX = ".versions"
+
+
+class LossyListingStore(MemoryStore):
+    """One page and `prefix=KEY` listings are complete; walks over several pages may not be.
+
+    Two more of the server's ways: a key marker alone includes that key's versions, and
+    a version marker that was purged meanwhile hides the rest of its key.
+    """
+
+    def _page(self, bucket: Bucket, query: Query) -> VersionPage:
+        limit = min(query.limit, PAGE_ENTRIES_MAX)
+        walked: list[Entry | str] = []
+        for key in sorted(bucket.keys, key=_path):
+            if len(walked) > limit:
+                break
+            if key.startswith(query.prefix):
+                shown = _shown(bucket, key, query)
+                walked += [item for item in shown if item not in walked[-1:]]
+        del walked[limit + 1 :]
+        walked.sort(key=lambda item: item if isinstance(item, str) else item.key)
+        return self._answer(bucket, walked[:limit], len(walked) > limit)
+
+    async def list_directory(
+        self, bucket: str, directory: str, last_name: str = "", limit: int = 1000
+    ) -> list[tuple[str, bool]]:
+        """Up to `limit` (name, is_directory) behind `last_name`, by name: the filer's listing.
+
+        `directory` is "" for the bucket's root, else a path without a slash at its ends.
+        A key's versions are `v_<id>` entries of the directory `KEY.versions`; its null
+        version is a plain file. `Gone` when there is no such directory.
+        """
+        async with self._call("list_directory", bucket, directory):
+            held = self._bucket("ListEntries", bucket)
+            names = _children(held, directory)
+            if not names and directory:
+                raise Gone(
+                    f"ListEntries {bucket}/{directory} at {self.site}: no such directory",
+                    status=404,
+                    action=f"ListEntries {bucket}/{directory} at {self.site}",
+                )
+            ordered = sorted(names.items())
+            start = bisect_left(ordered, (last_name, True)) if last_name else 0
+            behind = (item for item in ordered[start:] if item[0] != last_name)
+            return list(islice(behind, limit))
+
+
+def _path(key: str) -> tuple[str, ...]:
+    """The names of a key's directory entries: tuples sort as the walk goes, depth first."""
+    *directories, leaf = key.split("/")
+    return (*directories, leaf + VERSIONS_SUFFIX)
+
+
+def _shown(bucket: Bucket, key: str, query: Query) -> list[Entry | str]:
+    """What a walk behind the markers shows of one key."""
+    common = common_prefix(key, query)
+    if common:
+        return [common] if common > query.key_marker else []
+    if key < query.key_marker:
+        return []
+    entries = bucket.newest_first(key)
+    if key != query.key_marker or not query.version_marker:
+        return list(entries)
+    ids = [entry.version_id for entry in entries]
+    if query.version_marker not in ids:
+        return []
+    return list(entries[ids.index(query.version_marker) + 1 :])
+
+
+def _children(bucket: Bucket, directory: str) -> dict[str, bool]:
+    """The entries of a directory: name -> whether it is a directory itself."""
+    above = f"{directory}/" if directory else ""
+    names: dict[str, bool] = {}
+    for key in islice(bucket.keys, bisect_left(bucket.keys, above), None):
+        if not key.startswith(above):
+            break
+        name, slash, _ = key[len(above) :].partition("/")
+        if slash:
+            names[name] = True
+        else:
+            names |= _own_entries(bucket, key, name)
+    if directory.endswith(VERSIONS_SUFFIX):
+        key = directory.removesuffix(VERSIONS_SUFFIX)
+        names |= {f"v_{e.version_id}": False for e in bucket.newest_first(key) if _numbered(e)}
+    return names
+
+
+def _own_entries(bucket: Bucket, key: str, name: str) -> dict[str, bool]:
+    """A key's entries in its directory: a file for null, a directory for the others."""
+    entries = bucket.newest_first(key)
+    own: dict[str, bool] = {}
+    if any(_numbered(entry) for entry in entries):
+        own[name + VERSIONS_SUFFIX] = True
+    if not all(_numbered(entry) for entry in entries):
+        own[name] = False
+    return own
+
+
+def _numbered(entry: Entry) -> bool:
+    return entry.version_id != NULL_VERSION
