@@ -1,0 +1,185 @@
+"""Backfill: walk both sides, join them key by key, and bring every history across.
+
+The listings are the state: a run that was killed is simply started again, and what
+already stands is seen to stand.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+from farshore.core import rules as core_rules
+from farshore.core.align import identical
+from farshore.core.join import Batch, Join, KeyPair
+from farshore.core.join import Side as End
+from farshore.core.plan import DeleteLimits, deletes_allowed
+from farshore.core.rules import Rule
+from farshore.engine.lane import Crew, Lane
+from farshore.engine.side import Side
+from farshore.engine.tally import NotCopied
+
+LANES_WAITING_MAX = 512
+"""Lanes that exist at once, flying or waiting at the gate; the walk stops meanwhile."""
+
+HELD_MAX = 100_000
+"""Keys that may wait for the delete guard; beyond that the guard has judged already."""
+
+
+class Interrupted(Exception):
+    """A person asked to stop: what was in flight is finished, the rest was not begun."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What of a bucket is meant: keys below `prefix`, at most hiding what `deletes` allows."""
+
+    prefix: str = ""
+    deletes: DeleteLimits = DeleteLimits()
+
+
+async def joined(source: Side, target: Side, prefix: str = "") -> AsyncIterator[list[KeyPair]]:
+    """Both sides' histories side by side, keys ascending, in batches. Bounded memory."""
+    walks: dict[End, AsyncIterator[Batch]] = {
+        "source": aiter(source.lister.walk(source.bucket, prefix)),
+        "target": aiter(target.lister.walk(target.bucket, prefix)),
+    }
+    join = Join()
+    while not join.done:
+        hungry = join.hungry
+        batches = await asyncio.gather(*(anext(walks[end], None) for end in hungry))
+        for end, batch in zip(hungry, batches, strict=True):
+            if batch is None:
+                join.end(end)
+            else:
+                join.feed(end, batch)
+        if pairs := join.take():
+            yield pairs
+
+
+class Backfill:
+    """One run over one pair of buckets. `stop` asks for an orderly end."""
+
+    def __init__(self, crew: Crew, scope: Scope, stop: asyncio.Event) -> None:
+        self._crew = crew
+        self._scope = scope
+        self._stop = stop
+        self._lanes: set[asyncio.Task[None]] = set()
+        self._room = asyncio.Semaphore(LANES_WAITING_MAX)
+        self._lost: BaseException | None = None
+
+    async def run(self) -> None:
+        """Copy all that is missing. Counts in the crew's tally; raises when a site is lost.
+
+        `Interrupted` after an orderly stop.
+        """
+        try:
+            await self._walk()
+            await self._settle()
+            await self._release_held()
+        finally:
+            await self._settle(quietly=True)
+
+    async def _walk(self) -> None:
+        crew = self._crew
+        async for pairs in joined(crew.source, crew.target, self._scope.prefix):
+            for pair in pairs:
+                if self._wants(pair):
+                    await self._start(pair)
+        crew.tally.listed = True
+
+    def _wants(self, pair: KeyPair) -> bool:
+        """Count the key; whether it needs a lane. The hot path of a run with nothing to do."""
+        tally = self._crew.tally
+        tally.keys += 1
+        tally.versions += len(pair.source)
+        tally.target_keys += bool(pair.target)
+        if not pair.source:
+            return False  # only on the target: nothing here ever deletes it
+        if identical(pair.source, pair.target):
+            tally.in_step += 1
+            return False
+        return True
+
+    async def _start(self, pair: KeyPair) -> None:
+        await self._room.acquire()
+        self._check()
+        lane = asyncio.create_task(self._lane(pair))
+        self._lanes.add(lane)
+        lane.add_done_callback(self._ended)
+
+    def _check(self) -> None:
+        if self._lost is not None:
+            raise self._lost
+        if self._stop.is_set():
+            raise Interrupted
+
+    def _ended(self, lane: asyncio.Task[None]) -> None:
+        self._lanes.discard(lane)
+        self._room.release()
+        if not lane.cancelled() and (error := lane.exception()) is not None:
+            self._lost = self._lost or error
+
+    async def _lane(self, pair: KeyPair) -> None:
+        if self._lost is not None or self._stop.is_set():
+            return
+        rule = await self._rule(pair)
+        if rule is None or rule.exclude:
+            self._exclude(pair)
+            return
+        await Lane(self._crew, pair, rule).run()
+
+    async def _rule(self, pair: KeyPair) -> Rule | None:
+        rules = self._crew.rules
+        if not core_rules.asks_for_tags(rules, pair.key):
+            return core_rules.choose(rules, pair.key)
+        source = self._crew.source
+        newest = next((entry for entry in pair.source if not entry.is_marker), None)
+        tags: Sequence[tuple[str, str]] = ()
+        if newest is not None:
+            tags = await source.store.get_tags(source.bucket, pair.key, newest.version_id)
+        return core_rules.choose(rules, pair.key, tags)
+
+    def _exclude(self, pair: KeyPair) -> None:
+        for entry in pair.source:
+            self._crew.tally.refuse(
+                NotCopied(
+                    self._crew.source.bucket,
+                    pair.key,
+                    entry.version_id,
+                    "EXCLUDED",
+                    "Rule",
+                    "no rule covers this key, or one excludes it",
+                )
+            )
+
+    async def _release_held(self) -> None:
+        """Let keys that end hidden run, if the delete guard finds their number harmless."""
+        crew = self._crew
+        held, crew.held = crew.held, []
+        if deletes_allowed(len(held), crew.tally.target_keys, self._scope.deletes):
+            crew.hiding_released = True
+            for pair in held:
+                await self._start(pair)
+            await self._settle()
+            return
+        for pair in held:
+            crew.tally.refuse(
+                NotCopied(
+                    crew.source.bucket,
+                    pair.key,
+                    pair.source[0].version_id,
+                    "PENDING",
+                    "DeleteGuard",
+                    f"{len(held)} keys would be hidden by delete markers on a target of "
+                    f"{crew.tally.target_keys}: the delete guard holds all of them",
+                )
+            )
+
+    async def _settle(self, *, quietly: bool = False) -> None:
+        """Wait for every lane; raise what ended the run, unless asked not to."""
+        while self._lanes:
+            await asyncio.wait(self._lanes)
+        if not quietly:
+            self._check()

@@ -1,0 +1,177 @@
+"""Copy one version: read it by id on the source, append its replica on the target.
+
+The common case is one GET and one PUT. Where ETags are MD5s on the source and the
+target verifies Content-MD5, the bytes are proved end to end without hashing them here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from farshore.clock import Clock
+from farshore.core import stamp
+from farshore.core.model import Attributes, Lock, Version
+from farshore.engine.side import Side
+from farshore.errors import Corrupt, Unsupported
+from farshore.s3.store import ALWAYS, Condition, ObjectInfo, ObjectRead, Stream, Written
+
+IN_MEMORY_BYTES = 1024 * 1024
+"""Bodies up to this size are read whole: one buffer, one write."""
+
+_MD5 = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """A replica that stands. `stamped` is "metadata", "tag" or "none"."""
+
+    version_id: str
+    etag: str
+    size: int
+    stamped: str
+
+
+def condition_above(target: Side, above: Version | None) -> Condition:
+    """The condition that makes a write fail when the target's top is not what we saw.
+
+    None is possible on a marker, nor where the server ignores conditions: there the
+    lease and the single lane of the key are what keeps writers apart.
+    """
+    can = target.capabilities
+    if above is None:
+        return Condition(absent=True) if can.conditional_create else ALWAYS
+    if above.is_marker or not above.etag:
+        return ALWAYS
+    return Condition(etag=above.etag) if can.conditional_replace else ALWAYS
+
+
+async def copy_single(
+    source: Side, target: Side, version: Version, above: Version | None, clock: Clock
+) -> Copied:
+    """Copy a version that was written in one PUT.
+
+    Raises `Unsupported` for what cannot be read (SSE-C, archived), `Corrupt` when the
+    bytes are not those of the source's ETag; otherwise what the stores raise.
+    """
+    async with source.store.get(source.bucket, version.key, version.version_id) as opened:
+        info = opened.info
+        attributes, stamped = await dress(source, version, info, clock)
+        expected = md5_of(source, version.etag, info)
+        proved_by_server = bool(expected) and target.capabilities.content_md5_verified
+        digest = hashlib.md5(usedforsecurity=False)
+        body: bytes | Stream
+        if opened.body_length <= IN_MEMORY_BYTES:
+            body = await opened.read()
+            if not proved_by_server:
+                digest.update(body)
+                expected = _agreed(expected, digest.digest(), version)
+        elif proved_by_server:
+            body = Stream(opened.body_length, opened.chunks())
+        else:
+            body = Stream(opened.body_length, _hashed(opened, digest, expected, version))
+        written = await target.store.put(
+            target.bucket,
+            version.key,
+            body,
+            attributes,
+            condition=condition_above(target, above),
+            content_md5=expected,
+        )
+    await check_etag(target, version, written, (expected or digest.digest()).hex(), attributes)
+    return Copied(written.version_id, written.etag, version.size, stamped)
+
+
+def _agreed(expected: bytes, found: bytes, version: Version) -> bytes:
+    if expected and found != expected:
+        raise Corrupt(
+            f"{version.key!r} version {version.version_id}: the bytes that came have MD5 "
+            f"{found.hex()}, the source's ETag is {version.etag}",
+            hint="Nothing was written. Try again; if it stays, read the object on the source.",
+        )
+    return found
+
+
+async def _hashed(
+    opened: ObjectRead, digest: hashlib._Hash, expected: bytes, version: Version
+) -> AsyncIterator[bytes]:
+    """Pass the body on and hash it; the last chunk is held back until the hash agrees."""
+    held = b""
+    async for chunk in opened.chunks():
+        digest.update(chunk)
+        if held:
+            yield held
+        held = chunk
+    _agreed(expected, digest.digest(), version)
+    yield held
+
+
+def md5_of(source: Side, etag: str, info: ObjectInfo) -> bytes:
+    """The MD5 that the source's ETag is, or b"" where it is none."""
+    encrypted = info.attributes.encryption.startswith("aws:kms")
+    if encrypted or not source.capabilities.etag_is_md5 or not _MD5.fullmatch(etag):
+        return b""
+    return bytes.fromhex(etag)
+
+
+async def dress(
+    source: Side, version: Version, info: ObjectInfo, clock: Clock
+) -> tuple[Attributes, str]:
+    """What the replica carries: everything of the original, and the stamp."""
+    refuse_unreadable(version, info)
+    attributes = info.attributes
+    if info.tag_count:
+        tags = await source.store.get_tags(source.bucket, version.key, version.version_id)
+        attributes = replace(attributes, tags=tags)
+    attributes = replace(attributes, lock=_live_lock(attributes.lock, clock.now()), kms_key="")
+    return stamp.attach(attributes, stamp.of(version, source.site))
+
+
+def refuse_unreadable(version: Version, info: ObjectInfo) -> None:
+    """SSE-C needs the client's key, an archived body needs a restore: neither is a failure."""
+    if info.attributes.encryption == "SSE-C":
+        raise Unsupported(
+            f"{version.key!r} version {version.version_id} is encrypted with a key that only "
+            "its client has (SSE-C)",
+            hint="Write it again with SSE-S3 or SSE-KMS if it must be replicated.",
+        )
+    if info.archived:
+        raise Unsupported(
+            f"{version.key!r} version {version.version_id} is archived ({version.storage_class})",
+            hint="Restore it on the source, then run the backfill again.",
+        )
+
+
+def _live_lock(lock: Lock, now: float) -> Lock:
+    """Retention must end in the future to be accepted; an expired one cannot be replayed."""
+    if not lock.retain_until or _unix(lock.retain_until) > now:
+        return lock
+    return replace(lock, mode="", retain_until="")
+
+
+def _unix(moment: str) -> float:
+    parsed = datetime.fromisoformat(moment.replace("Z", "+00:00"))
+    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
+
+
+async def check_etag(
+    target: Side, version: Version, written: Written, expected: str, attributes: Attributes
+) -> None:
+    """Compare what the target says it stored; take a wrong replica away again at once."""
+    if not target.capabilities.etag_is_md5 or attributes.encryption.startswith("aws:kms"):
+        return
+    found = written.etag
+    if not found:
+        found = (await target.store.head(target.bucket, version.key, written.version_id)).etag
+    if found == expected:
+        return
+    if written.version_id:
+        await target.store.delete(target.bucket, version.key, written.version_id)
+    raise Corrupt(
+        f"{version.key!r} version {version.version_id}: the target stored ETag {found}, "
+        f"expected {expected}",
+        hint="The wrong replica was removed. Try again; if it stays, check network and disks.",
+    )

@@ -1,0 +1,113 @@
+"""How much is in flight at once: bounded by count and bytes, adapted to what the sites answer.
+
+The count follows the latency of small copies, as TCP Vegas does with a window: while
+copies take hardly longer than the fastest seen, more may fly; when they queue up, none
+are added. A throttled answer halves it. So a far site (80 ms) gets hundreds in flight
+and a near one a few dozen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class GateLimits:
+    """Bounds: copies in flight (count_min..count_max), and bytes of their bodies."""
+
+    count_min: int = 16
+    count_max: int = 256
+    bytes_max: int = 256 * 1024 * 1024
+
+
+QUEUE_LOW = 6.0
+QUEUE_HIGH = 24.0
+"""Copies that may wait in queues along the way, by the latency's estimate."""
+
+FASTEST_FADES = 1.0005
+"""Each sample raises the remembered fastest latency a little, so that it can change."""
+
+
+class Gate:
+    """Let work in while there is room; learn from how it went."""
+
+    def __init__(self, limits: GateLimits) -> None:
+        self._limits = limits
+        self._window = float(limits.count_min)
+        self._fastest_s = float("inf")
+        self._flying = 0
+        self._bytes = 0
+        self._deaf = 0  # ends of work to pass before another throttling counts
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    @property
+    def window(self) -> int:
+        """How many may fly now."""
+        return int(self._window)
+
+    @property
+    def flying(self) -> int:
+        """How many fly now."""
+        return self._flying
+
+    async def enter(self, size: int) -> None:
+        """Wait for room for one piece of work that holds `size` bytes. First come, first in."""
+        if not self._waiting and self._fits(size):
+            self._take(size)
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((size, turn))
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.leave(size)
+            raise
+
+    def leave(self, size: int) -> None:
+        """The work is over, however it ended."""
+        self._flying -= 1
+        self._bytes -= size
+        self._deaf = max(0, self._deaf - 1)
+        self._admit()
+
+    def observe(self, seconds: float) -> None:
+        """A small copy succeeded and took this long."""
+        self._fastest_s = min(self._fastest_s * FASTEST_FADES, seconds)
+        queued = self._window * (1 - self._fastest_s / seconds) if seconds > 0 else 0.0
+        if queued < QUEUE_LOW and self._flying >= self._window - 1:
+            self._window += 1
+        elif queued > QUEUE_HIGH:
+            self._window -= 1 / self._window
+        self._clamp()
+        self._admit()
+
+    def throttled(self) -> None:
+        """A site asked for less. All that flies now may say so: they count once."""
+        if self._deaf:
+            return
+        self._deaf = self._flying
+        self._window = max(1.0, self._window / 2)
+
+    def _clamp(self) -> None:
+        self._window = min(self._window, float(self._limits.count_max))
+        if self._window < self._limits.count_min:
+            self._window = min(self._window + 0.1, float(self._limits.count_min))
+
+    def _fits(self, size: int) -> bool:
+        if self._flying == 0:
+            return True
+        return self._flying < self._window and self._bytes + size <= self._limits.bytes_max
+
+    def _take(self, size: int) -> None:
+        self._flying += 1
+        self._bytes += size
+
+    def _admit(self) -> None:
+        while self._waiting and self._fits(self._waiting[0][0]):
+            size, turn = self._waiting.popleft()
+            if not turn.done():
+                self._take(size)
+                turn.set_result(None)

@@ -1,0 +1,281 @@
+"""A lane: the changes of one key, in order, one at a time.
+
+align → plan → write → and on any doubt, look at both sides again and start over. A
+lane that cannot go on says why and blocks nobody else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from farshore.clock import Clock
+from farshore.core import rules as core_rules
+from farshore.core import stamp
+from farshore.core.align import Alignment, align, compare
+from farshore.core.join import KeyPair
+from farshore.core.model import History, Version
+from farshore.core.plan import Copy, KeyPlan, Reason, Step, plan_key
+from farshore.core.rules import Rule
+from farshore.core.stamp import Stamp
+from farshore.engine.copy import IN_MEMORY_BYTES, Copied, condition_above, copy_single
+from farshore.engine.gate import Gate
+from farshore.engine.multipart import MIB, PARTS_AT_ONCE, copy_multipart, is_multipart
+from farshore.engine.side import Side
+from farshore.engine.tally import NotCopied, Tally
+from farshore.errors import (
+    BucketMissing,
+    Corrupt,
+    Gone,
+    OutcomeUnknown,
+    Precondition,
+    ServerFault,
+    StoreError,
+    Throttled,
+    Unreachable,
+    Unsupported,
+)
+from farshore.journal.sqlite import Journal
+
+ATTEMPTS_MAX = 8
+"""Times that a lane starts over before its key counts as FAILED."""
+
+LOST_AFTER_S = 20.0
+"""A site is lost when it cannot be reached and nothing has succeeded for this long."""
+
+PAUSE_FIRST_S = 0.05
+PAUSE_MAX_S = 5.0
+"""A lane waits with full jitter between these before it starts over."""
+
+
+class Superseded(Exception):
+    """What was planned no longer holds: somebody wrote or purged meanwhile. Plan again."""
+
+
+@dataclass(slots=True)
+class Crew:
+    """All that lanes share.
+
+    `held`: keys whose plan would hide an object that the target's clients can read now.
+    They wait until the whole listing is known and the delete guard has judged their
+    number; then `hiding_released` lets them run.
+    """
+
+    source: Side
+    target: Side
+    rules: Sequence[Rule]
+    clock: Clock
+    journal: Journal
+    gate: Gate
+    tally: Tally
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    jitter: random.Random = field(default_factory=random.Random)
+    held: list[KeyPair] = field(default_factory=list)
+    hiding_released: bool = False
+    last_success: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.last_success = self.clock.monotonic()
+
+    def silent_s(self) -> float:
+        """Seconds since anything was written."""
+        return self.clock.monotonic() - self.last_success
+
+
+def weight(version: Version) -> int:
+    """Bytes of memory that copying this version may hold."""
+    if is_multipart(version.etag):
+        return 2 * MIB * PARTS_AT_ONCE
+    return version.size if version.size <= IN_MEMORY_BYTES else 2 * MIB
+
+
+class Lane:
+    """The work for one key of one bucket."""
+
+    def __init__(self, crew: Crew, pair: KeyPair, rule: Rule) -> None:
+        self._crew = crew
+        self._key = pair.key
+        self._source: History = pair.source
+        self._target: History = pair.target
+        self._rule = rule
+
+    async def plan(self) -> KeyPlan:
+        """What is to be done, from the histories in hand; reads stamps if it must."""
+        alignment = await self._align()
+        self._crew.tally.gaps += len(alignment.gap)
+        return plan_key(self._key, alignment, self._target)
+
+    async def run(self) -> None:
+        """Bring the target's history up to the source's. Raises `Unreachable` when a site is lost.
+
+        Everything else that goes wrong is counted with its reason.
+        """
+        for attempt in range(1, ATTEMPTS_MAX + 1):
+            plan = await self.plan()
+            if plan.reason:
+                self._refuse(plan.refused, plan.reason, plan.reason, plan.explanation)
+                return
+            if plan.hides and not self._crew.hiding_released:
+                self._crew.held.append(KeyPair(self._key, self._source, self._target))
+                return
+            try:
+                await self._perform(plan.steps)
+                return
+            except Superseded:
+                pass
+            except StoreError as error:
+                if not await self._may_go_on(error, attempt):
+                    return
+            await self._look_again(plan)
+            self._crew.tally.retries += 1
+        self._refuse(
+            self._target_lacks(), "FAILED", "Contended", "other writers kept changing this key"
+        )
+
+    async def _align(self) -> Alignment:
+        now = self._crew.clock.now()
+
+        def required(entry: Version) -> bool:
+            return not entry.is_marker or core_rules.marker_due(
+                self._rule, entry, now - _written_at(entry)
+            )
+
+        quick = compare(self._source, self._target, required)
+        if quick is not None:
+            return quick
+        site = self._crew.source.site
+        return align(self._source, self._target, await self._stamps(), site, required)
+
+    async def _stamps(self) -> dict[str, Stamp | None]:
+        target = self._crew.target
+        return {
+            entry.version_id: await read_stamp(target, entry)
+            for entry in self._target
+            if not entry.is_marker
+        }
+
+    async def _perform(self, steps: Sequence[Step]) -> None:
+        above: Version | None = self._target[0] if self._target else None
+        for step in steps:
+            above = await self._step(step, above)
+
+    async def _step(self, step: Step, above: Version | None) -> Version | None:
+        """Write one entry; answers the target's new top (unchanged if it had to be left out)."""
+        size = weight(step.version)
+        await self._crew.gate.enter(size)
+        try:
+            if not isinstance(step, Copy):
+                return await self._mark(step.version, above)
+            return await self._copy(step.version, above)
+        except Unsupported as error:
+            self._refuse((step.version,), "UNSUPPORTED", error.code or "Unsupported", str(error))
+            return above
+        except BucketMissing:
+            raise
+        except Gone as error:
+            raise Superseded from error
+        finally:
+            self._crew.gate.leave(size)
+
+    async def _copy(self, version: Version, above: Version | None) -> Version:
+        crew = self._crew
+        began = crew.clock.monotonic()
+        if is_multipart(version.etag):
+            copied = await copy_multipart(
+                crew.source, crew.target, version, above, crew.clock, crew.journal
+            )
+        else:
+            copied = await copy_single(crew.source, crew.target, version, above, crew.clock)
+            if version.size <= IN_MEMORY_BYTES:
+                crew.gate.observe(crew.clock.monotonic() - began)
+        self._count(version, copied)
+        return version._replace(version_id=copied.version_id, etag=copied.etag)
+
+    def _count(self, version: Version, copied: Copied) -> None:
+        self._crew.last_success = self._crew.clock.monotonic()
+        tally = self._crew.tally
+        tally.copied += 1
+        tally.copied_bytes += version.size
+        tally.unstamped += copied.stamped == "none"
+        tally.stamped_by_tag += copied.stamped == "tag"
+
+    async def _mark(self, marker: Version, above: Version | None) -> Version:
+        """A marker is never sent twice blindly: DELETE always adds another (S3-SEMANTICS)."""
+        target = self._crew.target
+        condition = condition_above(target, above)
+        if above is None or not target.capabilities.conditional_delete:
+            await target.store.delete(target.bucket, self._key)
+        else:
+            await target.store.delete(target.bucket, self._key, condition=condition)
+        self._crew.tally.markers += 1
+        return marker
+
+    async def _may_go_on(self, error: StoreError, attempt: int) -> bool:
+        """Whether the lane starts over after this error; counts the key as failed if not."""
+        if isinstance(error, Throttled):
+            self._crew.gate.throttled()
+        passing = isinstance(
+            error, Throttled | Unreachable | ServerFault | OutcomeUnknown | Precondition | Corrupt
+        )
+        if isinstance(error, Unreachable) and self._crew.silent_s() > LOST_AFTER_S:
+            raise error
+        if passing and attempt < ATTEMPTS_MAX:
+            await self._pause(attempt, error.retry_after)
+            return True
+        self._refuse(self._target_lacks(), "FAILED", error.code or error.cause_word, str(error))
+        return False
+
+    async def _pause(self, attempt: int, at_least_s: float) -> None:
+        longest = min(PAUSE_MAX_S, PAUSE_FIRST_S * 2**attempt)
+        await self._crew.sleep(max(at_least_s, longest * self._crew.jitter.random()))
+
+    async def _look_again(self, plan: KeyPlan) -> None:
+        """Read both histories anew; what was planned and is gone expired before it was copied."""
+        crew = self._crew
+        self._source = await crew.source.lister.history(crew.source.bucket, self._key)
+        self._target = await crew.target.lister.history(crew.target.bucket, self._key)
+        there = {entry.version_id for entry in self._source}
+        expired = [s.version for s in plan.steps if s.version.version_id not in there]
+        self._refuse(
+            expired,
+            "EXPIRED_BEFORE_REPLICATED",
+            "Gone",
+            "purged on the source (by a person or a lifecycle rule) before it was copied",
+        )
+
+    def _target_lacks(self) -> Sequence[Version]:
+        """The entries that were to be written, as far as the histories in hand show."""
+        quick = compare(self._source, self._target)
+        return quick.missing if quick is not None else tuple(self._source[:1])
+
+    def _refuse(
+        self, versions: Sequence[Version], reason: Reason, cause: str, explanation: str
+    ) -> None:
+        for version in versions:
+            self._crew.tally.refuse(
+                NotCopied(
+                    self._crew.source.bucket,
+                    self._key,
+                    version.version_id,
+                    reason,
+                    cause,
+                    explanation,
+                )
+            )
+
+
+async def read_stamp(side: Side, entry: Version) -> Stamp | None:
+    """The stamp of one version, from its metadata or else its tags; None if it has none."""
+    info = await side.store.head(side.bucket, entry.key, entry.version_id)
+    found = stamp.find(info.attributes)
+    if found is None and info.tag_count:
+        tags = await side.store.get_tags(side.bucket, entry.key, entry.version_id)
+        found = stamp.find(info.attributes, tags)
+    return found
+
+
+def _written_at(entry: Version) -> float:
+    return datetime.fromisoformat(entry.modified.replace("Z", "+00:00")).timestamp()
