@@ -98,7 +98,7 @@ class Bucket:
         if self._stored.pop(key, None) is not None:
             self._dirty = True
 
-    def keys(self) -> list[bytes]:
+    def sorted_keys(self) -> list[bytes]:
         """All keys in byte order."""
         if self._dirty:
             self._keys = sorted(self._stored)
@@ -116,7 +116,7 @@ class Window(NamedTuple):
 
 def window(bucket: Bucket, prefix: bytes, delimiter: bytes, after: bytes, limit: int) -> Window:
     """The page of at most `limit` keys and prefixes that follows `after`."""
-    keys = bucket.keys()
+    keys = bucket.sorted_keys()
     at = max(bisect_left(keys, prefix), bisect_right(keys, after) if after else 0)
     found: list[bytes] = []
     prefixes: list[bytes] = []
@@ -146,12 +146,28 @@ class Multipart:
     parts: dict[int, tuple[int, str]]
 
 
-class Site:
-    """One endpoint's buckets; calling it answers a request. Counts what it was asked."""
+class Meter:
+    """When the first and the last request came, and how many there were of each kind."""
 
     def __init__(self) -> None:
-        self.buckets: dict[str, Bucket] = {}
+        self.first = 0.0
+        self.last = 0.0
         self.counts: dict[str, int] = {}
+
+    def note(self, kind: str) -> None:
+        """A request of this kind has been read to its end and is about to be answered."""
+        self.last = time.perf_counter()
+        self.first = self.first or self.last
+        self.counts[kind] = self.counts.get(kind, 0) + 1
+
+
+class Site:
+    """One endpoint's buckets; calling it answers a request."""
+
+    def __init__(self, name: str, meter: Meter) -> None:
+        self.buckets: dict[str, Bucket] = {}
+        self._name = name
+        self._meter = meter
         self._uploads: dict[bytes, Multipart] = {}
 
     def add(self, bucket: Bucket) -> None:
@@ -168,8 +184,7 @@ class Site:
         if b"%" in key:
             key = unquote_to_bytes(key)
         query = dict(parse_qsl(request.query.decode(), True)) if request.query else {}
-        action = request.method.decode() + ("Object" if key else "Bucket")
-        self.counts[action] = self.counts.get(action, 0) + 1
+        self._meter.note(f"{self._name} {request.method.decode()} {name.decode()}{'/' * bool(key)}")
         if not key:
             return self._bucket(request, bucket, query)
         if request.method in (b"GET", b"HEAD"):
@@ -214,9 +229,7 @@ class Site:
             upload_id = _new_version_id()
             self._uploads[upload_id] = Multipart(_carried(request.headers()), {})
             body = b"<InitiateMultipartUploadResult %b><UploadId>%b</UploadId>"
-            return Answer(
-                200, _XML, body % (_NS, upload_id) + b"</InitiateMultipartUploadResult>"
-            )
+            return Answer(200, _XML, body % (_NS, upload_id) + b"</InitiateMultipartUploadResult>")
         upload_id = query["uploadId"].encode()
         upload = self._uploads.get(upload_id)
         if upload is None:
@@ -246,15 +259,15 @@ def _complete(bucket: Bucket, key: bytes, upload: Multipart) -> Answer:
 def _error(status: int, code: bytes, request: Request) -> Answer:
     if request.method == b"HEAD":
         return Answer(status)
-    return Answer(status, _XML, b"<Error><Code>%b</Code><Message>%b</Message></Error>" % (code, code))
+    return Answer(
+        status, _XML, b"<Error><Code>%b</Code><Message>%b</Message></Error>" % (code, code)
+    )
 
 
 def _carried(headers: dict[bytes, bytes]) -> bytes:
     """The lines that a later GET or HEAD gives back."""
     return b"".join(
-        b"%b: %b\r\n" % (name, value)
-        for name, value in headers.items()
-        if name.startswith(CARRIED)
+        b"%b: %b\r\n" % (name, value) for name, value in headers.items() if name.startswith(CARRIED)
     )
 
 
@@ -339,7 +352,9 @@ def _list_versions(bucket: Bucket, query: dict[str, str]) -> Answer:
     following = b""
     if page.next_after:
         last = bucket.get(page.next_after)
-        following = b"<NextKeyMarker>%b</NextKeyMarker><NextVersionIdMarker>%b</NextVersionIdMarker>"
+        following = (
+            b"<NextKeyMarker>%b</NextKeyMarker><NextVersionIdMarker>%b</NextVersionIdMarker>"
+        )
         following %= (page.next_after, last.version_id if last else b"")
     return _listing(b"ListVersionsResult", bucket, query, page, entries, following)
 

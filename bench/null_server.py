@@ -7,24 +7,26 @@ ports and serves until its standard input is closed or it is killed.
 from __future__ import annotations
 
 import argparse
+import http.client
 import json
 import os
 import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from types import TracebackType
 
-from bench.null_http import Server
-from bench.null_s3 import MIB, PATTERN, Bucket, Site, Stored, known_md5
+from bench.null_http import Answer, Answerer, Request, Server
+from bench.null_s3 import MIB, PATTERN, Bucket, Meter, Site, Stored, known_md5
 
 SMALL_BYTES = 4096
 BIG_BYTES = 128 * MIB
 KEYS_PER_FOLDER = 1000
 BUCKET = "files"
 CONTROL_BUCKET = "farshore-control"
-START_LIMIT_SECONDS = 30
+METER_PATH = "/-meter"
+END_LIMIT_SECONDS = 30
 SOURCE_AGE_SECONDS = 86_400
 CAPABILITIES = {
     "server": "null",
@@ -56,12 +58,27 @@ class Endpoints:
     west: int
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The server's view of a run.
+
+    `seconds`: from the first request to the last answer, on either site. `copied`: keys
+    whose ETag and size are the same on the target as on the source. `counts`: requests
+    by site, method and bucket (a "/" at the end: of an object in it).
+    """
+
+    seconds: float
+    copied: int
+    counts: dict[str, int]
+
+
 class NullServer:
     """A context manager around the process; it is ended by its pid."""
 
     def __init__(self, *, small: int = 0, big: int = 0) -> None:
         self._arguments = ["--small", str(small), "--big", str(big)]
         self._process: subprocess.Popen[bytes] | None = None
+        self._port = 0
 
     def __enter__(self) -> Endpoints:
         command = [sys.executable, "-m", "bench.null_server", *self._arguments]
@@ -73,6 +90,7 @@ class NullServer:
         if not line:
             raise RuntimeError(f"the null server did not start: {' '.join(command)}")
         ports = json.loads(line)
+        self._port = ports["east"]
         return Endpoints(ports["east"], ports["west"])
 
     def __exit__(
@@ -83,7 +101,15 @@ class NullServer:
     ) -> None:
         if self._process is not None:
             self._process.kill()
-            self._process.communicate(timeout=START_LIMIT_SECONDS)
+            self._process.communicate(timeout=END_LIMIT_SECONDS)
+
+    def read_meter(self) -> Reading:
+        """What the server has seen since it started."""
+        client = http.client.HTTPConnection("127.0.0.1", self._port, timeout=END_LIMIT_SECONDS)
+        client.request("GET", METER_PATH)
+        document = json.loads(client.getresponse().read())
+        client.close()
+        return Reading(**document)
 
     @property
     def cpu_seconds(self) -> float:
@@ -136,6 +162,25 @@ def bulk_file(size: int) -> int:
     return fd
 
 
+def metered(site: Site, meter: Meter, source: Bucket, target: Bucket) -> Answerer:
+    """The site, with the meter's reading at `METER_PATH`."""
+    path = METER_PATH.encode()
+
+    def answer(request: Request) -> Answer:
+        if request.path != path:
+            return site(request)
+        reading = Reading(meter.last - meter.first, copied_keys(source, target), meter.counts)
+        return Answer(200, body=json.dumps(asdict(reading)).encode())
+
+    return answer
+
+
+def copied_keys(source: Bucket, target: Bucket) -> int:
+    """How many keys have the same ETag and size in both buckets."""
+    pairs = ((source.get(key), target.get(key)) for key in source.sorted_keys())
+    return sum(1 for s, t in pairs if s and t and (s.etag, s.size) == (t.etag, t.size))
+
+
 def _end_with_parent() -> None:
     sys.stdin.buffer.read()
     os._exit(0)
@@ -147,13 +192,15 @@ def main() -> None:
     parser.add_argument("--small", type=int, default=0)
     parser.add_argument("--big", type=int, default=0)
     chosen = parser.parse_args()
-    east, west = Site(), Site()
-    east.add(source_bucket(chosen.small, chosen.big))
-    west.add(Bucket(BUCKET, keeps=False))
-    for site in (east, west):
-        site.add(control_bucket())
+    meter = Meter()
+    source, target = source_bucket(chosen.small, chosen.big), Bucket(BUCKET, keeps=False)
     server = Server(bulk_file(BIG_BYTES if chosen.big else MIB))
-    ports = {"east": server.listen(east), "west": server.listen(west)}
+    ports = {}
+    for name, bucket in (("east", source), ("west", target)):
+        site = Site(name, meter)
+        site.add(bucket)
+        site.add(control_bucket())
+        ports[name] = server.listen(metered(site, meter, source, target))
     threading.Thread(target=_end_with_parent, daemon=True).start()
     print(json.dumps(ports), flush=True)
     server.serve()

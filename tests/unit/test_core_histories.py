@@ -126,6 +126,29 @@ def test_a_foreign_write_on_top_stops_the_key_and_is_named(
     assert (plan.reason == "CONFLICT") == bool(outcome.missing)
 
 
+def test_a_key_purged_whole_on_the_source_stays_as_extra() -> None:
+    target = Target()
+    for step in target.plan([version(2, None, latest=True), version(1, 1)]).steps:
+        target.perform(step)
+    outcome = align([], target.rows, target.stamps, EAST)
+    assert len(outcome.extra) == 2
+    assert outcome.in_step
+
+
+def test_an_undelete_on_the_source_is_seen_and_blocks_nothing() -> None:
+    """Purging the top marker is how S3 users undelete; the next write must still arrive."""
+    first, marker, second = version(1, 1), version(2, None), version(3, 2, latest=True)
+    target = Target()
+    for step in target.plan([marker, first]).steps:
+        target.perform(step)
+    hidden = target.align([first])
+    assert [row.is_marker for row in hidden.foreign] == [True]
+    assert not hidden.in_step
+    for step in target.plan([second, first]).steps:
+        target.perform(step)
+    assert target.rows[0].etag == second.etag
+
+
 @given(histories(), st.integers(0, 7))
 def test_a_version_missing_beneath_is_a_gap_and_never_appended(
     source: list[Version], lost: int

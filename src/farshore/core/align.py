@@ -37,7 +37,7 @@ class Alignment:
     foreign: entries of the target that no source entry explains, by nobody of ours.
     differing: pairs whose bytes cannot be the same.
     disordered: replicas that stand in another order than their originals.
-    diverged: foreign entries stand above the last common entry.
+    diverged: foreign versions (markers aside) stand above the last common entry.
     """
 
     pairs: tuple[Pair, ...] = ()
@@ -140,6 +140,7 @@ class _Aligner:
         self.required = required
         self.finger = 0
         self.grounded = True  # the entry beneath is a replica: markers may pair on it
+        self.retained = False  # the entry beneath is a replica whose original was purged
         self.pairs: list[Pair] = []
         self.skipped: list[Version] = []
         self.extra: list[Version] = []
@@ -175,12 +176,19 @@ class _Aligner:
             self._place_stamped(entry, mark)
 
     def _place_marker(self, entry: Version) -> None:
-        """A marker pairs with the source's marker over the same entry."""
+        """A marker pairs with the source's marker over the same entry.
+
+        One that stands alone is foreign, but hides no bytes: newer source versions may
+        still go on top of it, so it makes no conflict.
+        """
         at = self.finger
         if self.grounded and at < len(self.source) and self.source[at].is_marker:
             self._pair(at, entry)
+        elif self.retained:
+            self.extra.append(entry)
         else:
-            self._stand_alone(entry)
+            self.foreign.append(entry)
+            self.grounded = False
 
     def _place_unstamped(self, entry: Version) -> None:
         for at in range(self.finger, len(self.source)):
@@ -198,18 +206,18 @@ class _Aligner:
                     self._pair(at, entry)
                 return
         self.extra.append(entry)
-        self.grounded = True
+        self.grounded = self.retained = True
 
     def _pair(self, at: int, entry: Version) -> None:
         self.skipped.extend(self.source[self.finger : at])
         self.pairs.append((self.source[at], entry))
         self.finger = at + 1
         self.grounded = True
-        self.diverged = False
+        self.retained = self.diverged = False
 
     def _stand_alone(self, entry: Version) -> None:
         self.foreign.append(entry)
-        self.grounded = False
+        self.grounded = self.retained = False
         self.diverged = True
 
     def _differs(self, source: Version, target: Version) -> bool:

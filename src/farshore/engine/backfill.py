@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from farshore.core import rules as core_rules
 from farshore.core.align import identical
@@ -36,7 +36,7 @@ class Scope:
     """What of a bucket is meant: keys below `prefix`, at most hiding what `deletes` allows."""
 
     prefix: str = ""
-    deletes: DeleteLimits = DeleteLimits()
+    deletes: DeleteLimits = field(default_factory=DeleteLimits)
 
 
 async def joined(source: Side, target: Side, prefix: str = "") -> AsyncIterator[list[KeyPair]]:
@@ -59,12 +59,11 @@ async def joined(source: Side, target: Side, prefix: str = "") -> AsyncIterator[
 
 
 class Backfill:
-    """One run over one pair of buckets. `stop` asks for an orderly end."""
+    """One run over one pair of buckets. The crew's `stop` asks for an orderly end."""
 
-    def __init__(self, crew: Crew, scope: Scope, stop: asyncio.Event) -> None:
+    def __init__(self, crew: Crew, scope: Scope) -> None:
         self._crew = crew
         self._scope = scope
-        self._stop = stop
         self._lanes: set[asyncio.Task[None]] = set()
         self._room = asyncio.Semaphore(LANES_WAITING_MAX)
         self._lost: BaseException | None = None
@@ -112,7 +111,7 @@ class Backfill:
     def _check(self) -> None:
         if self._lost is not None:
             raise self._lost
-        if self._stop.is_set():
+        if self._crew.stop.is_set():
             raise Interrupted
 
     def _ended(self, lane: asyncio.Task[None]) -> None:
@@ -122,7 +121,7 @@ class Backfill:
             self._lost = self._lost or error
 
     async def _lane(self, pair: KeyPair) -> None:
-        if self._lost is not None or self._stop.is_set():
+        if self._lost is not None or self._crew.stop.is_set():
             return
         rule = await self._rule(pair)
         if rule is None or rule.exclude:

@@ -61,7 +61,8 @@ class Crew:
 
     `held`: keys whose plan would hide an object that the target's clients can read now.
     They wait until the whole listing is known and the delete guard has judged their
-    number; then `hiding_released` lets them run.
+    number; then `hiding_released` lets them run. `stop` asks every lane to end after the
+    entry that it is writing.
     """
 
     source: Side
@@ -73,6 +74,7 @@ class Crew:
     tally: Tally
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     jitter: random.Random = field(default_factory=random.Random)
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
     held: list[KeyPair] = field(default_factory=list)
     hiding_released: bool = False
     last_success: float = field(init=False)
@@ -160,6 +162,8 @@ class Lane:
     async def _perform(self, steps: Sequence[Step]) -> None:
         above: Version | None = self._target[0] if self._target else None
         for step in steps:
+            if self._crew.stop.is_set():
+                return
             above = await self._step(step, above)
 
     async def _step(self, step: Step, above: Version | None) -> Version | None:
@@ -167,6 +171,8 @@ class Lane:
         size = weight(step.version)
         await self._crew.gate.enter(size)
         try:
+            if self._crew.stop.is_set():
+                return above
             if not isinstance(step, Copy):
                 return await self._mark(step.version, above)
             return await self._copy(step.version, above)

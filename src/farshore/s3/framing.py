@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+from httptools import HttpParserError, HttpResponseParser
 
 HEAD_BYTES_MAX = 64 * 1024
 """All header names and values of one answer. AWS sends at most about 10 KiB."""
@@ -118,8 +118,6 @@ class Framing:
         self._silent += len(data)
         try:
             self._parser.feed_data(data)
-        except HttpParserUpgrade:
-            raise Malformed("it switches to another protocol") from None
         except HttpParserError as error:
             if not self.complete:
                 raise Malformed(_reason(error)) from None
@@ -148,7 +146,9 @@ class Framing:
         if self.complete:
             return
         status: int = self._parser.get_status_code()
-        if 100 <= status < 200 and status != SWITCHING_PROTOCOLS:
+        if status == SWITCHING_PROTOCOLS:
+            raise Malformed("it switches to another protocol")
+        if 100 <= status < 200:
             self._interim = True
             self.headers = {}
             return

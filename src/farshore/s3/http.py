@@ -108,7 +108,8 @@ class HttpPool:
         """Send a request; answers when the head of the answer is here.
 
         Use the answer as an async context, so that its connection is always given back
-        or dropped. `target` is sent as it is. Host and Content-Length are added.
+        or dropped. `target` is sent as it is. `headers` have
+        lower-case names; content-length is added, and host where it is not there.
         `action` names the request in errors.
 
         `Unreachable`: no connection, or a reading request without an answer.
@@ -257,10 +258,11 @@ class HttpPool:
         self, method: str, target: bytes, headers: Sequence[tuple[str, str]], body: Body
     ) -> bytes:
         length = body.length if isinstance(body, Stream) else len(body)
-        lines = [f"Host: {self.authority}"]
-        lines += [f"{name}: {value}" for name, value in headers]
+        lines = [f"{name}: {value}" for name, value in headers]
+        if not any(name == "host" for name, _ in headers):
+            lines.append(f"host: {self.authority}")
         if length or method not in READING:
-            lines.append(f"Content-Length: {length}")
+            lines.append(f"content-length: {length}")
         lines.append("\r\n")
         text = "\r\n".join(lines)
         if text.count("\n") != len(lines) or text.count("\r") != len(lines) or "\0" in text:
