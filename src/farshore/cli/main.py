@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from farshore import __version__
-from farshore.cli import config
+from farshore.cli import apply, config
 from farshore.cli.console import (
     DEFAULT_CONFIG,
     EXIT_CODES,
@@ -38,6 +38,7 @@ app = typer.Typer(
 )
 
 app.add_typer(config.app, name="config")
+app.command("apply")(apply.apply)
 
 
 def _version(wanted: bool) -> None:

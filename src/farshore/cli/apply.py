@@ -1,0 +1,109 @@
+"""`farshore apply`: show the plan, ask, prepare both sites, prove the rights."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from farshore.cli.console import Console, JsonOption, YesOption, load_config, run
+from farshore.errors import FarshoreError, UsageError
+
+if TYPE_CHECKING:
+    from farshore.config import Config
+    from farshore.control.canary import Proof
+    from farshore.control.preparation import Preparation
+    from farshore.control.prepare import Plan
+
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show the plan and change nothing.")]
+
+
+def apply(
+    context: typer.Context,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Prepare both sites: make buckets, turn versioning on, prove every right.
+
+    Shows the plan and asks before anything is changed. A second run finds nothing to do.
+    """
+    console = Console(as_json=as_json)
+    if not (yes or dry_run or console.can_ask):
+        raise UsageError(
+            "There is nobody to ask whether the plan is right.",
+            hint="Pass --yes to carry it out, or --dry-run to see it only.",
+        )
+    config = load_config(context)
+    console.document(run(_apply(config, console, dry_run=dry_run, yes=yes)))
+
+
+async def _apply(config: Config, console: Console, *, dry_run: bool, yes: bool) -> dict[str, Any]:
+    # The engine room is imported here, so that --help does not wait for it.
+    from farshore.clock import SystemClock
+    from farshore.control.preparation import Preparation
+    from farshore.control.sites import open_access, probe_site
+
+    pair = config.pair
+    async with (
+        open_access(config, pair.source) as source,
+        open_access(config, pair.target) as target,
+    ):
+        clock = SystemClock()
+        preparation = await Preparation.begin(config, source, target, probe=probe_site, clock=clock)
+        return await prepare(preparation, console, dry_run=dry_run, yes=yes)
+
+
+async def prepare(
+    preparation: Preparation, console: Console, *, dry_run: bool, yes: bool
+) -> dict[str, Any]:
+    """Show, ask, carry out. Answers the command's JSON document."""
+    plan = await preparation.plan()
+    preparation.require_possible(plan)
+    show(console, preparation.config.pair.name, plan)
+    if dry_run:
+        return document(plan, [], applied=False)
+    if plan.changes and not yes and not console.ask("Make these changes?"):
+        raise FarshoreError("Declined: nothing was changed.")
+    proofs = await preparation.carry_out(plan, console.note)
+    show_proofs(console, proofs)
+    console.say(summary(plan, proofs))
+    return document(plan, proofs, applied=True)
+
+
+def show(console: Console, pair: str, plan: Plan) -> None:
+    """The plan for people: one row for each change."""
+    if not plan.changes:
+        console.say(f"The plan for {pair} is empty.")
+        return
+    console.say(f"The plan for {pair}:")
+    rows = [change.row() for change in plan.changes]
+    table = [("+", site, what, f"{before} -> {after}") for site, what, before, after in rows]
+    console.table(("", "site", "what", "change"), table)
+
+
+def show_proofs(console: Console, proofs: list[Proof]) -> None:
+    """Who may work where."""
+    console.table(
+        ("proved", "site", "bucket"),
+        [(proof.principal, proof.site, proof.bucket) for proof in proofs],
+    )
+
+
+def summary(plan: Plan, proofs: list[Proof]) -> str:
+    """The one sentence at the end."""
+    done = f"{len(plan.changes)} changes made" if plan.changes else "nothing to do"
+    return f"{done}; {len(proofs)} proofs hold: both sites are ready."
+
+
+def document(plan: Plan, proofs: list[Proof], *, applied: bool) -> dict[str, Any]:
+    """The same for machines."""
+    names = ("site", "what", "before", "after")
+    return {
+        "changes": [dict(zip(names, change.row(), strict=True)) for change in plan.changes],
+        "proofs": [
+            {"site": proof.site, "bucket": proof.bucket, "principal": proof.principal}
+            for proof in proofs
+        ],
+        "applied": applied,
+    }

@@ -1,0 +1,83 @@
+"""From the configuration to an open store: one site, one principal."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from urllib.parse import urlsplit
+
+from farshore.clock import SystemClock
+from farshore.config import Config, Principal
+from farshore.control.bucket import Access
+from farshore.credentials import resolve
+from farshore.errors import ConfigError
+from farshore.s3.capabilities import Capabilities
+from farshore.s3.client import S3Client
+from farshore.s3.filer import HttpFiler
+from farshore.s3.http import HttpPool, tls
+from farshore.s3.probe import probe
+from farshore.s3.store import Store
+from farshore.s3.wrap import Retrying
+
+
+def open_store(config: Config, site_name: str, principal: Principal) -> S3Client:
+    """A client of one site, without retries. The caller closes it.
+
+    `ConfigError` when the site or the principal is not configured, or when the
+    principal's keys cannot be fetched.
+    """
+    site = config.site(site_name)
+    source = site.credentials.get(principal)
+    if source is None:
+        raise ConfigError(
+            f"The site {site_name} has no credentials for the {principal}.",
+            hint=f'Write [sites.{site_name}.credentials] {principal} = {{ env = "…" }}',
+        )
+    keys = resolve(source, who=f"{principal} at {site_name}", folder=config.folder)
+    return S3Client(
+        site_name,
+        site.endpoint,
+        keys,
+        region=site.region,
+        ca_file=str(site.ca_file) if site.ca_file else None,
+        connections_max=config.limits.concurrency_max,
+    )
+
+
+@asynccontextmanager
+async def open_filer(config: Config, site_name: str) -> AsyncIterator[HttpFiler | None]:
+    """The site's SeaweedFS filer, closed at the end; None where none is configured."""
+    site = config.site(site_name)
+    if not site.filer:
+        yield None
+        return
+    parts = urlsplit(site.filer)
+    context = tls(str(site.ca_file) if site.ca_file else None) if parts.scheme == "https" else None
+    port = parts.port or (443 if context else 80)
+    pool = HttpPool(parts.hostname or "", port, context)
+    try:
+        yield HttpFiler(pool, site=site_name)
+    finally:
+        await pool.aclose()
+
+
+@asynccontextmanager
+async def open_access(config: Config, site_name: str) -> AsyncIterator[Access]:
+    """A site with a retrying store for every configured principal, closed at the end."""
+    site = config.site(site_name)
+    async with AsyncExitStack() as stack:
+
+        def opened(principal: Principal) -> Store:
+            client = open_store(config, site_name, principal)
+            stack.push_async_callback(client.aclose)
+            return Retrying(client)
+
+        filer = await stack.enter_async_context(open_filer(config, site_name))
+        app = opened("app") if "app" in site.credentials else None
+        yield Access(site, opened("operator"), opened("replicator"), app, filer)
+
+
+async def probe_site(access: Access) -> Capabilities:
+    """What the site's server can do, found out in its control bucket as the replicator."""
+    bucket = access.site.control_bucket
+    return await probe(access.replicator, bucket, filer=access.filer, clock=SystemClock())
