@@ -154,6 +154,11 @@ class Meter:
         self.last = 0.0
         self.counts: dict[str, int] = {}
 
+    def restart(self) -> None:
+        """Forget what was."""
+        self.first = self.last = 0.0
+        self.counts.clear()
+
     def note(self, kind: str) -> None:
         """A request of this kind has been read to its end and is about to be answered."""
         self.last = time.perf_counter()
@@ -194,8 +199,7 @@ class Site:
         if request.method == b"PUT" and "tagging" not in query:
             return _write(request, bucket, key)
         if request.method == b"DELETE":
-            bucket.remove(key)
-            return Answer(204, b"x-amz-version-id: %b\r\n" % _new_version_id())
+            return _delete(bucket, key, query.get("versionId", "").encode())
         return _error(501, b"NotImplemented", request)
 
     def _list_buckets(self) -> Answer:
@@ -242,6 +246,17 @@ class Site:
         if request.method == b"DELETE":
             return Answer(204)
         return _complete(bucket, key, upload)
+
+
+def _delete(bucket: Bucket, key: bytes, version_id: bytes) -> Answer:
+    """Hide a key, or purge the version that is named (an older one is gone already)."""
+    current = bucket.get(key)
+    if current and (not version_id or version_id == current.version_id):
+        bucket.remove(key)
+    if version_id:
+        return Answer(204, b"x-amz-version-id: %b\r\n" % version_id)
+    marker = b"x-amz-delete-marker: true\r\nx-amz-version-id: %b\r\n"
+    return Answer(204, marker % _new_version_id())
 
 
 def _complete(bucket: Bucket, key: bytes, upload: Multipart) -> Answer:

@@ -25,29 +25,10 @@ BIG_BYTES = 128 * MIB
 KEYS_PER_FOLDER = 1000
 BUCKET = "files"
 CONTROL_BUCKET = "farshore-control"
+HOST = "127.0.0.1"
 METER_PATH = "/-meter"
 END_LIMIT_SECONDS = 30
 SOURCE_AGE_SECONDS = 86_400
-CAPABILITIES = {
-    "server": "null",
-    "probed_at": "2026-01-01T00:00:00Z",
-    "listing": "plain",
-    "encoding_type_url": True,
-    "sub_second_modified": False,
-    "conditional_create": True,
-    "conditional_replace": True,
-    "conditional_complete": True,
-    "conditional_delete": True,
-    "stacked_markers": True,
-    "marker_by_id": False,
-    "etag_is_md5": True,
-    "content_md5_verified": True,
-    "checksums": False,
-    "part_number": True,
-    "tags_per_version": True,
-    "tags_on_multipart": True,
-    "object_lock": False,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +85,19 @@ class NullServer:
             self._process.communicate(timeout=END_LIMIT_SECONDS)
 
     def read_meter(self) -> Reading:
-        """What the server has seen since it started."""
-        client = http.client.HTTPConnection("127.0.0.1", self._port, timeout=END_LIMIT_SECONDS)
-        client.request("GET", METER_PATH)
-        document = json.loads(client.getresponse().read())
+        """What the server has seen since the meter was restarted."""
+        return Reading(**json.loads(self._ask_meter("GET")))
+
+    def restart_meter(self) -> None:
+        """Measure from now on: what the preparation asked is forgotten."""
+        self._ask_meter("DELETE")
+
+    def _ask_meter(self, method: str) -> bytes:
+        client = http.client.HTTPConnection(HOST, self._port, timeout=END_LIMIT_SECONDS)
+        client.request(method, METER_PATH)
+        answer = client.getresponse().read()
         client.close()
-        return Reading(**document)
+        return answer
 
     @property
     def cpu_seconds(self) -> float:
@@ -144,16 +132,6 @@ def _add(bucket: Bucket, key: bytes, n: int, size: int) -> None:
     bucket.put(key, Stored(etag, size, modified, b"s%031x" % n, headers, None))
 
 
-def control_bucket() -> Bucket:
-    """A bucket that keeps its objects, with the probe's result for both sites in it."""
-    bucket = Bucket(CONTROL_BUCKET, keeps=True)
-    for site in ("east", "west"):
-        body = json.dumps({"schema": 1, "capabilities": CAPABILITIES}).encode()
-        stored = Stored(b"0" * 32, len(body), time.time(), b"c%031x" % 1, b"", body)
-        bucket.put(f"capabilities/{site}.json".encode(), stored)
-    return bucket
-
-
 def bulk_file(size: int) -> int:
     """A file in memory of `size` bytes of the pattern."""
     fd = os.memfd_create("bench-bulk")
@@ -169,6 +147,9 @@ def metered(site: Site, meter: Meter, source: Bucket, target: Bucket) -> Answere
     def answer(request: Request) -> Answer:
         if request.path != path:
             return site(request)
+        if request.method == b"DELETE":
+            meter.restart()
+            return Answer(204)
         reading = Reading(meter.last - meter.first, copied_keys(source, target), meter.counts)
         return Answer(200, body=json.dumps(asdict(reading)).encode())
 
@@ -199,7 +180,7 @@ def main() -> None:
     for name, bucket in (("east", source), ("west", target)):
         site = Site(name, meter)
         site.add(bucket)
-        site.add(control_bucket())
+        site.add(Bucket(CONTROL_BUCKET, keeps=True))
         ports[name] = server.listen(metered(site, meter, source, target))
     threading.Thread(target=_end_with_parent, daemon=True).start()
     print(json.dumps(ports), flush=True)

@@ -45,6 +45,10 @@ def copy(endpoints: Endpoints, folder: str) -> child.Cost:
     return child.run(command, environment, folder)
 
 
+def prepare(endpoints: Endpoints, folder: str) -> None:
+    """Nothing: rclone is configured by its environment."""
+
+
 def version() -> str:
     """The first line of `rclone version`."""
     answer = subprocess.run([BINARY, "version"], capture_output=True, text=True, check=True)

@@ -1,0 +1,154 @@
+"""docs/benchmarks.md for people, build/bench.json for machines."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.figures import GOALS, Samples, Summary, summarise
+
+METHOD = """\
+Each line is the smallest, middle and largest value of its rounds; the middle one is held
+against the goal. Ratios are of neighbouring runs in one interleaved series (rclone,
+farshore, rclone, farshore, …), each run on a fresh server, so that a noisy neighbour falls
+on both.
+
+- The *null server* (`bench/null_server.py`) is one Python process over epoll. It serves a
+  synthetic source, swallows what is written and checks no signature. It shares this
+  machine's cores with the client that is measured; its own CPU is shown. On faster
+  storage than this there is none: with a real store, the store is the limit.
+- rclone runs as `rclone copy --metadata --transfers 32 --checkers 32`, over the current
+  versions, with its checks left on; farshore as `farshore backfill`, with its defaults.
+  Every key of the target is compared with the source (ETag and size) after each run.
+- Client CPU is user and system time of the whole process (`wait4`), start and end
+  included; so is the peak RSS. Rates are by the server's clock, from the first request of
+  any kind to the last answer: they leave out the start of both programs, which "whole
+  process" shows. Neither is a proof about networks: this is loopback, without TLS.
+- Both clients send the source's MD5 as Content-MD5. The null server believes it, where a
+  real one would verify it.
+- *Align*: two listings as raw XML pages of 1,000 entries, through farshore's own parser,
+  grouping, merge-join and comparison. Making the pages is not counted. Versions of both
+  sides are counted. RSS is the peak of a fresh process at each size.
+- *80 ms*: 40 ms are added each way by farshore's own lab link, on both sites' endpoints.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Where and with what the figures were taken."""
+
+    processor: str
+    cores: int
+    memory_gib: float
+    system: str
+    python: str
+    rclone: str
+    farshore: str
+    measured_at: str
+
+
+def this_machine(rclone: str, farshore: str, measured_at: str) -> Machine:
+    """Read from /proc; `measured_at` is ISO 8601 UTC."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return Machine(
+        processor=_processor(Path("/proc/cpuinfo").read_text()),
+        cores=len(os.sched_getaffinity(0)),
+        memory_gib=memory / 2**30,
+        system=f"{platform.system()} {platform.release()}",
+        python=platform.python_version(),
+        rclone=rclone,
+        farshore=farshore,
+        measured_at=measured_at,
+    )
+
+
+def _processor(cpuinfo: str) -> str:
+    for line in cpuinfo.splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() == "model name":
+            return value.strip()
+    return platform.machine()
+
+
+def number(value: float) -> str:
+    """Three significant digits, thousands with a comma."""
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _spread(summary: Summary) -> list[str]:
+    return [number(summary.low), number(summary.median), number(summary.high)]
+
+
+def goals_table(samples: Samples) -> str:
+    """The named figures against their goals."""
+    rows = [
+        _row(("figure", "what", "goal", "min", "median", "max", "")),
+        "|---|---|---|--:|--:|--:|---|",
+    ]
+    for goal in GOALS:
+        summary = summarise(samples[goal.name])
+        verdict = "met" if goal.is_met(summary.median) else "**missed**"
+        limit = f"{goal.bound} {number(goal.limit)}"
+        rows.append(_row((f"`{goal.name}`", goal.what, limit, *_spread(summary), verdict)))
+    return "\n".join(rows)
+
+
+def details_table(samples: Samples) -> str:
+    """Everything else that was measured."""
+    named = {goal.name for goal in GOALS}
+    rows = [_row(("measured", "min", "median", "max")), "|---|--:|--:|--:|"]
+    rows.extend(
+        _row((name, *_spread(summarise(values))))
+        for name, values in samples.items()
+        if name not in named
+    )
+    return "\n".join(rows)
+
+
+def page(machine: Machine, samples: Samples) -> str:
+    """The whole of docs/benchmarks.md."""
+    missed = [g.name for g in GOALS if not g.is_met(summarise(samples[g.name]).median)]
+    verdict = f"Missed: {', '.join(missed)}." if missed else "All goals are met."
+    return f"""\
+# Benchmarks
+
+Made by `make bench`; do not edit. {verdict}
+
+Measured {machine.measured_at} on {machine.cores} cores of {machine.processor}, \
+{machine.memory_gib:.1f} GiB, {machine.system}; Python {machine.python}, {machine.rclone}, \
+farshore {machine.farshore}.
+
+{goals_table(samples)}
+
+## Method
+
+{METHOD}
+## What the figures are made of
+
+{details_table(samples)}
+"""
+
+
+def named_figures(samples: Samples) -> dict[str, float]:
+    """The medians by name: build/bench.json. `KeyError` when one was not measured."""
+    return {goal.name: round(summarise(samples[goal.name]).median, 4) for goal in GOALS}
+
+
+def write(root: Path, machine: Machine, samples: Samples) -> Mapping[str, float]:
+    """Write both files below `root` and return the named figures."""
+    figures = named_figures(samples)
+    (root / "build").mkdir(exist_ok=True)
+    (root / "build" / "bench.json").write_text(json.dumps(figures, indent=2) + "\n")
+    (root / "docs").mkdir(exist_ok=True)
+    (root / "docs" / "benchmarks.md").write_text(page(machine, samples))
+    return figures
