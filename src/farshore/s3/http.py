@@ -16,6 +16,7 @@ import socket
 import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
+from ipaddress import ip_address
 from types import TracebackType
 from typing import Self
 
@@ -39,8 +40,8 @@ a closing connection has an unknown outcome, which costs the caller a look; a ne
 connection costs less.
 """
 
-HAPPY_EYEBALLS_S = 0.25
-"""Head start of one address of a name before the next is tried (RFC 8305)."""
+ADDRESSES_MAX = 4
+"""How many addresses of a name are tried."""
 
 READING = frozenset({"GET", "HEAD"})
 """Methods that change nothing, so that sending them again is safe."""
@@ -207,24 +208,50 @@ class HttpPool:
         except BaseException:
             self._free_slot()
             raise
+        if self._closed:
+            self._drop(connection)
+            raise self._is_closed()
         self._live.add(connection)
         return connection
 
     async def _connect(self, action: str) -> Connection:
-        loop = asyncio.get_running_loop()
+        """Try the host's addresses in turn; all of them together get `connect_timeout_s`.
+
+        Not asyncio's own race of addresses: it loses a socket when it is cancelled at the
+        moment of connecting (Python 3.11).
+        """
+        failure = OSError()
         try:
-            async with asyncio.timeout(self._connect_timeout_s):
-                _, connection = await loop.create_connection(
-                    self._protocol,
-                    self.host,
-                    self.port,
-                    ssl=self._ssl,
-                    happy_eyeballs_delay=HAPPY_EYEBALLS_S,
-                )
+            addresses = await self._addresses()
+            for address in addresses:
+                try:
+                    async with asyncio.timeout(self._connect_timeout_s / len(addresses)):
+                        return await self._connect_to(address)
+                except OSError as error:  # a timeout is one
+                    failure = error
         except OSError as error:
-            raise self._no_connection(error, action) from None
+            failure = error
         except UnicodeError:
             raise _final(f"{action}: {self.host!r} is not a host name", "", action) from None
+        raise self._no_connection(failure, action)
+
+    async def _addresses(self) -> list[str]:
+        if _is_address(self.host):
+            return [self.host]
+        async with asyncio.timeout(self._connect_timeout_s):
+            found = await asyncio.get_running_loop().getaddrinfo(
+                self.host, self.port, type=socket.SOCK_STREAM
+            )
+        return list(dict.fromkeys(str(entry[4][0]) for entry in found))[:ADDRESSES_MAX]
+
+    async def _connect_to(self, address: str) -> Connection:
+        _, connection = await asyncio.get_running_loop().create_connection(
+            self._protocol,
+            address,
+            self.port,
+            ssl=self._ssl,
+            server_hostname=self.host if self._ssl else None,
+        )
         return connection
 
     def _protocol(self) -> Connection:
@@ -391,11 +418,19 @@ def _authority(host: str, port: int, scheme: str) -> str:
     return name if port == PORTS[scheme] else f"{name}:{port}"
 
 
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 def _cause(error: OSError) -> str:
-    """The system's own words. asyncio's add an address; several failures have no number."""
+    """The system's own words, without the address that asyncio adds."""
     if isinstance(error, socket.gaierror):
         return f"its name cannot be resolved ({error.strerror})"
-    return os.strerror(error.errno) if error.errno else "none of its addresses answers"
+    return os.strerror(error.errno) if error.errno else type(error).__name__
 
 
 def _final(message: str, hint: str, action: str = "") -> Unreachable:
