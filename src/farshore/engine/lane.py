@@ -142,7 +142,7 @@ class Lane:
 
         def required(entry: Version) -> bool:
             return not entry.is_marker or core_rules.marker_due(
-                self._rule, entry, now - _written_at(entry)
+                self._rule, entry, now - written_at(entry)
             )
 
         quick = compare(self._source, self._target, required)
@@ -283,5 +283,6 @@ async def read_stamp(side: Side, entry: Version) -> Stamp | None:
     return found
 
 
-def _written_at(entry: Version) -> float:
+def written_at(entry: Version) -> float:
+    """When a listing says that the entry was written, in Unix seconds."""
     return datetime.fromisoformat(entry.modified.replace("Z", "+00:00")).timestamp()

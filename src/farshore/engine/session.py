@@ -1,0 +1,92 @@
+"""From the configuration to sides that are ready to be read and written."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import NamedTuple
+
+from farshore.config import Config, Principal, Site
+from farshore.control.recorded import require_capabilities
+from farshore.control.sites import open_filer, open_store
+from farshore.engine.side import Side
+from farshore.errors import BucketMissing, Refused
+from farshore.s3.capabilities import Capabilities
+from farshore.s3.listing import Lister, lister_for
+from farshore.s3.store import Store
+from farshore.s3.wrap import Retrying
+
+
+class Sides(NamedTuple):
+    """One pair of buckets, both ends open."""
+
+    source: Side
+    target: Side
+
+
+class _End(NamedTuple):
+    site: Site
+    store: Store
+    patient: Store
+    lister: Lister
+    capabilities: Capabilities
+
+    def side(self, bucket: str, *, retrying: bool) -> Side:
+        store = self.patient if retrying else self.store
+        return Side(self.site.name, bucket, store, self.lister, self.capabilities)
+
+
+@asynccontextmanager
+async def open_sides(
+    config: Config, *, retrying: bool, principal: Principal = "replicator"
+) -> AsyncIterator[list[Sides]]:
+    """Every pair of buckets of the configuration, checked: there, versioned, listable.
+
+    `retrying`: the sides' stores retry by themselves. Lanes do their own and want every
+    answer as it is. Raises `StateError` before `apply`, `BucketMissing`, `Refused`, and
+    what the stores raise.
+    """
+    async with AsyncExitStack() as stack:
+        source = await _open_end(stack, config, config.source, principal)
+        target = await _open_end(stack, config, config.target, principal)
+        names = await source.patient.list_buckets() if config.pair.has_patterns else []
+        pairs = config.resolve_buckets(names)
+        for ours, theirs in pairs:
+            await _require_versioned(source, ours)
+            await _require_versioned(target, theirs)
+        yield [
+            Sides(source.side(ours, retrying=retrying), target.side(theirs, retrying=retrying))
+            for ours, theirs in pairs
+        ]
+
+
+async def _open_end(
+    stack: AsyncExitStack, config: Config, site: Site, principal: Principal
+) -> _End:
+    client = open_store(config, site.name, principal)
+    stack.push_async_callback(client.aclose)
+    patient = Retrying(client)
+    capabilities = await require_capabilities(patient, site)
+    filer = await stack.enter_async_context(open_filer(config, site.name))
+    return _End(site, client, patient, lister_for(patient, capabilities, filer=filer), capabilities)
+
+
+async def _require_versioned(end: _End, bucket: str) -> None:
+    """Without versions there is no history to keep: nothing is copied from or to there."""
+    try:
+        status = await end.patient.get_versioning(bucket)
+    except BucketMissing as error:
+        raise BucketMissing(
+            f"There is no bucket {bucket} at {end.site.name}.",
+            hint="Check [[pair.buckets]] in the configuration; `farshore apply` makes the "
+            "target's buckets.",
+            status=error.status,
+            code=error.code,
+            action=error.action,
+        ) from error
+    if status != "Enabled":
+        raise Refused(
+            f"Versioning of bucket {bucket} at {end.site.name} is {status or 'off'}: overwritten "
+            "and deleted files would be lost there.",
+            hint="Run `farshore apply`: it shows what it would change, and asks.",
+        )

@@ -1,0 +1,187 @@
+"""Repair: perform the mendings that a person has seen and accepted, key by key.
+
+Everything is read again just before it is touched; what has changed since verify looked
+is left alone and said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from farshore.core import rules as core_rules
+from farshore.core import stamp
+from farshore.core.align import Alignment, align
+from farshore.core.difference import Difference
+from farshore.core.join import KeyPair
+from farshore.core.mend import Mending
+from farshore.core.model import Version
+from farshore.engine.lane import Crew, Lane, read_stamp
+from farshore.errors import StoreError
+
+APPENDING = ("append", "rebuild-tail")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one mending went. `done` is false with the reason in `detail`."""
+
+    mending: Mending
+    done: bool
+    detail: str
+
+
+async def repair(crew: Crew, mendings: Sequence[Mending]) -> list[Outcome]:
+    """Perform the allowed mendings. An error ends that key's mending, not the run."""
+    outcomes: list[Outcome] = []
+    for key, group in groupby(mendings, key=lambda m: m.difference.key):
+        outcomes += await _Mender(crew, key).mend(list(group))
+    return outcomes
+
+
+class _Mender:
+    """The mendings of one key, in their order."""
+
+    def __init__(self, crew: Crew, key: str) -> None:
+        self._crew = crew
+        self._source = crew.source
+        self._target = crew.target
+        self._key = key
+
+    async def mend(self, mendings: Sequence[Mending]) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        rebuilt = appended = False
+        for mending in mendings:
+            if not mending.allowed:
+                outcomes.append(Outcome(mending, False, "not done: it was not asked for"))
+                continue
+            try:
+                if mending.action in APPENDING:
+                    if mending.action == "rebuild-tail" and not rebuilt:
+                        await self._purge_tail(mendings)
+                        rebuilt = True
+                    if not appended or rebuilt:
+                        await self._append()
+                        appended, rebuilt = True, True
+                else:
+                    await self._touch(mending)
+                outcomes.append(Outcome(mending, True, mending.why))
+            except StoreError as error:
+                outcomes.append(Outcome(mending, False, str(error)))
+                break
+        return outcomes
+
+    async def _touch(self, mending: Mending) -> None:
+        difference = mending.difference
+        match mending.action:
+            case "drop-double":
+                await self._purge_if_doubled(difference)
+            case "unhide":
+                await self._purge_if_marker(difference)
+            case "tag":
+                await self._set_tags(difference)
+            case "lock":
+                await self._set_lock(difference)
+            case _:
+                raise AssertionError(f"{mending.action} is not a touch")
+
+    async def _pair(self) -> KeyPair:
+        source = await self._source.lister.history(self._source.bucket, self._key)
+        target = await self._target.lister.history(self._target.bucket, self._key)
+        return KeyPair(self._key, source, target)
+
+    async def _aligned(self, pair: KeyPair) -> Alignment:
+        stamps = {
+            entry.version_id: await read_stamp(self._target, entry)
+            for entry in pair.target
+            if not entry.is_marker
+        }
+        return align(pair.source, pair.target, stamps, self._source.site)
+
+    async def _append(self) -> None:
+        pair = await self._pair()
+        rule = core_rules.choose(self._crew.rules, self._key) or core_rules.EVERYTHING
+        before = self._crew.tally.failures
+        await Lane(self._crew, pair, rule).run()
+        if self._crew.tally.failures > before:
+            failed = self._crew.tally.not_copied[-1]
+            raise StoreError(f"{failed.reason}: {failed.explanation}")
+
+    async def _purge(self, entry: Version) -> None:
+        await self._target.store.delete(self._target.bucket, self._key, entry.version_id)
+
+    async def _purge_if_doubled(self, difference: Difference) -> None:
+        """Only a replica that is a second one of the same original, as things stand now."""
+        alignment = await self._aligned(await self._pair())
+        for entry in alignment.disordered:
+            if entry.version_id == difference.target_version:
+                await self._purge(entry)
+
+    async def _purge_if_marker(self, difference: Difference) -> None:
+        """Only a marker, and only while the source still does not have it."""
+        alignment = await self._aligned(await self._pair())
+        for entry in alignment.foreign:
+            if entry.is_marker and entry.version_id == difference.target_version:
+                await self._purge(entry)
+
+    async def _purge_tail(self, mendings: Sequence[Mending]) -> None:
+        """Purge the replicas above the last right one, newest first. Foreign ones forbid it."""
+        wrong = {
+            m.difference.target_version
+            for m in mendings
+            if m.action == "rebuild-tail" and m.difference.target_version
+        }
+        pair = await self._pair()
+        alignment = await self._aligned(pair)
+        tail = tail_to_rebuild(pair, alignment, wrong)
+        ours = {t.version_id for _, t in alignment.pairs}
+        if any(entry.version_id not in ours for entry in tail):
+            raise StoreError(
+                f"{self._key!r}: above the wrong replica stand entries that are not replicas "
+                "of anything on the source; they would be lost",
+                hint="Copy them elsewhere or decide about them first.",
+            )
+        for entry in reversed(tail):
+            await self._purge(entry)
+
+    async def _set_tags(self, difference: Difference) -> None:
+        source, target = self._source, self._target
+        tags = await source.store.get_tags(source.bucket, self._key, difference.source_version)
+        theirs = await target.store.get_tags(target.bucket, self._key, difference.target_version)
+        stamps = tuple(tag for tag in theirs if tag[0] == stamp.STAMP_NAME)
+        await target.store.put_tags(
+            target.bucket, self._key, difference.target_version, (*tags, *stamps)
+        )
+
+    async def _set_lock(self, difference: Difference) -> None:
+        source, target = self._source, self._target
+        info = await source.store.head(source.bucket, self._key, difference.source_version)
+        lock = info.attributes.lock
+        if lock.mode:
+            await target.store.put_retention(
+                target.bucket, self._key, difference.target_version, lock.mode, lock.retain_until
+            )
+        await target.store.put_legal_hold(
+            target.bucket, self._key, difference.target_version, lock.legal_hold
+        )
+
+
+def tail_to_rebuild(pair: KeyPair, alignment: Alignment, wrong: set[str]) -> list[Version]:
+    """The target's entries, oldest first, above the last one that is right and in place.
+
+    Right and in place: paired with the source entry of the same position from the
+    bottom, kept history (`extra`) aside, and not among the `wrong` version ids.
+    """
+    paired = {t.version_id: s.version_id for s, t in alignment.pairs}
+    kept = {entry.version_id for entry in alignment.extra}
+    expected = iter(reversed(pair.source))
+    rows = list(reversed(pair.target))
+    for at, entry in enumerate(rows):
+        if entry.version_id in kept:
+            continue
+        original = next(expected, None)
+        in_place = original is not None and paired.get(entry.version_id) == original.version_id
+        if not in_place or entry.version_id in wrong:
+            return rows[at:]
+    return []

@@ -1,0 +1,222 @@
+"""Verify: read both sides, and only them, and say in what they differ.
+
+Shallow: the histories of every key, by order, size and ETag (and stamps where these
+cannot tell). Deep: the bytes, headers, metadata, tags and locks of every version too.
+A key that differs is read again before it is reported: the source may have moved on
+between the two listings.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from farshore.clock import Clock
+from farshore.core import difference
+from farshore.core import rules as core_rules
+from farshore.core.align import Alignment, Pair, align, compare, identical
+from farshore.core.difference import Difference
+from farshore.core.join import KeyPair
+from farshore.core.model import Attributes, Version
+from farshore.core.rules import Rule
+from farshore.engine.backfill import joined
+from farshore.engine.lane import read_stamp, written_at
+from farshore.engine.side import Side
+from farshore.errors import BucketMissing, Corrupt, Denied, Gone, StoreError, Unsupported
+
+KEYS_AT_ONCE = 32
+"""Keys that are read deeply, or read again, at the same time."""
+
+LOOKS_MAX = 3
+"""Times a key that differs is read before the difference is believed."""
+
+LOOK_PAUSE_S = 1.0
+
+
+@dataclass(slots=True)
+class Proof:
+    """What was read and what was found. `listed_completely` only when both walks ended."""
+
+    keys: int = 0
+    versions: int = 0
+    markers: int = 0
+    retained: int = 0
+    excluded: int = 0
+    bytes_read: int = 0
+    versions_read: int = 0
+    listed_completely: bool = False
+    differences: list[Difference] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, object]:
+        """A flat object with the differences as a list."""
+        return {
+            "keys": self.keys,
+            "versions": self.versions,
+            "delete_markers": self.markers,
+            "retained_on_target": self.retained,
+            "excluded": self.excluded,
+            "versions_read": self.versions_read,
+            "bytes_read": self.bytes_read,
+            "listed_completely": self.listed_completely,
+            "differences": [d.to_json() for d in self.differences],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is to be proved: the sides, the rules that say what must be there, how deep."""
+
+    source: Side
+    target: Side
+    rules: Sequence[Rule]
+    clock: Clock
+    deep: bool = False
+    prefix: str = ""
+
+
+async def verify(question: Question, proof: Proof) -> None:
+    """Add what is found to `proof`. Raises what listings raise (`BadListing`, `Unreachable`…)."""
+    prover = _Prover(question, proof)
+    tasks: set[asyncio.Task[None]] = set()
+    async for pairs in joined(question.source, question.target, question.prefix):
+        for pair in pairs:
+            if not prover.settled_by_listing(pair):
+                while len(tasks) >= KEYS_AT_ONCE:
+                    done, tasks = await asyncio.wait(tasks, return_when="FIRST_COMPLETED")
+                    for task in done:
+                        task.result()
+                tasks.add(asyncio.create_task(prover.prove(pair)))
+    for finished in asyncio.as_completed(tasks):
+        await finished
+    proof.listed_completely = True
+    proof.differences.sort(key=lambda d: (d.bucket, d.key, d.kind, d.source_version))
+
+
+class _Prover:
+    def __init__(self, question: Question, proof: Proof) -> None:
+        self._q = question
+        self._proof = proof
+
+    def settled_by_listing(self, pair: KeyPair) -> bool:
+        """Count the key; whether the listings alone prove it (never so when deep)."""
+        proof = self._proof
+        proof.keys += 1
+        proof.versions += len(pair.source)
+        proof.markers += sum(entry.is_marker for entry in pair.source)
+        return not self._q.deep and identical(pair.source, pair.target)
+
+    async def prove(self, pair: KeyPair) -> None:
+        rule = core_rules.choose(self._q.rules, pair.key, await self._tags_for_rule(pair))
+        if rule is None or rule.exclude:
+            self._proof.excluded += len(pair.source)
+            return
+        found: list[Difference] = []
+        retained = 0
+        for look in range(1, LOOKS_MAX + 1):
+            alignment = await self._align(pair, rule)
+            found = list(difference.of_alignment(self._q.source.bucket, pair.key, alignment))
+            if self._q.deep:
+                found += await self._read(alignment)
+            retained = len(alignment.extra)
+            if not found or look == LOOKS_MAX:
+                break
+            await asyncio.sleep(LOOK_PAUSE_S * (look - 1))
+            newer = await self._look_again(pair)
+            if newer == pair:
+                break
+            pair = newer
+        self._proof.differences += found
+        self._proof.retained += retained
+
+    async def _tags_for_rule(self, pair: KeyPair) -> tuple[tuple[str, str], ...]:
+        newest = next((entry for entry in pair.source if not entry.is_marker), None)
+        if newest is None or not core_rules.asks_for_tags(self._q.rules, pair.key):
+            return ()
+        return await self._q.source.store.get_tags(
+            self._q.source.bucket, pair.key, newest.version_id
+        )
+
+    async def _look_again(self, pair: KeyPair) -> KeyPair:
+        source, target = self._q.source, self._q.target
+        return KeyPair(
+            pair.key,
+            await source.lister.history(source.bucket, pair.key),
+            await target.lister.history(target.bucket, pair.key),
+        )
+
+    async def _align(self, pair: KeyPair, rule: Rule) -> Alignment:
+        now = self._q.clock.now()
+
+        def required(entry: Version) -> bool:
+            return not entry.is_marker or core_rules.marker_due(
+                rule, entry, now - written_at(entry)
+            )
+
+        quick = compare(pair.source, pair.target, required)
+        if quick is not None:
+            return quick
+        target = self._q.target
+        stamps = {
+            entry.version_id: await read_stamp(target, entry)
+            for entry in pair.target
+            if not entry.is_marker
+        }
+        return align(pair.source, pair.target, stamps, self._q.source.site, required)
+
+    async def _read(self, alignment: Alignment) -> list[Difference]:
+        found: list[Difference] = []
+        for pair in alignment.pairs:
+            if not pair[0].is_marker:
+                found += await self._read_pair(pair)
+        return found
+
+    async def _read_pair(self, pair: Pair) -> list[Difference]:
+        """Both versions in full, side by side; what cannot be read is said, not skipped."""
+        bucket = self._q.source.bucket
+        try:
+            ours, theirs = await asyncio.gather(
+                self._digest(self._q.source, pair[0]), self._digest(self._q.target, pair[1])
+            )
+        except BucketMissing:
+            raise
+        except (Denied, Gone, Unsupported, Corrupt) as error:
+            return [_unreadable(bucket, pair, error)]
+        return list(self._contrast(bucket, pair, ours, theirs))
+
+    def _contrast(
+        self, bucket: str, pair: Pair, ours: _Content, theirs: _Content
+    ) -> Iterator[Difference]:
+        s, t = pair
+        if ours.sha256 != theirs.sha256:
+            detail = f"SHA-256 source {ours.sha256}, target {theirs.sha256}"
+            yield Difference(bucket, s.key, "bytes", s.version_id, t.version_id, detail)
+        now = datetime.fromtimestamp(self._q.clock.now(), UTC).isoformat()
+        yield from difference.of_attributes(bucket, pair, ours.attributes, theirs.attributes, now)
+
+    async def _digest(self, side: Side, version: Version) -> _Content:
+        digest = hashlib.sha256()
+        async with side.store.get(side.bucket, version.key, version.version_id) as opened:
+            info = opened.info
+            async for chunk in opened.chunks():
+                digest.update(chunk)
+        attributes = info.attributes
+        if info.tag_count:
+            tags = await side.store.get_tags(side.bucket, version.key, version.version_id)
+            attributes = replace(attributes, tags=tags)
+        self._proof.versions_read += 1
+        self._proof.bytes_read += version.size
+        return _Content(digest.hexdigest(), attributes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Content:
+    sha256: str
+    attributes: Attributes
+
+
+def _unreadable(bucket: str, pair: Pair, error: StoreError) -> Difference:
+    s, t = pair
+    return Difference(bucket, s.key, "unreadable", s.version_id, t.version_id, str(error))
