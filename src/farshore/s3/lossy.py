@@ -11,10 +11,11 @@ compares this model with the real server.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import AsyncGenerator
 from itertools import islice
 
-from farshore.core.model import NULL_VERSION
-from farshore.errors import Gone
+from farshore.core.model import NULL_VERSION, Version
+from farshore.s3.filer import FilerName
 from farshore.s3.memory import MemoryStore
 from farshore.s3.memory_bucket import PAGE_ENTRIES_MAX, Bucket, Entry, Query, common_prefix
 from farshore.s3.store import VersionPage
@@ -44,26 +45,33 @@ class LossyListingStore(MemoryStore):
 
     async def list_directory(
         self, bucket: str, directory: str, last_name: str = "", limit: int = 1000
-    ) -> list[tuple[str, bool]]:
-        """Up to `limit` (name, is_directory) behind `last_name`, by name: the filer's listing.
+    ) -> list[FilerName]:
+        """Up to `limit` names behind `last_name`, ascending: the filer's own listing.
 
-        `directory` is "" for the bucket's root, else a path without a slash at its ends.
-        A key's versions are `v_<id>` entries of the directory `KEY.versions`; its null
-        version is a plain file. `Gone` when there is no such directory.
+        `directory` is "" for the bucket's root, else ends with "/". A key's versions are
+        `v_<id>` entries of the directory `KEY.versions/`; its null version is a plain
+        file, its null marker `v_null`. Nothing for a directory that is not there.
         """
         async with self._call("list_directory", bucket, directory):
+            names = _children(self._bucket("ListEntries", bucket), directory)
+            behind = (name for name in sorted(names) if name > last_name)
+            return [FilerName(name, names[name]) for name in islice(behind, limit)]
+
+    async def names(
+        self, bucket: str, directory: str, *, after: str = ""
+    ) -> AsyncGenerator[list[FilerName], None]:
+        """`filer.Filer.names` over `list_directory`."""
+        page = await self.list_directory(bucket, directory, after)
+        while page:
+            yield page
+            page = await self.list_directory(bucket, directory, page[-1].name)
+
+    async def history(self, bucket: str, key: str) -> list[Version]:
+        """`filer.Filer.history`: a null version that is not the latest comes last."""
+        async with self._call("history", bucket, key):
             held = self._bucket("ListEntries", bucket)
-            names = _children(held, directory)
-            if not names and directory:
-                raise Gone(
-                    f"ListEntries {bucket}/{directory} at {self.site}: no such directory",
-                    status=404,
-                    action=f"ListEntries {bucket}/{directory} at {self.site}",
-                )
-            ordered = sorted(names.items())
-            start = bisect_left(ordered, (last_name, True)) if last_name else 0
-            behind = (item for item in ordered[start:] if item[0] != last_name)
-            return list(islice(behind, limit))
+            entries = [self._listed(held, entry) for entry in held.newest_first(key)]
+            return sorted(entries, key=lambda e: e.version_id == NULL_VERSION and not e.is_latest)
 
 
 def _path(key: str) -> tuple[str, ...]:
@@ -90,32 +98,27 @@ def _shown(bucket: Bucket, key: str, query: Query) -> list[Entry | str]:
 
 def _children(bucket: Bucket, directory: str) -> dict[str, bool]:
     """The entries of a directory: name -> whether it is a directory itself."""
-    above = f"{directory}/" if directory else ""
     names: dict[str, bool] = {}
-    for key in islice(bucket.keys, bisect_left(bucket.keys, above), None):
-        if not key.startswith(above):
+    for key in islice(bucket.keys, bisect_left(bucket.keys, directory), None):
+        if not key.startswith(directory):
             break
-        name, slash, _ = key[len(above) :].partition("/")
+        name, slash, _ = key[len(directory) :].partition("/")
         if slash:
             names[name] = True
         else:
             names |= _own_entries(bucket, key, name)
-    if directory.endswith(VERSIONS_SUFFIX):
-        key = directory.removesuffix(VERSIONS_SUFFIX)
-        names |= {f"v_{e.version_id}": False for e in bucket.newest_first(key) if _numbered(e)}
+    if directory.endswith(VERSIONS_SUFFIX + "/"):
+        entries = bucket.newest_first(directory[: -len(VERSIONS_SUFFIX) - 1])
+        names |= {f"v_{e.version_id}": False for e in entries if not _is_plain_file(e)}
     return names
 
 
 def _own_entries(bucket: Bucket, key: str, name: str) -> dict[str, bool]:
     """A key's entries in its directory: a file for null, a directory for the others."""
-    entries = bucket.newest_first(key)
-    own: dict[str, bool] = {}
-    if any(_numbered(entry) for entry in entries):
-        own[name + VERSIONS_SUFFIX] = True
-    if not all(_numbered(entry) for entry in entries):
-        own[name] = False
-    return own
+    plain = [_is_plain_file(entry) for entry in bucket.newest_first(key)]
+    files = {name: False} if any(plain) else {}
+    return files if all(plain) else files | {name + VERSIONS_SUFFIX: True}
 
 
-def _numbered(entry: Entry) -> bool:
-    return entry.version_id != NULL_VERSION
+def _is_plain_file(entry: Entry) -> bool:
+    return entry.version_id == NULL_VERSION and not entry.is_marker
