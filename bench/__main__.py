@@ -9,13 +9,11 @@ import importlib.metadata
 import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 
 from bench import align, big, rclone, report, rtt, small
-from bench.child import ClientFailed
+from bench.child import ROOT, ClientFailed
 from bench.figures import Samples, merge
 
-ROOT = Path(__file__).resolve().parent.parent
 PARTS: Mapping[str, Callable[[], Samples]] = {
     "small": small.measure,
     "big": big.measure,

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 
-from bench.child import RUN_LIMIT_SECONDS
+from bench.child import ROOT, RUN_LIMIT_SECONDS
 from bench.figures import Samples
 
 FEW = 10_000
@@ -18,7 +18,12 @@ def walk(versions: int) -> dict[str, float]:
     """What `bench.align_walk` measured with so many versions on each side."""
     command = [sys.executable, "-m", "bench.align_walk", str(versions)]
     answer = subprocess.run(
-        command, capture_output=True, text=True, check=True, timeout=RUN_LIMIT_SECONDS
+        command,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=RUN_LIMIT_SECONDS,
+        cwd=ROOT,
     )
     found: dict[str, float] = json.loads(answer.stdout)
     return found

@@ -9,6 +9,10 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+"""Where `python -m bench…` works."""
 
 RUN_LIMIT_SECONDS = 120
 TAIL_BYTES = 2000

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from bench.child import ROOT
 from bench.null_server import END_LIMIT_SECONDS, Endpoints
 
 START_LIMIT_SECONDS = 20.0
@@ -31,6 +32,7 @@ def delayed(endpoints: Endpoints, one_way_ms: float) -> Iterator[Endpoints]:
         process = subprocess.Popen(
             [sys.executable, "-m", "farshore.lab.link", str(path)],
             stdin=subprocess.PIPE,
+            cwd=ROOT,
             env={**os.environ, "FARSHORE_LAB": secrets.token_hex(8)},
         )
         try:

@@ -17,6 +17,7 @@ import time
 from dataclasses import asdict, dataclass
 from types import TracebackType
 
+from bench.child import ROOT
 from bench.null_http import Answer, Answerer, Request, Server
 from bench.null_s3 import MIB, PATTERN, Bucket, Meter, Site, Stored, known_md5
 
@@ -64,7 +65,7 @@ class NullServer:
     def __enter__(self) -> Endpoints:
         command = [sys.executable, "-m", "bench.null_server", *self._arguments]
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=_root()
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT
         )
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
@@ -106,10 +107,6 @@ class NullServer:
         with open(f"/proc/{self._process.pid}/stat", "rb") as stat:
             fields = stat.read().rpartition(b") ")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _root() -> str:
-    return os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def source_bucket(small: int, big: int) -> Bucket:
