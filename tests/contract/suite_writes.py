@@ -11,7 +11,7 @@ from http import HTTPStatus
 import pytest
 
 from farshore.core.model import Attributes
-from farshore.errors import BadRequest, BucketMissing, Denied, Gone, Precondition
+from farshore.errors import BucketMissing, Corrupt, Denied, Gone, Precondition
 from farshore.s3.store import Condition, Store, Stream
 
 from .history import MARKER, ids, md5_hex, read, walk, write
@@ -161,7 +161,7 @@ class MultipartSuite:
     async def test_a_wrong_part_completes_nothing(self, store: Store, bucket: str) -> None:
         upload_id = await store.create_upload(bucket, "k")
         await store.put_part(bucket, "k", upload_id, 1, b"x")
-        with pytest.raises(BadRequest):
+        with pytest.raises(Corrupt):
             await store.complete_upload(bucket, "k", upload_id, [(1, md5_hex(b"y"))])
         assert await walk(store, bucket) == []
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, NoReturn
 
 from farshore.core.model import Attributes
-from farshore.errors import BadRequest, Gone
+from farshore.errors import BadRequest, Corrupt, Gone
 from farshore.s3.store import Part
 
 PART_NUMBER_MAX = 10_000
@@ -83,7 +83,13 @@ class Uploads:
             self._refuse(operation, upload, "InvalidPartOrder", "part numbers must rise")
         for number, etag in parts:
             if number not in upload.parts or upload.parts[number].etag != etag.strip('"'):
-                self._refuse(operation, upload, "InvalidPart", f"part {number} is another one")
+                action = f"{operation} {upload.key} in {self._where}"
+                raise Corrupt(
+                    f"{action}: part {number} is another one, or not there (InvalidPart)",
+                    status=400,
+                    code="InvalidPart",
+                    action=action,
+                )
         held = [upload.parts[number] for number in numbers]
         if any(len(part.body) < self._part_bytes_min for part in held[:-1]):
             self._refuse(operation, upload, "EntityTooSmall", "a part is too small")

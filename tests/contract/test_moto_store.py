@@ -1,0 +1,47 @@
+"""The contract on moto's server through our own client, with moto's deviations declared."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from farshore.s3.client import S3Client
+from farshore.s3.store import Store
+
+from . import servers
+from .servers import Server
+from .store_suite import StoreSuite
+from .traits import Traits
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with servers.moto() as running:
+        yield running
+
+
+class TestMotoStore(StoreSuite):
+    """moto 5: an imitation that keeps neither order nor null versions as S3 does."""
+
+    @pytest.fixture
+    async def store(self, server: Server) -> AsyncIterator[Store]:
+        client = S3Client("moto", server.endpoint, server.credentials)
+        yield client
+        await client.aclose()
+
+    @pytest.fixture
+    def traits(self) -> Traits:
+        return Traits(
+            odd_keys="moto",
+            interleaves_markers=False,
+        )
+
+    @pytest.fixture
+    def stranger(self) -> Store | None:
+        """moto checks no signature."""
+        return None
+
+    @pytest.fixture
+    def lock_bucket(self, bucket: str) -> str:
+        return bucket
