@@ -77,6 +77,10 @@ class Backfill:
             await self._walk()
             await self._settle()
             await self._release_held()
+        except asyncio.CancelledError:
+            for lane in self._lanes:
+                lane.cancel()
+            raise
         finally:
             await self._settle(quietly=True)
 
@@ -99,6 +103,7 @@ class Backfill:
         if identical(pair.source, pair.target):
             tally.in_step += 1
             return False
+        tally.to_do += max(0, len(pair.source) - len(pair.target))
         return True
 
     async def _start(self, pair: KeyPair) -> None:
@@ -119,6 +124,7 @@ class Backfill:
         self._room.release()
         if not lane.cancelled() and (error := lane.exception()) is not None:
             self._lost = self._lost or error
+            self._crew.stop.set()  # a lost site ends the run: the other lanes need not find out
 
     async def _lane(self, pair: KeyPair) -> None:
         if self._lost is not None or self._crew.stop.is_set():

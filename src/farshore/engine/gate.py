@@ -13,11 +13,15 @@ from collections import deque
 from dataclasses import dataclass
 
 
+COUNT_MIN = 16
+"""Copies that fly at once in any case, unless the configuration allows fewer."""
+
+
 @dataclass(frozen=True, slots=True)
 class GateLimits:
     """Bounds: copies in flight (count_min..count_max), and bytes of their bodies."""
 
-    count_min: int = 16
+    count_min: int = COUNT_MIN
     count_max: int = 256
     bytes_max: int = 256 * 1024 * 1024
 

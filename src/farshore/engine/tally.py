@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from farshore.core.plan import Reason
 
@@ -26,17 +26,22 @@ class NotCopied:
     cause: str
     explanation: str
 
+    def to_json(self) -> dict[str, str]:
+        """A flat object."""
+        return asdict(self)
+
 
 @dataclass(slots=True)
 class Tally:
-    """Counters of one run. `keys` were looked at; `in_step` of them needed nothing."""
+    """Counters of one run. `keys` were looked at, `in_step` of them needed nothing; `to_do`
+    versions were found to be missing so far, and `listed` says that there are no more.
+    """
 
     keys: int = 0
     target_keys: int = 0
     versions: int = 0
     in_step: int = 0
-    found_missing: int = 0
-    found_missing_bytes: int = 0
+    to_do: int = 0
     copied: int = 0
     copied_bytes: int = 0
     markers: int = 0

@@ -1,0 +1,210 @@
+"""`farshore verify` and `farshore repair`: read both sides, say what differs, mend it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from farshore.cli.console import Console, JsonOption, YesOption, load_config, run
+from farshore.cli.progress import human_bytes, human_seconds, shown
+
+if TYPE_CHECKING:
+    from farshore.config import Config
+    from farshore.core.mend import Mending
+    from farshore.proof.verify import Proof
+
+DIFFERENT = 4
+FAILED = 1
+
+DeepOption = Annotated[
+    bool, typer.Option("--deep", help="Read and compare all bytes, headers, metadata and tags too.")
+]
+PrefixOption = Annotated[str, typer.Option(help="Only keys that begin with this.")]
+
+
+def verify(
+    context: typer.Context,
+    deep: DeepOption = False,
+    prefix: PrefixOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Read both sides, never our own notes, and list every difference.
+
+    Exit code 0 when the sides agree, 4 when they differ.
+    """
+    config = load_config(context)
+    console = Console(as_json=as_json)
+    if run(_verify(config, console, deep=deep, prefix=prefix)):
+        raise typer.Exit(DIFFERENT)
+
+
+def repair(
+    context: typer.Context,
+    deep: DeepOption = False,
+    prefix: PrefixOption = "",
+    rebuild_tail: Annotated[
+        bool,
+        typer.Option(
+            "--rebuild-tail",
+            help="Where a wrong or missing version lies beneath right ones: purge the target's "
+            "replicas from there upwards and copy them again.",
+        ),
+    ] = False,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Mend what verify finds, after showing it.
+
+    Exit code 0 when the sides agree afterwards, 4 when differences stay.
+    """
+    config = load_config(context)
+    console = Console(as_json=as_json)
+    code = run(
+        _repair(config, console, deep=deep, prefix=prefix, rebuild_tail=rebuild_tail, yes=yes)
+    )
+    if code:
+        raise typer.Exit(code)
+
+
+async def _verify(config: Config, console: Console, *, deep: bool, prefix: str) -> bool:
+    """Whether the sides differ."""
+    began = time.monotonic()
+    proof = await _prove(config, console, deep=deep, prefix=prefix)
+    for found in proof.differences:
+        console.say(
+            f"{found.kind}: {found.bucket}/{found.key} "
+            f"(source version {found.source_version or '-'}, "
+            f"target version {found.target_version or '-'}): {found.detail}"
+        )
+    _summary(console, config, proof, deep=deep, seconds=time.monotonic() - began)
+    console.document({"deep": deep, "agree": not proof.differences, **proof.to_json()})
+    return bool(proof.differences)
+
+
+async def _prove(config: Config, console: Console, *, deep: bool, prefix: str) -> Proof:
+    from farshore.clock import SystemClock
+    from farshore.engine.session import open_sides
+    from farshore.proof.verify import Proof, Question, verify
+
+    proof = Proof()
+    async with (
+        open_sides(config, retrying=True) as buckets,
+        shown(console, lambda _: _line(proof)),
+    ):
+        for source, target in buckets:
+            question = Question(
+                source, target, config.pair.rules, SystemClock(), deep=deep, prefix=prefix
+            )
+            await verify(question, proof)
+    return proof
+
+
+def _line(proof: Proof) -> str:
+    return (
+        f"{proof.keys:,} keys, {proof.versions:,} versions listed on both sides · "
+        f"{proof.versions_read:,} read ({human_bytes(proof.bytes_read)}) · "
+        f"{len(proof.differences):,} differences"
+    )
+
+
+def _summary(console: Console, config: Config, proof: Proof, *, deep: bool, seconds: float) -> None:
+    pair = f"{config.pair.source} and {config.pair.target}"
+    what = f"{proof.keys:,} keys, {proof.versions:,} versions and delete markers"
+    if deep:
+        what += f", {human_bytes(proof.bytes_read)} read on both sides"
+    if proof.differences:
+        console.say(f"{len(proof.differences):,} differences between {pair} ({what}).")
+        console.say("`farshore repair` shows how to mend them.")
+    elif proof.keys == 0:
+        console.say(f"{pair}: there is nothing on either side to compare.")
+    else:
+        depth = "bytes, headers, metadata and tags" if deep else "order, sizes and ETags"
+        console.say(f"{pair} agree: {what}; compared {depth}; {human_seconds(seconds)}.")
+    if proof.retained:
+        console.say(f"{proof.retained:,} versions are kept on the target that the source purged.")
+    if proof.excluded:
+        console.say(f"{proof.excluded:,} versions are excluded by rules and were not compared.")
+
+
+async def _repair(
+    config: Config, console: Console, *, deep: bool, prefix: str, rebuild_tail: bool, yes: bool
+) -> int:
+    from farshore.core.mend import plan_mending
+
+    proof = await _prove(config, console, deep=deep, prefix=prefix)
+    if not proof.differences:
+        console.say("Nothing to repair: the sides agree.")
+        console.document({"agree": True, "mended": [], "left": []})
+        return 0
+    plan = plan_mending(proof.differences, rebuild_tail=rebuild_tail)
+    _show(console, plan)
+    if not any(m.allowed for m in plan) or not _agreed(console, yes=yes):
+        console.document({"agree": False, "mended": [], "left": [_row(m) for m in plan]})
+        return DIFFERENT
+    mended, left = await _mend(config, plan)
+    for mending, detail in left:
+        console.say(f"left: {mending.difference.bucket}/{mending.difference.key}: {detail}")
+    after = await _prove(config, console, deep=deep, prefix=prefix)
+    console.say(f"{len(mended):,} mended, {len(left):,} left.")
+    _summary(console, config, after, deep=deep, seconds=0.0)
+    console.document(
+        {
+            "agree": not after.differences,
+            "mended": [_row(m) for m in mended],
+            "left": [_row(m) | {"why": detail} for m, detail in left],
+        }
+    )
+    return DIFFERENT if after.differences else 0
+
+
+def _show(console: Console, plan: list[Mending]) -> None:
+    for mending in plan:
+        found = mending.difference
+        sign = "~" if mending.allowed else "!"
+        console.say(f"{sign} {found.bucket}/{found.key}: {found.kind} ({found.detail})")
+        console.say(f"    {mending.why}{'' if mending.allowed else _asked_for(mending)}")
+
+
+def _asked_for(mending: Mending) -> str:
+    return " (only with --rebuild-tail)" if mending.action == "rebuild-tail" else ""
+
+
+def _agreed(console: Console, *, yes: bool) -> bool:
+    from farshore.errors import UsageError
+
+    if yes:
+        return True
+    if not console.can_ask:
+        raise UsageError(
+            "Nobody is here to say yes.", hint="Add --yes to repair without being asked."
+        )
+    return console.ask("Mend what is marked with ~?")
+
+
+def _row(mending: Mending) -> dict[str, str]:
+    return {"action": mending.action, **mending.difference.to_json()}
+
+
+async def _mend(
+    config: Config, plan: list[Mending]
+) -> tuple[list[Mending], list[tuple[Mending, str]]]:
+    from farshore.clock import SystemClock
+    from farshore.engine.run import working_crews
+    from farshore.engine.tally import Tally
+    from farshore.proof.repair import repair
+
+    mended: list[Mending] = []
+    left: list[tuple[Mending, str]] = []
+    async with working_crews(config, Tally(), asyncio.Event(), SystemClock()) as crews:
+        for crew in crews:
+            crew.hiding_released = True  # every marker was shown, and accepted
+            bucket = crew.source.bucket
+            for outcome in await repair(crew, [m for m in plan if m.difference.bucket == bucket]):
+                if outcome.done:
+                    mended.append(outcome.mending)
+                else:
+                    left.append((outcome.mending, outcome.detail))
+    return mended, left

@@ -1,0 +1,83 @@
+"""One backfill of a whole pair: the lease held, every bucket in turn."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from farshore.clock import Clock
+from farshore.config import Config
+from farshore.control.lease import hold
+from farshore.control.sites import open_store
+from farshore.engine.backfill import Backfill, Scope
+from farshore.engine.gate import COUNT_MIN, Gate, GateLimits
+from farshore.engine.lane import Crew
+from farshore.engine.session import Sides, open_sides
+from farshore.engine.tally import Tally
+from farshore.journal.sqlite import SqliteJournal
+from farshore.s3.wrap import Retrying
+
+JOURNAL_FILE = "journal.sqlite"
+
+
+async def backfill_all(
+    config: Config, scope: Scope, tally: Tally, stop: asyncio.Event, clock: Clock
+) -> None:
+    """Copy what is missing in every bucket of the pair, one worker at a time.
+
+    Counts in `tally`. Raises `Refused` when another worker holds the lease,
+    `Interrupted` after an orderly stop, `Unreachable` when a site is lost, `StateError`.
+    """
+    async with working_crews(config, tally, stop, clock) as crews:
+        for crew in crews:
+            await Backfill(crew, scope).run()
+
+
+@asynccontextmanager
+async def working_crews(
+    config: Config, tally: Tally, stop: asyncio.Event, clock: Clock
+) -> AsyncIterator[list[Crew]]:
+    """A crew for every pair of buckets, while the pair's lease is held."""
+    async with AsyncExitStack() as stack:
+        buckets = await stack.enter_async_context(open_sides(config, retrying=False))
+        if not buckets:
+            yield []
+            return
+        journal = SqliteJournal(config.state_dir / JOURNAL_FILE)
+        stack.callback(journal.close)
+        control = open_store(config, config.pair.target, "replicator")
+        stack.push_async_callback(control.aclose)
+        await stack.enter_async_context(
+            hold(
+                Retrying(control),
+                config.target.control_bucket,
+                f"replicate-{config.pair.name}",
+                capabilities=buckets[0].target.capabilities,
+                clock=clock,
+            )
+        )
+        yield [make_crew(config, sides, tally, stop, clock, journal) for sides in buckets]
+
+
+def make_crew(
+    config: Config,
+    sides: Sides,
+    tally: Tally,
+    stop: asyncio.Event,
+    clock: Clock,
+    journal: SqliteJournal,
+) -> Crew:
+    """What the lanes of one pair of buckets share."""
+    most = config.limits.concurrency_max
+    limits = GateLimits(min(COUNT_MIN, most), most, config.limits.memory_bytes)
+    return Crew(
+        source=sides.source,
+        target=sides.target,
+        rules=config.pair.rules,
+        clock=clock,
+        journal=journal,
+        gate=Gate(limits),
+        tally=tally,
+        stop=stop,
+    )
