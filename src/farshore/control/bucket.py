@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from farshore.config import Config, Site
 from farshore.control.prepare import (
@@ -25,6 +26,8 @@ from farshore.errors import BucketMissing, ClockSkew
 from farshore.s3.capabilities import Capabilities
 from farshore.s3.filer import Filer
 from farshore.s3.store import Store
+
+Answer = TypeVar("Answer")
 
 SKEW_SECONDS_MAX = 900.0
 """S3 refuses signatures that are further off (RequestTimeTooSkewed)."""
@@ -82,9 +85,19 @@ async def survey(access: Access, wanted: Sequence[Need]) -> SiteState:
                 return None
 
     names = [need.bucket for need in wanted if need.site == access.site.name]
-    found = await asyncio.gather(*(versioning(name) for name in names))
+    found = await every([versioning(name) for name in names])
     state = dict(zip(names, found, strict=True))
     return SiteState(access.site.name, state, await _is_recorded(access, state))
+
+
+async def every(jobs: Sequence[Awaitable[Answer]]) -> list[Answer]:
+    """All answers, in order. The first error is raised once all jobs have ended, so that
+    none is still cleaning up when the stores are closed."""
+    answers = await asyncio.gather(*jobs, return_exceptions=True)
+    done = [answer for answer in answers if not isinstance(answer, BaseException)]
+    if len(done) < len(answers):
+        raise next(answer for answer in answers if isinstance(answer, BaseException))
+    return done
 
 
 async def _is_recorded(access: Access, state: dict[str, str | None]) -> bool:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from farshore.clock import Clock
 from farshore.config import Principal
-from farshore.control.bucket import Access
+from farshore.control.bucket import Access, every
 from farshore.errors import Corrupt, Denied, Gone, Refused, StoreError
 from farshore.s3.store import Store, Written
 
@@ -57,7 +57,7 @@ async def prove(accesses: Sequence[tuple[Access, Sequence[str]]], clock: Clock) 
             return await _prove_bucket(access, bucket, clock)
 
     jobs = [one(access, bucket) for access, buckets in accesses for bucket in buckets]
-    return [proof for proofs in await asyncio.gather(*jobs) for proof in proofs]
+    return [proof for proofs in await every(jobs) for proof in proofs]
 
 
 async def require_two_stores(source: Access, target: Access, clock: Clock) -> None:
