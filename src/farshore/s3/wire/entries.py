@@ -68,7 +68,7 @@ _REFERENCE = f"&({'|'.join(map(re.escape, _ESCAPES))});"
 _ESCAPED = f"{_TEXT}(?:{_REFERENCE.replace('(', '(?:', 1)}{_TEXT})*+"
 _QUOTE = '(?:&quot;|&#34;|")?+'
 _VALUES = {
-    "Key": f"({_ESCAPED})",
+    "Key": f"((?!<){_ESCAPED})",
     "VersionId": f"({_TEXT})",
     "IsLatest": "(true|false)",
     "ETag": rf'{_QUOTE}([^<>&"\x00-\x1f]*+){_QUOTE}',

@@ -77,8 +77,8 @@ def _row(entry: xml.Element) -> Row:
     find, is_marker = entry.find, entry.name == "DeleteMarker"
     key, version_id, modified = find("Key"), find("VersionId"), find("LastModified")
     missing = REQUIRED.difference(child.name for child in entry.children)
-    if missing - {"Size"} or (missing and not is_marker):
-        raise BadListing(f"a listing's entry for {key!a} has no {min(missing)}")
+    if not key or missing - {"Size"} or (missing and not is_marker):
+        raise BadListing(f"a listing's entry for {key!a} has no {min(missing, default='Key')}")
     latest = find("IsLatest")
     flag(latest, "IsLatest")
     if is_marker:
