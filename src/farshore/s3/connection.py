@@ -8,7 +8,8 @@ fires, watches for silence; a timeout per request would cost more than the reque
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
+from typing import Protocol, runtime_checkable
 
 from farshore.errors import Corrupt
 from farshore.s3.framing import Framing, Malformed
@@ -22,6 +23,13 @@ WRITE_SLICE_BYTES = 256 * 1024
 
 ERROR_STATUS_MIN = 300
 """An answer from here up, before the body is out, means: stop sending."""
+
+
+@runtime_checkable
+class Closable(Protocol):
+    """Chunks that want to be closed when they are not read to their end: a generator."""
+
+    async def aclose(self) -> None: ...
 
 
 class Connection(asyncio.Protocol):
@@ -142,7 +150,7 @@ class Connection(asyncio.Protocol):
             if left:
                 raise Corrupt(f"a body of {body.length} bytes ended {left} bytes early")
         finally:
-            if isinstance(body.chunks, AsyncGenerator):
+            if isinstance(body.chunks, Closable):
                 await body.chunks.aclose()
         self.sent = await self._write(memoryview(last))
 
