@@ -42,7 +42,8 @@ async def _apply(config: Config, console: Console, *, dry_run: bool, yes: bool) 
     # The engine room is imported here, so that --help does not wait for it.
     from farshore.clock import SystemClock
     from farshore.control.preparation import Preparation
-    from farshore.control.sites import open_access, probe_site
+    from farshore.control.probing import probe_site
+    from farshore.control.sites import open_access
 
     pair = config.pair
     async with (

@@ -156,6 +156,11 @@ class SiteForm(Form):
 
     endpoint: Endpoint = Field(description="The S3 endpoint's URL: scheme, host and port.")
     region: str = Field("us-east-1", min_length=1, description="The region that requests name.")
+    location: str = Field(
+        "",
+        description="The LocationConstraint of buckets that `apply` makes; AWS wants the "
+        "region's name here, unless that is us-east-1.",
+    )
     filer: Endpoint | None = Field(
         None,
         description="The URL of a SeaweedFS filer of this site, for complete listings.",

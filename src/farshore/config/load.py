@@ -127,6 +127,7 @@ def _site(name: str, site: SiteForm, form: FileForm, path: Path) -> Site:
         name=name,
         endpoint=site.endpoint,
         region=site.region,
+        location=site.location,
         filer=site.filer or "",
         ca_file=path.parent / site.ca_file if site.ca_file else None,
         control_bucket=site.control_bucket or form.pair.control_bucket,

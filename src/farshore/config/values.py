@@ -22,6 +22,7 @@ class Site:
     name: str
     endpoint: str
     region: str
+    location: str
     filer: str
     ca_file: Path | None
     control_bucket: str

@@ -6,16 +6,13 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from urllib.parse import urlsplit
 
-from farshore.clock import SystemClock
 from farshore.config import Config, Principal
 from farshore.control.bucket import Access
 from farshore.credentials import resolve
 from farshore.errors import ConfigError
-from farshore.s3.capabilities import Capabilities
 from farshore.s3.client import S3Client
 from farshore.s3.filer import HttpFiler
 from farshore.s3.http import HttpPool, tls
-from farshore.s3.probe import probe
 from farshore.s3.store import Store
 from farshore.s3.wrap import Retrying
 
@@ -41,6 +38,7 @@ def open_store(config: Config, site_name: str, principal: Principal) -> S3Client
         region=site.region,
         ca_file=str(site.ca_file) if site.ca_file else None,
         connections_max=config.limits.concurrency_max,
+        location=site.location,
     )
 
 
@@ -75,9 +73,3 @@ async def open_access(config: Config, site_name: str) -> AsyncIterator[Access]:
         filer = await stack.enter_async_context(open_filer(config, site_name))
         app = opened("app") if "app" in site.credentials else None
         yield Access(site, opened("operator"), opened("replicator"), app, filer)
-
-
-async def probe_site(access: Access) -> Capabilities:
-    """What the site's server can do, found out in its control bucket as the replicator."""
-    bucket = access.site.control_bucket
-    return await probe(access.replicator, bucket, filer=access.filer, clock=SystemClock())
