@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from farshore import __version__
-from farshore.cli import apply, config
+from farshore.cli import apply, config, init
 from farshore.cli.console import (
     DEFAULT_CONFIG,
     EXIT_CODES,
@@ -37,6 +37,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+app.command("init")(init.init)
 app.add_typer(config.app, name="config")
 app.command("apply")(apply.apply)
 
