@@ -216,6 +216,7 @@ def test_a_page_that_cannot_be_followed_is_refused(frame: str) -> None:
         ("<Key>k</Key>", "<Key></Key>"),
         ("<Key>k</Key>", "<Key/>"),
         ("<VersionId>v1</VersionId>", ""),
+        ("<VersionId>v1</VersionId>", "<VersionId></VersionId>"),
         ("<Size>5</Size>", ""),
         (">5<", ">five<"),
         (">5<", ">-5<"),

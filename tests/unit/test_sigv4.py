@@ -74,6 +74,7 @@ ODD_METADATA: tuple[tuple[tuple[str, str], ...], ...] = (
     (("a", "1"), ("a-b", "2"), ("a0", "3"), ("a.b", "4"), ("a_b", "5")),
     (("name", "größe".encode().decode("latin-1")),),
     (("name", "日本語".encode().decode("latin-1")),),
+    (("blanks", "\u00a0a\u00a0\u3000 b\u0085c à\u2003".encode().decode("latin-1")),),
     (("farshore", "west/3HL4kqtJlcpXroDTDmJ+rmSpXd3dIbrHY+MTRCxf3vjVBH40Nr8X8gdRQBpUMLUo"),),
     (("a", "colon: inside"), ("b", "a,b;c=d")),
 )

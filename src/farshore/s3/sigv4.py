@@ -35,6 +35,7 @@ _PLAIN_PATH = re.compile(r"[A-Za-z0-9._~/-]*").fullmatch
 _SANE_BUCKET = re.compile(r"[A-Za-z0-9](?!.*\.\.)[A-Za-z0-9._-]{0,253}[A-Za-z0-9]").fullmatch
 _HEADER_NAMES = re.compile(r"[!#$%&'*+.^_`|~0-9a-z;-]+").fullmatch
 _BLANKS = re.compile(r"[ \t]+")
+_UNICODE_BLANKS = re.compile("[ \t\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+")
 
 
 class Signer:
@@ -81,7 +82,7 @@ class Signer:
         block = "".join([f"{name}:{value}\n" for name, value in sent])
         if _is_uneven(block):
             sent = [(name, value.strip(" \t")) for name, value in sent]
-            block = "".join([f"{name}:{_BLANKS.sub(' ', value)}\n" for name, value in sent])
+            block = "".join([f"{name}:{_folded(value)}\n" for name, value in sent])
         names = ";".join([name for name, _ in sent])
         _refuse_injection(block, names, len(sent))
         request = f"{method}\n{path.decode()}\n{query.decode()}\n{block}\n{names}\n{payload_hash}"
@@ -236,8 +237,23 @@ def _merged(headers: list[tuple[str, str]]) -> dict[str, str]:
 
 
 def _is_uneven(block: str) -> bool:
-    """Whether a value may have outer blanks, runs of blanks or tabs."""
-    return "  " in block or ": " in block or " \n" in block or "\t" in block
+    """Whether a value may have outer blanks, runs of blanks, tabs or Unicode's blanks."""
+    return "  " in block or ": " in block or " \n" in block or "\t" in block or not block.isascii()
+
+
+def _folded(value: str) -> str:
+    """A value as it is signed: no outer blanks, runs of inner ones folded to one space.
+
+    botocore and servers written in Go (SeaweedFS, MinIO) take Unicode's blanks for blanks
+    where a value is UTF-8: SeaweedFS refused a signature over a no-break space.
+    """
+    if value.isascii():
+        return _BLANKS.sub(" ", value)
+    try:
+        text = value.encode("latin-1").decode()
+    except UnicodeError:
+        return _BLANKS.sub(" ", value)
+    return _UNICODE_BLANKS.sub(" ", text).strip(" ").encode().decode("latin-1")
 
 
 def _refuse_injection(block: str, names: str, count: int) -> None:

@@ -69,7 +69,7 @@ _ESCAPED = f"{_TEXT}(?:{_REFERENCE.replace('(', '(?:', 1)}{_TEXT})*+"
 _QUOTE = '(?:&quot;|&#34;|")?+'
 _VALUES = {
     "Key": f"((?!<){_ESCAPED})",
-    "VersionId": f"({_TEXT})",
+    "VersionId": f"((?!<){_TEXT})",
     "IsLatest": "(true|false)",
     "ETag": rf'{_QUOTE}([^<>&"\x00-\x1f]*+){_QUOTE}',
     "Size": "([0-9]{1,19})",

@@ -55,8 +55,10 @@ def parse_list_versions(answer: Answer) -> VersionPage:
     saying where to go on; `Unsupported` when it is not a listing of versions."""
     scanned = scan(answer.body)
     if scanned is None:
-        return read_page(answer.body)
-    return _page(scanned.frame, scanned.rows, unescape)
+        page = read_page(answer.body)
+    else:
+        page = _page(scanned.frame, scanned.rows, unescape)
+    return page._replace(server=answer.headers.get("server", ""))
 
 
 def read_page(body: bytes) -> VersionPage:
@@ -77,8 +79,10 @@ def _row(entry: xml.Element) -> Row:
     find, is_marker = entry.find, entry.name == "DeleteMarker"
     key, version_id, modified = find("Key"), find("VersionId"), find("LastModified")
     missing = REQUIRED.difference(child.name for child in entry.children)
-    if not key or missing - {"Size"} or (missing and not is_marker):
-        raise BadListing(f"a listing's entry for {key!a} has no {min(missing, default='Key')}")
+    # An empty version id would turn a purge into a new marker, an empty key into no request.
+    missing |= {name for name in ("Key", "VersionId") if not find(name)}
+    if missing - {"Size"} or (missing and not is_marker):
+        raise BadListing(f"a listing's entry for {key!a} has no {min(missing)}")
     latest = find("IsLatest")
     flag(latest, "IsLatest")
     if is_marker:
@@ -100,15 +104,18 @@ def _page(frame: xml.Element, rows: list[Row], resolve: Callable[[str], str]) ->
     entries = _entries(rows, lambda text: decode(resolve(text)))
     _refuse_disorder(entries)
     prefixes = [decode(row.find("Prefix")) for row in frame.each("CommonPrefixes")]
-    if not flag(frame.find("IsTruncated"), "IsTruncated"):
-        return VersionPage(entries, prefixes, False, "", "")
+    truncated = flag(frame.find("IsTruncated"), "IsTruncated")
+    url_encoded = frame.find("EncodingType") == "url"
+    page = VersionPage(entries, prefixes, truncated, "", "", url_encoded=url_encoded)
+    if not truncated:
+        return page
     next_key = decode(frame.find("NextKeyMarker"))
     if not next_key:
         raise BadListing(
             "a listing is cut short and does not say where to go on",
             hint="this server's pages cannot be followed: probe it",
         )
-    return VersionPage(entries, prefixes, True, next_key, frame.find("NextVersionIdMarker"))
+    return page._replace(next_key=next_key, next_version=frame.find("NextVersionIdMarker"))
 
 
 def _entries(rows: list[Row], read_key: Callable[[str], str]) -> list[Version]:
