@@ -1,0 +1,87 @@
+"""The farshore.toml that a lab leaves in its folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from farshore.errors import Refused
+from farshore.lab.principals import PRINCIPALS
+from farshore.lab.seaweed import REGION
+from farshore.lab.state import STATE_FOLDER, LabState, SiteState
+
+FILE_NAME = "farshore.toml"
+CONTROL_BUCKET = "farshore-control"
+MARKER = "# Written by `farshore lab up`, and again by the next one. Drop this line to keep edits."
+
+
+def render(state: LabState) -> str:
+    """The file's text: every site, and the pair first -> second."""
+    parts = [MARKER, *(_site(site, state.ca_file) for site in state.sites)]
+    if len(state.sites) > 1:
+        parts.append(_pair(state))
+    return "\n\n".join(parts) + "\n"
+
+
+def _quoted(text: str) -> str:
+    """A TOML basic string; JSON's escapes are a part of TOML's."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _site(site: SiteState, ca_file: Path | None) -> str:
+    lines = [
+        f"[sites.{site.name}]",
+        f"endpoint = {_quoted(site.endpoint)}",
+        f"region = {_quoted(REGION)}",
+        f"filer = {_quoted(site.filer)}",
+    ]
+    if ca_file:
+        lines.append(f"ca_file = {_quoted(str(ca_file))}")
+    lines += ["", f"[sites.{site.name}.credentials]"]
+    width = max(map(len, PRINCIPALS))
+    for principal in PRINCIPALS:
+        shown = _quoted(f"cat {STATE_FOLDER}/{site.name}/{principal}.json")
+        lines.append(f"{principal:<{width}} = {{ command = {shown} }}")
+    return "\n".join(lines)
+
+
+def _pair(state: LabState) -> str:
+    lines = [
+        "[pair]",
+        f"source = {_quoted(state.sites[0].name)}",
+        f"target = {_quoted(state.sites[1].name)}",
+        f"control_bucket = {_quoted(CONTROL_BUCKET)}",
+    ]
+    for bucket in state.buckets:
+        lines += ["", "[[pair.buckets]]", f"source = {_quoted(bucket)}"]
+    return "\n".join(lines)
+
+
+def _is_ours(path: Path) -> bool:
+    with path.open() as opened:
+        return opened.readline().rstrip("\n") == MARKER
+
+
+def refuse_foreign(folder: Path) -> None:
+    """Raise `Refused` when the folder has a farshore.toml that no lab wrote."""
+    path = folder / FILE_NAME
+    if path.exists() and not _is_ours(path):
+        raise Refused(
+            f"{path} was not written by a lab, and the lab would overwrite it",
+            hint="start the lab in another folder with --dir, or move that file away",
+        )
+
+
+def write(state: LabState) -> Path:
+    """Write the file. Raises `Refused` rather than overwrite a foreign one."""
+    refuse_foreign(state.folder)
+    path = state.folder / FILE_NAME
+    path.write_text(render(state))
+    return path
+
+
+def remove(state: LabState) -> None:
+    """Take the file away again, unless somebody has edited it."""
+    path = state.folder / FILE_NAME
+    if path.exists() and path.read_text() == render(state):
+        path.unlink()
