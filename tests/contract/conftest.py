@@ -42,7 +42,7 @@ async def bucket(store: Store, plain_bucket: str) -> str:
 
 @pytest.fixture
 async def odd_bucket(store: Store) -> str:
-    """The one bucket of all odd keys, which take themselves away again."""
+    """The one bucket of all odd keys."""
     await store.create_bucket("odd-keys")
     await store.put_versioning("odd-keys", True)
     return "odd-keys"

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+import boto3
 from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 
 from farshore.credentials import Credentials
@@ -60,6 +61,20 @@ def weed(root: Path) -> Iterator[Server]:
     finally:
         process.kill(started)
         seaweed.remove_sockets(ports)
+
+
+def make_lock_bucket(server: Server, bucket: str) -> str:
+    """A bucket with Object Lock, which S3 gives only when the bucket is made."""
+    client = boto3.client(
+        "s3",
+        endpoint_url=server.endpoint,
+        aws_access_key_id=server.credentials.access_key,
+        aws_secret_access_key=server.credentials.secret_key,
+        region_name="us-east-1",
+    )
+    client.create_bucket(Bucket=bucket, ObjectLockEnabledForBucket=True)
+    client.close()
+    return bucket
 
 
 def _await_ready(ports: SitePorts, folder: SiteFolder, started: process.Process) -> None:

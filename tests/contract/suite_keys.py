@@ -32,20 +32,14 @@ class KeySuite:
 
 
 async def _fate(store: Store, bucket: str, key: str) -> Fate:
-    """Write the key, look for it, and take away again what can be found of it."""
+    """Write the key, and look for it."""
     body = key.encode()
     try:
-        written = await store.put(bucket, key, body)
+        await store.put(bucket, key, body)
     except StoreError:
         return Fate.REFUSED
-    fate = await _found(store, bucket, key, body)
-    await store.delete(bucket, key, written.version_id)
-    return fate
-
-
-async def _found(store: Store, bucket: str, key: str, body: bytes) -> Fate:
     try:
-        listed = keys((await store.list_versions(bucket)).entries)
+        listed = keys((await store.list_versions(bucket, prefix=key)).entries)
     except StoreError:
         return Fate.UNLISTABLE
     if key not in listed:

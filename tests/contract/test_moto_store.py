@@ -35,6 +35,15 @@ class TestMotoStore(StoreSuite):
         return Traits(
             odd_keys="moto",
             interleaves_markers=False,
+            shown_of_the_marked_key=1,
+            key_marker_may_be_absent=False,
+            resumes_behind_a_purged_version=False,
+            marks_absent_keys=False,
+            suspended_keeps_history=False,
+            verifies_md5=False,
+            refuses_long_keys=False,
+            lists_parts=False,
+            tells_absent_upload=False,
         )
 
     @pytest.fixture
@@ -43,5 +52,5 @@ class TestMotoStore(StoreSuite):
         return None
 
     @pytest.fixture
-    def lock_bucket(self, bucket: str) -> str:
-        return bucket
+    def lock_bucket(self, server: Server, bucket_names: Iterator[str]) -> str:
+        return servers.make_lock_bucket(server, next(bucket_names))

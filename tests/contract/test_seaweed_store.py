@@ -35,13 +35,15 @@ class TestSeaweedStore(StoreSuite):
     def traits(self) -> Traits:
         return Traits(
             odd_keys="seaweed",
-            default_content_type="text/plain",
-            key_marker_excludes_its_key=False,
-            resumes_behind_a_purged_version=False,
+            default_content_type="text/plain; charset=utf-8",
+            tells_current_marker=False,
             tells_marker_by_id=False,
+            lists_null_in_its_place=False,
             purges_null_marker=False,
             keeps_website_redirect=False,
-            keeps_unparseable_expires=False,
+            keeps_empty_metadata=False,
+            accepts_unparseable_expires=False,
+            lists_replaced_parts=True,
         )
 
     @pytest.fixture
@@ -51,5 +53,5 @@ class TestSeaweedStore(StoreSuite):
         await client.aclose()
 
     @pytest.fixture
-    def lock_bucket(self, bucket: str) -> str:
-        return bucket
+    def lock_bucket(self, server: Server, bucket_names: Iterator[str]) -> str:
+        return servers.make_lock_bucket(server, next(bucket_names))

@@ -19,20 +19,23 @@ class Traits:
     default_content_type: str = "binary/octet-stream"
     # listings
     interleaves_markers: bool = True
-    key_marker_excludes_its_key: bool = True
+    shown_of_the_marked_key: int = 0
+    key_marker_may_be_absent: bool = True
     resumes_behind_a_purged_version: bool = True
     # markers and null versions
+    tells_current_marker: bool = True
     tells_marker_by_id: bool = True
-    suspended_write_keeps_history: bool = True
-    suspended_delete_makes_null_marker: bool = True
+    marks_absent_keys: bool = True
+    suspended_keeps_history: bool = True
+    lists_null_in_its_place: bool = True
     purges_null_marker: bool = True
     # objects
     verifies_md5: bool = True
     keeps_website_redirect: bool = True
-    keeps_unparseable_expires: bool = True
-    decodes_plus_in_tags: bool = True
+    keeps_empty_metadata: bool = True
+    accepts_unparseable_expires: bool = True
+    refuses_long_keys: bool = True
     storage_classes: tuple[str, ...] = ("STANDARD_IA",)
-    lock_needs_a_lock_bucket: bool = False
     # conditions
     conditional_create: bool = True
     conditional_replace: bool = True
@@ -41,3 +44,6 @@ class Traits:
     # multipart
     tells_parts_count: bool = True
     complete_tells_etag: bool = True
+    lists_parts: bool = True
+    lists_replaced_parts: bool = False
+    tells_absent_upload: bool = True

@@ -24,11 +24,7 @@ VERSIONS_SUFFIX = ".versions"
 
 
 class LossyListingStore(MemoryStore):
-    """One page and `prefix=KEY` listings are complete; walks over several pages may not be.
-
-    Two more of the server's ways: a key marker alone includes that key's versions, and
-    a version marker that was purged meanwhile hides the rest of its key.
-    """
+    """One page and `prefix=KEY` listings are complete; walks over several pages may not be."""
 
     def _page(self, bucket: Bucket, query: Query) -> VersionPage:
         limit = min(query.limit, PAGE_ENTRIES_MAX)
@@ -87,13 +83,7 @@ def _shown(bucket: Bucket, key: str, query: Query) -> list[Entry | str]:
         return [common] if common > query.key_marker else []
     if key < query.key_marker:
         return []
-    entries = bucket.newest_first(key)
-    if key != query.key_marker or not query.version_marker:
-        return list(entries)
-    ids = [entry.version_id for entry in entries]
-    if query.version_marker not in ids:
-        return []
-    return list(entries[ids.index(query.version_marker) + 1 :])
+    return [*bucket.behind_marker(key, query)]
 
 
 def _children(bucket: Bucket, directory: str) -> dict[str, bool]:

@@ -202,12 +202,13 @@ class Bucket:
                 return
             common = common_prefix(key, query)
             if not common:
-                yield from self._behind_marker(key, query)
+                yield from self.behind_marker(key, query)
             elif common != rolled:
                 rolled = common
                 yield common
 
-    def _behind_marker(self, key: str, query: Query) -> list[Entry]:
+    def behind_marker(self, key: str, query: Query) -> list[Entry]:
+        """A key's entries, less those that the query's markers leave behind."""
         if key != query.key_marker:
             return self.newest_first(key)
         if not query.version_marker:

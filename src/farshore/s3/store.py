@@ -30,7 +30,8 @@ class VersionPage(NamedTuple):
     """One answer of ListObjectVersions, entries in document order.
 
     `next_key` and `next_version` are the markers to go on with when `truncated`.
-    `prefixes` are the CommonPrefixes when a delimiter was given.
+    `prefixes` are the CommonPrefixes when a delimiter was given. `server` is what the
+    answer's Server header says, `url_encoded` whether encoding-type=url was obeyed.
     """
 
     entries: list[Version]
@@ -38,6 +39,8 @@ class VersionPage(NamedTuple):
     truncated: bool
     next_key: str
     next_version: str
+    server: str = ""
+    url_encoded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +251,10 @@ class Store(Protocol):
         ...
 
     async def list_parts(self, bucket: str, key: str, upload_id: str) -> list[Part]:
-        """All parts so far, by number. `Gone` when the upload is not there."""
+        """All parts so far, by number. `Gone` when the upload is not there.
+
+        SeaweedFS lists a replaced part beside its replacement: tell them by ETag.
+        """
         ...
 
     async def list_uploads(self, bucket: str, prefix: str = "") -> list[Upload]:

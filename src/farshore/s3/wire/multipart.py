@@ -136,7 +136,11 @@ def list_parts(bucket: str, key: str, upload_id: str, *, after: int = 0) -> Requ
 
 
 def parse_list_parts(answer: Answer) -> PartPage:
-    """Parts by rising number; `BadListing` when they are not, or when the page is cut."""
+    """Parts by rising number; `BadListing` when they are not, or when the page is cut.
+
+    SeaweedFS 4.48 shows a part that was replaced beside its replacement, in no order:
+    a number may come twice, and Complete takes either by its ETag.
+    """
     root = _listing(answer, "ListPartsResult")
     parts = [
         Part(
@@ -147,7 +151,7 @@ def parse_list_parts(answer: Answer) -> PartPage:
         for row in root.each("Part")
     ]
     numbers = [part.number for part in parts]
-    if numbers != sorted(set(numbers)):
+    if numbers != sorted(numbers):
         raise BadListing("a listing of parts is not in rising order of number")
     if not flag(root.find("IsTruncated") or "false", "IsTruncated"):
         return PartPage(parts, False, 0)
