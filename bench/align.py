@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 
-from bench.child import ROOT, RUN_LIMIT_SECONDS
+from bench.child import ROOT, RUN_LIMIT_SECONDS, TAIL_BYTES, ClientFailed
 from bench.figures import Samples
 
 FEW = 10_000
@@ -21,10 +21,13 @@ def walk(versions: int) -> dict[str, float]:
         command,
         capture_output=True,
         text=True,
-        check=True,
         timeout=RUN_LIMIT_SECONDS,
         cwd=ROOT,
     )
+    if answer.returncode:
+        raise ClientFailed(
+            f"the walk ended with {answer.returncode}: {answer.stderr[-TAIL_BYTES:]}"
+        )
     found: dict[str, float] = json.loads(answer.stdout)
     return found
 
