@@ -303,6 +303,44 @@ def test_apply_without_a_person_wants_yes(
     assert "--yes" in json.loads(capsys.readouterr().out)["error"]["hint"]
 
 
+# -- presign ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--expires", "8d"],
+        ["--expires", "0s"],
+        ["--expires", "x"],
+        ["--method", "DELETE"],
+        ["--as", "root"],
+        ["--site", "north"],
+    ],
+)
+def test_presign_refuses_what_s3_would(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "farshore.toml"
+    file.write_text(TOML)
+    assert main.run(["--config", str(file), "presign", "files", "a", *words]) == 2
+    assert "farshore: " in capsys.readouterr().err
+
+
+def test_presign_prints_a_url(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "farshore.toml"
+    file.write_text(TOML)
+    monkeypatch.setenv("WEST_APP_ACCESS_KEY_ID", "AKID")
+    monkeypatch.setenv("WEST_APP_SECRET_ACCESS_KEY", "s3cr3t")
+    words = ["--config", str(file), "presign", "files", "a b", "--site", "west", "--expires", "1h"]
+    assert main.run(words) == 0
+    url = capsys.readouterr().out.strip()
+    assert url.startswith("http://127.0.0.1:8334/files/a%20b?")
+    assert "X-Amz-Expires=3600" in url
+    assert "s3cr3t" not in url
+
+
 # -- everything is documented ----------------------------------------------------
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -37,6 +38,7 @@ from farshore.errors import (
 from farshore.s3.call import Call
 from farshore.s3.capabilities import Capabilities
 from farshore.s3.memory import EVERYTHING, MemoryStore
+from farshore.s3.store import Body, Written
 from tests.unit.sites import TOML, Faults, ManualClock, access_of, config_of, store_of
 
 CONTROL = "farshore-control"
@@ -244,7 +246,7 @@ async def test_a_right_that_the_replicator_lacks_is_named(
     other.source = replace(other.source, replicator=seen_by)
     with pytest.raises(Denied) as caught:
         await other.apply()
-    assert "the replicator at east lacks" in str(caught.value)
+    assert "The replicator at east lacks" in str(caught.value)
     assert right.strip() in str(caught.value)
     assert f"in the bucket {bucket}" in str(caught.value)
     assert left_behind(other.east) == []
@@ -254,9 +256,38 @@ async def test_a_right_that_the_replicator_lacks_is_named(
 async def test_a_right_that_the_app_lacks_is_named(pair: Pair, operation: str, right: str) -> None:
     seen_by = Refusing(pair.west, pair.clock, lacking(operation, "files"))
     pair.target = replace(pair.target, app=seen_by)
-    with pytest.raises(Denied, match=f"the app at west lacks s3:{right} in the bucket files"):
+    with pytest.raises(Denied, match=f"The app at west lacks s3:{right} in the bucket files"):
         await pair.apply()
     assert left_behind(pair.east, pair.west) == []
+
+
+async def test_wrong_keys_are_not_called_a_missing_right(pair: Pair) -> None:
+    def refuse(call: Call) -> StoreError | None:
+        return Denied("no", status=403, code="InvalidAccessKeyId")
+
+    pair.target = replace(pair.target, app=Refusing(pair.west, pair.clock, refuse))
+    with pytest.raises(Denied) as caught:
+        await pair.apply()
+    told = str(caught.value)
+    assert told == "The keys of the app at west are not accepted (InvalidAccessKeyId)."
+
+
+async def test_a_bucket_that_locks_everything_is_named(pair: Pair) -> None:
+    class Locking(MemoryStore):
+        """A bucket with a default retention: every version is held from the start."""
+
+        async def put(self, bucket: str, key: str, body: Body, *rest: Any, **more: Any) -> Written:
+            written = await super().put(bucket, key, body, *rest, **more)
+            if bucket == "files":
+                until = "2024-01-01T00:00:00Z"
+                await self.put_retention(bucket, key, written.version_id, "COMPLIANCE", until)
+            return written
+
+    east = Locking("east", clock=pair.clock)
+    await east.create_bucket("files")
+    pair.source = access_of(pair.config, east)
+    with pytest.raises(Unsupported, match="COMPLIANCE until 2024"):
+        await pair.apply()
 
 
 async def test_every_missing_right_is_listed_at_once(pair: Pair) -> None:
@@ -267,8 +298,8 @@ async def test_every_missing_right_is_listed_at_once(pair: Pair) -> None:
         setattr(pair, name, replace(access, app=seen_by))
     with pytest.raises(Denied) as caught:
         await pair.apply()
-    assert "the app at east lacks" in str(caught.value)
-    assert "the app at west lacks" in str(caught.value)
+    assert "The app at east lacks" in str(caught.value)
+    assert "The app at west lacks" in str(caught.value)
 
 
 async def test_without_an_app_that_proof_is_left_out(pair: Pair) -> None:

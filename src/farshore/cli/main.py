@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from farshore import __version__
-from farshore.cli import apply, config, init
+from farshore.cli import apply, backfill, config, init, presign, verify
 from farshore.cli.console import (
     DEFAULT_CONFIG,
     EXIT_CODES,
@@ -40,6 +40,10 @@ app = typer.Typer(
 app.command("init")(init.init)
 app.add_typer(config.app, name="config")
 app.command("apply")(apply.apply)
+app.command("backfill")(backfill.backfill)
+app.command("verify")(verify.verify)
+app.command("repair")(verify.repair)
+app.command("presign")(presign.presign)
 
 
 def _version(wanted: bool) -> None:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from farshore.clock import Clock
 from farshore.config import Principal
 from farshore.control.bucket import Access, every
-from farshore.errors import Corrupt, Denied, Gone, Refused, StoreError
+from farshore.errors import ClockSkew, Corrupt, Denied, Gone, Refused, StoreError, Unsupported
 from farshore.s3.store import Store, Written
 
 CANARY_PREFIX = ".farshore-canary/"
@@ -31,6 +31,9 @@ VERSIONS_PER_CANARY_MAX = 100
 
 PROOFS_AT_ONCE = 8
 """How many buckets are proved at one time."""
+
+_BAD_KEYS = ("InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "ExpiredToken")
+"""S3's codes for keys that are wrong, whatever they may do."""
 
 _BODY = b"farshore canary: this object proves a right and is purged at once.\n"
 
@@ -116,7 +119,23 @@ async def _replicator_steps(access: Access, bucket: str, key: str) -> None:
     async with _right(name, "s3:DeleteObject", bucket):
         await store.delete(bucket, key)
     async with _right(name, "s3:DeleteObjectVersion", bucket):
+        await _purge_unlocked(store, bucket, key, written)
+
+
+async def _purge_unlocked(store: Store, bucket: str, key: str, written: Written) -> None:
+    """Purge the canary; where a default retention holds it, say that instead of a right."""
+    try:
         await purge_key(store, bucket, key)
+    except Denied as error:
+        lock = (await store.head(bucket, key, written.version_id)).attributes.lock
+        if not lock.mode:
+            raise
+        raise Unsupported(
+            f"{bucket} at {store.site} locks every new version ({lock.mode} until "
+            f"{lock.retain_until}): the canary {key} cannot be purged before that.",
+            hint="Take the bucket's default retention away while `farshore apply` runs.",
+            action=error.action,
+        ) from error
 
 
 async def _app_steps(access: Access, bucket: str, key: str) -> None:
@@ -140,9 +159,19 @@ async def _right(who: str, right: str, bucket: str) -> AsyncIterator[None]:
     """Turn a refusal into the right that is missing, and who lacks it."""
     try:
         yield
+    except ClockSkew:
+        raise
     except Denied as error:
+        if error.code in _BAD_KEYS:
+            raise Denied(
+                f"The keys of {who} are not accepted ({error.code}).",
+                hint=f"Correct where the keys of {who} come from: farshore.toml names it.",
+                status=error.status,
+                code=error.code,
+                action=error.action,
+            ) from error
         raise Denied(
-            f"{who} lacks {right} in the bucket {bucket}.",
+            f"{who[0].upper()}{who[1:]} lacks {right} in the bucket {bucket}.",
             hint=f"Grant {right} on {bucket} to {who}, or correct its credentials.",
             status=error.status,
             code=error.code,
