@@ -7,7 +7,7 @@ already stands is seen to stand.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
 from farshore.core import rules as core_rules
@@ -41,21 +41,36 @@ class Scope:
 
 async def joined(source: Side, target: Side, prefix: str = "") -> AsyncIterator[list[KeyPair]]:
     """Both sides' histories side by side, keys ascending, in batches. Bounded memory."""
-    walks: dict[End, AsyncIterator[Batch]] = {
-        "source": aiter(source.lister.walk(source.bucket, prefix)),
-        "target": aiter(target.lister.walk(target.bucket, prefix)),
+    walks: dict[End, AsyncGenerator[Batch, None]] = {
+        "source": source.lister.walk(source.bucket, prefix),
+        "target": target.lister.walk(target.bucket, prefix),
     }
     join = Join()
-    while not join.done:
-        hungry = join.hungry
-        batches = await asyncio.gather(*(anext(walks[end], None) for end in hungry))
-        for end, batch in zip(hungry, batches, strict=True):
-            if batch is None:
-                join.end(end)
-            else:
-                join.feed(end, batch)
-        if pairs := join.take():
-            yield pairs
+    try:
+        while not join.done:
+            for end, batch in (await _next_of(walks, join.hungry)).items():
+                if batch is None:
+                    join.end(end)
+                else:
+                    join.feed(end, batch)
+            if pairs := join.take():
+                yield pairs
+    finally:
+        for walk in walks.values():
+            await walk.aclose()
+
+
+async def _next_of(
+    walks: dict[End, AsyncGenerator[Batch, None]], hungry: Sequence[End]
+) -> dict[End, Batch | None]:
+    """The next batch of each hungry side, read at the same time; None at its end."""
+    reading = {end: asyncio.ensure_future(anext(walks[end], None)) for end in hungry}
+    try:
+        return {end: await batch for end, batch in reading.items()}
+    finally:
+        for batch in reading.values():
+            batch.cancel()
+        await asyncio.gather(*reading.values(), return_exceptions=True)
 
 
 class Backfill:

@@ -11,12 +11,13 @@ import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from types import TracebackType
 
 from farshore.clock import Clock
 from farshore.core import stamp
 from farshore.core.model import Attributes, Lock, Version
 from farshore.engine.side import Side
-from farshore.errors import Corrupt, Unsupported
+from farshore.errors import BadRequest, Corrupt, Unsupported
 from farshore.s3.store import ALWAYS, Condition, ObjectInfo, ObjectRead, Stream, Written
 
 IN_MEMORY_BYTES = 1024 * 1024
@@ -57,7 +58,7 @@ async def copy_single(
     Raises `Unsupported` for what cannot be read (SSE-C, archived), `Corrupt` when the
     bytes are not those of the source's ETag; otherwise what the stores raise.
     """
-    async with source.store.get(source.bucket, version.key, version.version_id) as opened:
+    async with _Opened(source, version) as opened:
         info = opened.info
         attributes, stamped = await dress(source, version, info, clock)
         expected = md5_of(source, version.etag, info)
@@ -128,6 +129,43 @@ async def dress(
         attributes = replace(attributes, tags=tags)
     attributes = replace(attributes, lock=_live_lock(attributes.lock, clock.now()), kms_key="")
     return stamp.attach(attributes, stamp.of(version, source.site))
+
+
+async def require_readable(source: Side, version: Version) -> None:
+    """`Unsupported` when the version cannot be read for a replica; reads no body."""
+    async with _Opened(source, version) as opened:
+        refuse_unreadable(version, opened.info)
+
+
+class _Opened:
+    """Open a version by its id. A 400 to that means a key that only the client has (SSE-C)."""
+
+    __slots__ = ("_reading", "_version")
+
+    def __init__(self, source: Side, version: Version) -> None:
+        self._version = version
+        self._reading = source.store.get(source.bucket, version.key, version.version_id)
+
+    async def __aenter__(self) -> ObjectRead:
+        try:
+            return await self._reading.__aenter__()
+        except BadRequest as error:
+            raise Unsupported(
+                f"{self._version.key!r} version {self._version.version_id} cannot be read without "
+                "its client's encryption key (SSE-C): the source answers "
+                f"{error.code or error.status}",
+                status=error.status,
+                code="SSE-C",
+                action=error.action,
+            ) from error
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool | None:
+        return await self._reading.__aexit__(kind, error, trace)
 
 
 def refuse_unreadable(version: Version, info: ObjectInfo) -> None:

@@ -12,7 +12,6 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass
 
-
 COUNT_MIN = 16
 """Copies that fly at once in any case, unless the configuration allows fewer."""
 

@@ -18,10 +18,16 @@ from farshore.core import stamp
 from farshore.core.align import Alignment, align, compare
 from farshore.core.join import KeyPair
 from farshore.core.model import History, Version
-from farshore.core.plan import Copy, KeyPlan, Reason, Step, plan_key
+from farshore.core.plan import Copy, Reason, Step, plan_key
 from farshore.core.rules import Rule
 from farshore.core.stamp import Stamp
-from farshore.engine.copy import IN_MEMORY_BYTES, Copied, condition_above, copy_single
+from farshore.engine.copy import (
+    IN_MEMORY_BYTES,
+    Copied,
+    condition_above,
+    copy_single,
+    require_readable,
+)
 from farshore.engine.gate import Gate
 from farshore.engine.multipart import MIB, PARTS_AT_ONCE, copy_multipart, is_multipart
 from farshore.engine.side import Side
@@ -103,12 +109,8 @@ class Lane:
         self._source: History = pair.source
         self._target: History = pair.target
         self._rule = rule
-
-    async def plan(self) -> KeyPlan:
-        """What is to be done, from the histories in hand; reads stamps if it must."""
-        alignment = await self._align()
-        self._crew.tally.gaps += len(alignment.gap)
-        return plan_key(self._key, alignment, self._target)
+        self._planned: list[Version] = []
+        self._accounted: set[str] = set()
 
     async def run(self) -> None:
         """Bring the target's history up to the source's. Raises `Unreachable` when a site is lost.
@@ -116,26 +118,50 @@ class Lane:
         Everything else that goes wrong is counted with its reason.
         """
         for attempt in range(1, ATTEMPTS_MAX + 1):
-            plan = await self.plan()
-            if plan.reason:
-                self._refuse(plan.refused, plan.reason, plan.reason, plan.explanation)
-                return
-            if plan.hides and not self._crew.hiding_released:
-                self._crew.held.append(KeyPair(self._key, self._source, self._target))
-                return
             try:
-                await self._perform(plan.steps)
+                if attempt > 1:
+                    self._crew.tally.retries += 1
+                    await self._look_again()
+                await self._go()
                 return
             except Superseded:
-                pass
+                continue
             except StoreError as error:
                 if not await self._may_go_on(error, attempt):
                     return
-            await self._look_again(plan)
-            self._crew.tally.retries += 1
         self._refuse(
             self._target_lacks(), "FAILED", "Contended", "other writers kept changing this key"
         )
+
+    async def _go(self) -> None:
+        """Once through: align, plan, write."""
+        alignment = await self._align()
+        await self._account_for(alignment.gap)
+        plan = plan_key(self._key, alignment, self._target)
+        self._planned = [step.version for step in plan.steps]
+        if plan.reason:
+            self._refuse(plan.refused, plan.reason, plan.reason, plan.explanation)
+        elif plan.hides and not self._crew.hiding_released:
+            self._crew.held.append(KeyPair(self._key, self._source, self._target))
+        else:
+            await self._perform(plan.steps)
+
+    async def _account_for(self, gap: Sequence[Version]) -> None:
+        """Versions missing beneath newer replicas: nobody puts them there, so say why."""
+        for entry in gap:
+            try:
+                if not entry.is_marker:
+                    await require_readable(self._crew.source, entry)
+            except Unsupported as error:
+                self._refuse((entry,), "UNSUPPORTED", error.code or error.cause_word, str(error))
+            else:
+                self._refuse(
+                    (entry,),
+                    "FAILED",
+                    "Gap",
+                    "it is missing beneath newer replicas; `farshore repair --rebuild-tail` "
+                    "copies the key's newer versions again on top of it",
+                )
 
     async def _align(self) -> Alignment:
         now = self._crew.clock.now()
@@ -238,13 +264,13 @@ class Lane:
         longest = min(PAUSE_MAX_S, PAUSE_FIRST_S * 2**attempt)
         await self._crew.sleep(max(at_least_s, longest * self._crew.jitter.random()))
 
-    async def _look_again(self, plan: KeyPlan) -> None:
+    async def _look_again(self) -> None:
         """Read both histories anew; what was planned and is gone expired before it was copied."""
         crew = self._crew
         self._source = await crew.source.lister.history(crew.source.bucket, self._key)
         self._target = await crew.target.lister.history(crew.target.bucket, self._key)
         there = {entry.version_id for entry in self._source}
-        expired = [s.version for s in plan.steps if s.version.version_id not in there]
+        expired = [version for version in self._planned if version.version_id not in there]
         self._refuse(
             expired,
             "EXPIRED_BEFORE_REPLICATED",
@@ -261,6 +287,9 @@ class Lane:
         self, versions: Sequence[Version], reason: Reason, cause: str, explanation: str
     ) -> None:
         for version in versions:
+            if version.version_id in self._accounted:
+                continue
+            self._accounted.add(version.version_id)
             self._crew.tally.refuse(
                 NotCopied(
                     self._crew.source.bucket,

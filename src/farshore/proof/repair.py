@@ -48,29 +48,34 @@ class _Mender:
         self._source = crew.source
         self._target = crew.target
         self._key = key
+        self._tail_purged = False
+        self._appended = False
 
     async def mend(self, mendings: Sequence[Mending]) -> list[Outcome]:
         outcomes: list[Outcome] = []
-        rebuilt = appended = False
         for mending in mendings:
             if not mending.allowed:
-                outcomes.append(Outcome(mending, False, "not done: it was not asked for"))
+                outcomes.append(Outcome(mending, False, "left as it is"))
                 continue
             try:
-                if mending.action in APPENDING:
-                    if mending.action == "rebuild-tail" and not rebuilt:
-                        await self._purge_tail(mendings)
-                        rebuilt = True
-                    if not appended or rebuilt:
-                        await self._append()
-                        appended, rebuilt = True, True
-                else:
-                    await self._touch(mending)
+                await self._act(mending, mendings)
                 outcomes.append(Outcome(mending, True, mending.why))
             except StoreError as error:
                 outcomes.append(Outcome(mending, False, str(error)))
                 break
         return outcomes
+
+    async def _act(self, mending: Mending, together: Sequence[Mending]) -> None:
+        """Purging the tail and appending serve all of a key's differences: once is enough."""
+        if mending.action not in APPENDING:
+            await self._touch(mending)
+            return
+        if mending.action == "rebuild-tail" and not self._tail_purged:
+            await self._purge_tail(together)
+            self._tail_purged = True
+        if not self._appended:
+            await self._append()
+            self._appended = True
 
     async def _touch(self, mending: Mending) -> None:
         difference = mending.difference

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -75,6 +75,7 @@ class Question:
     clock: Clock
     deep: bool = False
     prefix: str = ""
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
 
 async def verify(question: Question, proof: Proof) -> None:
@@ -123,7 +124,7 @@ class _Prover:
             retained = len(alignment.extra)
             if not found or look == LOOKS_MAX:
                 break
-            await asyncio.sleep(LOOK_PAUSE_S * (look - 1))
+            await self._q.sleep(LOOK_PAUSE_S * (look - 1))
             newer = await self._look_again(pair)
             if newer == pair:
                 break

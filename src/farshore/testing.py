@@ -1,0 +1,28 @@
+"""What tests of farshore, ours and other people's, are built with: a clock that a test moves."""
+
+from __future__ import annotations
+
+import asyncio
+
+
+class ManualClock:
+    """A `Clock` that stands still until it is moved. `sleep` moves it instead of waiting."""
+
+    def __init__(self, now: float = 1_767_225_600.0) -> None:
+        self._now = now
+        self._began = now
+
+    def now(self) -> float:
+        return self._now
+
+    def monotonic(self) -> float:
+        return self._now - self._began
+
+    def advance(self, seconds: float) -> None:
+        """Let this much time pass at once."""
+        self._now += seconds
+
+    async def sleep(self, seconds: float) -> None:
+        """For code that takes its sleep as an argument: time passes, nobody waits."""
+        self.advance(seconds)
+        await asyncio.sleep(0)
