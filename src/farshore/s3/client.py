@@ -46,6 +46,7 @@ SIGNED_BODY_BYTES_MAX = 1024 * 1024
 a millisecond and more. Content-MD5, or the ETag that comes back, guards it instead."""
 
 PARTIAL_CONTENT = 206
+_ENDPOINT_HINT = "write it as https://host or http://host:port, and nothing after it"
 EMPTY_SHA256 = sha256(b"").hexdigest()
 
 
@@ -62,13 +63,13 @@ class Endpoint(NamedTuple):
         try:
             parts = urlsplit(url)
             port = parts.port
-        except ValueError as error:
-            raise ConfigError(f"the endpoint {url!r} is not a URL: {error}") from None
+        except ValueError:  # its words, and the URL, may hold a password
+            raise ConfigError("the endpoint is not a URL", hint=_ENDPOINT_HINT) from None
         extra = parts.path.strip("/") or parts.query or parts.fragment or parts.username
         if parts.scheme not in PORTS or not parts.hostname or extra:
             raise ConfigError(
                 f"the endpoint {parts.scheme}://{parts.hostname or ''} cannot be used",
-                hint="write it as https://host or http://host:port, and nothing after it",
+                hint=_ENDPOINT_HINT,
             )
         return cls(parts.scheme, parts.hostname, port or PORTS[parts.scheme])
 
