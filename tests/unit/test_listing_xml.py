@@ -169,7 +169,8 @@ def test_every_name_of_a_url_encoded_page_is_decoded() -> None:
     rows = entry(some("%00%0A"), ORDERS["aws"])
     prefixes = "<CommonPrefixes><Prefix>p%20q/</Prefix></CommonPrefixes>"
     read = both(page(rows + prefixes, frame=frame))
-    assert read == VersionPage([some("\0\n")], ["p q/"], True, "a+b c\r", "a+%2B")
+    entry_ = some("\0\n")
+    assert read == VersionPage([entry_], ["p q/"], True, "a+b c\r", "a+%2B", url_encoded=True)
 
 
 def test_a_carriage_return_arrives_by_reference() -> None:
