@@ -64,24 +64,29 @@ async def test_the_filer_sees_every_name(store: LossyListingStore) -> None:
     written = await write(store, "b", "a", "1", MARKER)
     for key in ("a/b", "a-b", "d/e/f"):
         await write(store, "b", key, "1")
-    names = await store.list_directory("b", "")
-    assert names == [("a", True), ("a-b.versions", True), ("a.versions", True), ("d", True)]
-    assert await store.list_directory("b", "", "a-b.versions", 1) == [("a.versions", True)]
-    assert await store.list_directory("b", "d/") == [("e", True)]
+    folders = [FilerName(n, True, False) for n in ("a", "a-b.versions", "a.versions", "d")]
+    assert await store.list_directory("b", "") == folders
+    assert await store.list_directory("b", "", "a-b.versions", 1) == folders[2:3]
+    assert await store.list_directory("b", "d/") == [FilerName("e", True, False)]
     assert await store.list_directory("b", "none/") == []
     versions = await store.list_directory("b", "a.versions/")
-    assert versions == sorted(FilerName(f"v_{version_id}", False) for version_id in written)
-    assert [page async for page in filer.names("b", "", after="a.versions")] == [[("d", True)]]
+    assert [entry.name for entry in versions] == sorted(f"v_{i}" for i in written)
+    assert [page async for page in filer.names("b", "", after="a.versions")] == [folders[3:]]
     assert ids(await filer.history("b", "a")) == written
 
 
 async def test_null_versions_are_plain_files(store: LossyListingStore) -> None:
     await store.put_versioning("b", False)
     await write(store, "b", "k", "null")
-    assert await store.list_directory("b", "") == [("k", False)]
+    null = FilerName("k", False, True)
+    assert await store.list_directory("b", "") == [null]
     await store.put_versioning("b", True)
     (version_id,) = await write(store, "b", "k", "1")
-    assert await store.list_directory("b", "") == [("k", False), ("k.versions", True)]
+    versions = FilerName("k.versions", True, False)
+    assert await store.list_directory("b", "") == [null, versions]
+    await write(store, "b", "k/below", "1")
+    both = FilerName("k", True, True)
+    assert await store.list_directory("b", "") == [both, versions]
     assert ids(await store.history("b", "k")) == [version_id, "null"]
 
 

@@ -330,7 +330,8 @@ async def _due(fault: Fault | None, action: str, *, after: bool) -> None:
 def _spoilt(page: VersionPage, fault: Fault | None) -> VersionPage:
     """The page as the fault leaves it; its markers stay those of the whole page."""
     if isinstance(fault, CutListing):
-        return VersionPage(page.entries[: fault.keep], page.prefixes, False, "", "")
+        kept = page.entries[: fault.keep]
+        return page._replace(entries=kept, truncated=False, next_key="", next_version="")
     if isinstance(fault, LoseEntries):
         return page._replace(entries=page.entries[fault.count :])
     if isinstance(fault, DisorderedListing):

@@ -49,9 +49,8 @@ class LossyListingStore(MemoryStore):
         file, its null marker `v_null`. Nothing for a directory that is not there.
         """
         async with self._call("list_directory", bucket, directory):
-            names = _children(self._bucket("ListEntries", bucket), directory)
-            behind = (name for name in sorted(names) if name > last_name)
-            return [FilerName(name, names[name]) for name in islice(behind, limit)]
+            found = _children(self._bucket("ListEntries", bucket), directory)
+            return [entry for entry in found if entry.name > last_name][:limit]
 
     async def names(
         self, bucket: str, directory: str, *, after: str = ""
@@ -78,36 +77,49 @@ def _path(key: str) -> tuple[str, ...]:
 
 def _shown(bucket: Bucket, key: str, query: Query) -> list[Entry | str]:
     """What a walk behind the markers shows of one key."""
+    if _passes_over(key, query.key_marker):
+        return []
     common = common_prefix(key, query)
     if common:
         return [common] if common > query.key_marker else []
-    if key < query.key_marker:
-        return []
-    return [*bucket.behind_marker(key, query)]
+    return [*bucket.behind_marker(key, query)] if key >= query.key_marker else []
 
 
-def _children(bucket: Bucket, directory: str) -> dict[str, bool]:
-    """The entries of a directory: name -> whether it is a directory itself."""
-    names: dict[str, bool] = {}
+def _passes_over(key: str, marker: str) -> bool:
+    """Whether a directory of the key's path is left out whole.
+
+    The server compares the directory's name, without its slash, with the marker: `a`
+    falls behind the marker `a-b` although `a/x` does not.
+    """
+    above = ["/".join(key.split("/")[:depth]) for depth in range(1, key.count("/") + 1)]
+    return any(path < marker and not marker.startswith(path + "/") for path in above)
+
+
+def _children(bucket: Bucket, directory: str) -> list[FilerName]:
+    """The entries of a directory, ascending. A key's null version and the directory of
+    longer keys are one entry when they have the same name."""
+    files: set[str] = set()
+    directories: set[str] = set()
     for key in islice(bucket.keys, bisect_left(bucket.keys, directory), None):
         if not key.startswith(directory):
             break
         name, slash, _ = key[len(directory) :].partition("/")
-        if slash:
-            names[name] = True
-        else:
-            names |= _own_entries(bucket, key, name)
-    if directory.endswith(VERSIONS_SUFFIX + "/"):
-        entries = bucket.newest_first(directory[: -len(VERSIONS_SUFFIX) - 1])
-        names |= {f"v_{e.version_id}": False for e in entries if not _is_plain_file(e)}
-    return names
+        plain = [] if slash else [_is_plain_file(entry) for entry in bucket.newest_first(key)]
+        if slash or not all(plain):
+            directories.add(name if slash else name + VERSIONS_SUFFIX)
+        if any(plain):
+            files.add(name)
+    files |= _version_files(bucket, directory)
+    names = sorted(files | directories)
+    return [FilerName(name, name in directories, name in files) for name in names]
 
 
-def _own_entries(bucket: Bucket, key: str, name: str) -> dict[str, bool]:
-    """A key's entries in its directory: a file for null, a directory for the others."""
-    plain = [_is_plain_file(entry) for entry in bucket.newest_first(key)]
-    files = {name: False} if any(plain) else {}
-    return files if all(plain) else files | {name + VERSIONS_SUFFIX: True}
+def _version_files(bucket: Bucket, directory: str) -> set[str]:
+    """The entries of a directory `KEY.versions/`."""
+    key, suffix, rest = directory.rpartition(VERSIONS_SUFFIX + "/")
+    if not suffix or rest:
+        return set()
+    return {f"v_{e.version_id}" for e in bucket.newest_first(key) if not _is_plain_file(e)}
 
 
 def _is_plain_file(entry: Entry) -> bool:
