@@ -3,9 +3,11 @@
 For servers whose single pages are complete while their walks over pages are not, and
 that give no complete listing of names. Two things have to be known without one:
 
-- The next characters. Tried are the printable ASCII characters and every character that
-  a walk over the pages below the prefix shows. **A key that such a walk hides, and whose
-  next character is neither, is not found.** That is the limit of this strategy.
+- The next characters. Tried are the printable ASCII characters, and every character that
+  a walk over the pages below the prefix shows, or a walk that starts above ASCII there.
+  **A key that both walks hide, and whose next character is not printable ASCII, is not
+  found.** That is the limit of this strategy: it takes a control character, or more than
+  a page of keys whose next characters are beyond ASCII.
 - The entries of the key that is the prefix itself. They share a truncated page with
   longer keys, and the server may have stopped collecting in the midst of them. They
   count as complete only when a page just large enough for them and one more entry shows
@@ -26,6 +28,7 @@ from farshore.s3.listing.plain import PAGE_LIMIT
 from farshore.s3.store import Store, VersionPage
 
 PRINTABLE = frozenset(chr(code) for code in range(0x20, 0x7F))
+LAST_ASCII = "\x7f"
 
 HISTORY_PAGES_MAX = 100_000
 """Pages of one key's history."""
@@ -47,7 +50,7 @@ class SplitLister:
 
     def __init__(self, store: Store, *, page_limit: int = PAGE_LIMIT) -> None:
         self._store = store
-        self._limit = page_limit
+        self._limit = max(page_limit, 4)  # half a page less one must hold an entry
 
     def walk(
         self, bucket: str, prefix: str = "", *, after: str = ""
@@ -83,18 +86,19 @@ class SplitLister:
         raise BadListing(f"{where}: the listing does not end", hint=HINT)
 
     async def _characters(self, bucket: str, prefix: str) -> set[str]:
-        """The characters after the prefix that a walk shows, complete or not."""
+        """The characters after the prefix that walks show: from its start, and above ASCII."""
         found: set[str] = set()
-        markers = ("", "")
-        for _ in range(WALK_PAGES_MAX):
-            page = await self._page(bucket, prefix, markers)
-            entries = within(page.entries, prefix)
-            found |= {e.key[len(prefix)] for e in entries if len(e.key) > len(prefix)}
-            following = (page.next_key, page.next_version)
-            if not page.truncated or following <= markers:
-                return found
-            markers = following
-        raise BadListing(f"{self._where(bucket)}: the listing does not end", hint=HINT)
+        for start in ("", prefix + LAST_ASCII):
+            markers = (start, "")
+            for _ in range(WALK_PAGES_MAX):
+                page = await self._page(bucket, prefix, markers)
+                entries = within(page.entries, prefix)
+                found |= {e.key[len(prefix)] for e in entries if len(e.key) > len(prefix)}
+                following = (page.next_key, page.next_version)
+                if not page.truncated or following <= markers:
+                    break
+                markers = following
+        return found
 
     async def _exact(self, bucket: str, key: str, page: VersionPage) -> list[Version]:
         """The history of a key whose prefix does not fit a page; `page` is its first."""
@@ -126,7 +130,9 @@ class SplitLister:
             page = await self._page(bucket, key, markers, limit)
             if only(page.entries, key) != tail:
                 return False
-            if page.truncated and len(page.entries) == len(tail):
+            if not page.truncated:
+                return True
+            if len(page.entries) == len(tail):
                 return False
         return True
 
