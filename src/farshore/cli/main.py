@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from farshore import __version__
-from farshore.cli import apply, backfill, config, init, presign, verify
+from farshore.cli import apply, backfill, config, init, lab, presign, probe, verify
 from farshore.cli.console import (
     DEFAULT_CONFIG,
     EXIT_CODES,
@@ -39,11 +39,13 @@ app = typer.Typer(
 
 app.command("init")(init.init)
 app.add_typer(config.app, name="config")
+app.command("probe")(probe.probe)
 app.command("apply")(apply.apply)
 app.command("backfill")(backfill.backfill)
 app.command("verify")(verify.verify)
 app.command("repair")(verify.repair)
 app.command("presign")(presign.presign)
+app.add_typer(lab.app, name="lab")
 
 
 def _version(wanted: bool) -> None:

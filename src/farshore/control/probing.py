@@ -11,4 +11,5 @@ from farshore.s3.probe import probe
 async def probe_site(access: Access) -> Capabilities:
     """Probe as the replicator. Everything that the probe writes, it purges."""
     bucket = access.site.control_bucket
-    return await probe(access.replicator, bucket, filer=access.filer, clock=SystemClock())
+    report = await probe(access.replicator, bucket, filer=access.filer, clock=SystemClock())
+    return report.capabilities
