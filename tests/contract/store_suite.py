@@ -2,8 +2,9 @@
 
 A test file subclasses `StoreSuite` and gives the fixtures `store` (open, empty or not),
 `traits` (what the server is known not to do, asserted as declared), `stranger` (the
-same endpoint with a wrong secret, or None) and `lock_bucket` (a bucket in which
-versions can be locked). Buckets are made anew for each test.
+same endpoint with a wrong secret; None for a store without an endpoint) and
+`lock_bucket` (a bucket in which versions can be locked). Buckets are made anew for each
+test.
 """
 
 from __future__ import annotations

@@ -33,10 +33,10 @@ from farshore.s3.faults import (
 from farshore.s3.memory import MemoryStore
 from farshore.s3.memory_read import CHUNK_BYTES
 from farshore.s3.store import ObjectRead, Store
+from farshore.testing import ManualClock
 
 from .history import keys, read, walk, write
 from .store_suite import StoreSuite
-from .test_memory_store import StillClock
 from .traits import Traits
 
 
@@ -49,7 +49,7 @@ class TestFaultyStore(StoreSuite):
 
     @pytest.fixture
     def store(self) -> Store:
-        return Faulty(MemoryStore("west", clock=StillClock()), nothing)
+        return Faulty(MemoryStore("west", clock=ManualClock()), nothing)
 
     @pytest.fixture
     def traits(self) -> Traits:
@@ -66,7 +66,7 @@ class TestFaultyStore(StoreSuite):
 
 @pytest.fixture
 async def memory() -> MemoryStore:
-    store = MemoryStore("west", clock=StillClock())
+    store = MemoryStore("west", clock=ManualClock())
     await store.create_bucket("b")
     await store.put_versioning("b", True)
     return store
@@ -238,7 +238,7 @@ RATES = Rates(
 
 
 async def outcomes(script: Script) -> list[str]:
-    memory = MemoryStore("west", clock=StillClock())
+    memory = MemoryStore("west", clock=ManualClock())
     await memory.create_bucket("b")
     faulty = Faulty(memory, script)
     seen = []

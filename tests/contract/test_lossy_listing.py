@@ -11,14 +11,14 @@ import pytest
 from farshore.s3.filer import Filer, FilerName
 from farshore.s3.lossy import LossyListingStore
 from farshore.s3.store import Store
+from farshore.testing import ManualClock
 
 from .history import MARKER, ids, keys, walk, write
-from .test_memory_store import StillClock
 
 
 @pytest.fixture
 async def store() -> LossyListingStore:
-    store = LossyListingStore("west", clock=StillClock())
+    store = LossyListingStore("west", clock=ManualClock())
     await store.create_bucket("b")
     await store.put_versioning("b", True)
     return store
@@ -91,5 +91,5 @@ async def test_null_versions_are_plain_files(store: LossyListingStore) -> None:
 
 
 async def test_it_is_a_store() -> None:
-    store: Store = LossyListingStore("west", clock=StillClock())
+    store: Store = LossyListingStore("west", clock=ManualClock())
     assert store.site == "west"

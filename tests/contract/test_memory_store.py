@@ -11,23 +11,13 @@ from farshore.errors import BadRequest, Denied, Precondition, Unsupported
 from farshore.s3.call import Call
 from farshore.s3.memory import EVERYTHING, MemoryStore
 from farshore.s3.store import Condition, Store
+from farshore.testing import ManualClock
 
 from .history import MARKER, ids, walk, write
 from .store_suite import StoreSuite
 from .traits import Traits
 
-
-class StillClock:
-    """A clock that a test sets."""
-
-    def __init__(self, seconds: float = 1_700_000_000.0) -> None:
-        self.seconds = seconds
-
-    def now(self) -> float:
-        return self.seconds
-
-    def monotonic(self) -> float:
-        return self.seconds
+YEAR_SECONDS = 365 * 86_400
 
 
 class TestMemoryStore(StoreSuite):
@@ -35,7 +25,7 @@ class TestMemoryStore(StoreSuite):
 
     @pytest.fixture
     def store(self) -> Store:
-        return MemoryStore("west", clock=StillClock())
+        return MemoryStore("west", clock=ManualClock())
 
     @pytest.fixture
     def traits(self) -> Traits:
@@ -56,19 +46,19 @@ class TestMemoryStore(StoreSuite):
 
 
 @pytest.fixture
-def clock() -> StillClock:
-    return StillClock()
+def clock() -> ManualClock:
+    return ManualClock()
 
 
 @pytest.fixture
-def store(clock: StillClock) -> MemoryStore:
+def store(clock: ManualClock) -> MemoryStore:
     return MemoryStore("west", clock=clock)
 
 
 async def test_the_same_seed_mints_the_same_ids_and_another_site_others() -> None:
     minted = []
     for site, seed in (("west", 1), ("west", 1), ("east", 1), ("west", 2)):
-        store = MemoryStore(site, clock=StillClock(), seed=seed)
+        store = MemoryStore(site, clock=ManualClock(), seed=seed)
         await store.create_bucket("b")
         await store.put_versioning("b", True)
         minted.append(await write(store, "b", "k", "1", "2", "3", "4", MARKER))
@@ -77,7 +67,7 @@ async def test_the_same_seed_mints_the_same_ids_and_another_site_others() -> Non
     assert minted[0] != sorted(minted[0]) != sorted(minted[0], reverse=True)
 
 
-async def test_capabilities_switch_abilities_off(clock: StillClock) -> None:
+async def test_capabilities_switch_abilities_off(clock: ManualClock) -> None:
     less = replace(
         EVERYTHING,
         conditional_create=False,
@@ -102,7 +92,7 @@ async def test_capabilities_switch_abilities_off(clock: StillClock) -> None:
 
 
 async def test_a_retention_ends_and_cannot_be_weakened_before(
-    store: MemoryStore, clock: StillClock
+    store: MemoryStore, clock: ManualClock
 ) -> None:
     await store.create_bucket("b")
     await store.put_versioning("b", True)
@@ -118,7 +108,7 @@ async def test_a_retention_ends_and_cannot_be_weakened_before(
         with pytest.raises(Denied):
             await store.put_retention("b", "k", version_id, mode, until)
     await store.put_retention("b", "k", version_id, "COMPLIANCE", "2031-01-01T00:00:00Z")
-    clock.seconds = 1_950_000_000.0
+    clock.advance(10 * YEAR_SECONDS)
     await store.delete("b", "k", version_id)
     assert await walk(store, "b") == []
 
@@ -150,7 +140,7 @@ async def test_archived_versions_can_be_seen_and_not_read(store: MemoryStore) ->
             pass
 
 
-async def test_hooks_see_every_call_and_may_stop_it(clock: StillClock) -> None:
+async def test_hooks_see_every_call_and_may_stop_it(clock: ManualClock) -> None:
     class Recorder:
         def __init__(self) -> None:
             self.seen: list[tuple[str, Call]] = []
@@ -192,3 +182,36 @@ async def test_a_dump_shows_all_that_is_kept(store: MemoryStore) -> None:
     assert (marker.version.is_marker, marker.body) == (True, b"")
     assert (version.body, version.attributes.tags) == (b"1", (("t", "v"),))
     assert [held.version for held in store.dump("b")] == await walk(store, "b")
+
+
+async def test_a_page_has_a_thousand_entries_at_most(store: MemoryStore) -> None:
+    await store.create_bucket("b")
+    for number in range(1001):
+        await store.put("b", f"{number:04}", b"")
+    page = await store.list_versions("b", limit=5000)
+    assert (len(page.entries), page.truncated, page.next_key) == (1000, True, "0999")
+    assert (await store.list_versions("b", limit=0)).entries == []
+
+
+async def test_markers_that_make_no_sense_are_refused(store: MemoryStore) -> None:
+    await store.create_bucket("b")
+    await write(store, "b", "k", "1")
+    with pytest.raises(BadRequest):
+        await store.list_versions("b", version_marker="null")
+    with pytest.raises(BadRequest):
+        await store.list_versions("b", key_marker="k", version_marker="never-was")
+
+
+async def test_a_modified_time_is_the_clocks(clock: ManualClock) -> None:
+    coarse = replace(EVERYTHING, sub_second_modified=False)
+    for capabilities, text in (
+        (EVERYTHING, "2026-01-01T00:00:01.500Z"),
+        (coarse, "2026-01-01T00:00:01Z"),
+    ):
+        store = MemoryStore(
+            "west", clock=clock, capabilities=capabilities, clock_offset_seconds=1.5
+        )
+        await store.create_bucket("b")
+        await store.put("b", "k", b"")
+        assert [held.version.modified for held in store.dump("b")] == [text]
+        assert await store.server_time_offset() == 1.5

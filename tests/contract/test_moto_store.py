@@ -41,15 +41,17 @@ class TestMotoStore(StoreSuite):
             marks_absent_keys=False,
             suspended_keeps_history=False,
             verifies_md5=False,
+            checks_signatures=False,
             refuses_long_keys=False,
             lists_parts=False,
             tells_absent_upload=False,
         )
 
     @pytest.fixture
-    def stranger(self) -> Store | None:
-        """moto checks no signature."""
-        return None
+    async def stranger(self, server: Server) -> AsyncIterator[Store]:
+        client = S3Client("moto", server.endpoint, server.wrong_credentials)
+        yield client
+        await client.aclose()
 
     @pytest.fixture
     def lock_bucket(self, server: Server, bucket_names: Iterator[str]) -> str:

@@ -15,6 +15,7 @@ class Traits:
 
     odd_keys: str
     over_http: bool = True
+    checks_signatures: bool = True
     part_bytes: int = 5 * 1024 * 1024
     default_content_type: str = "binary/octet-stream"
     # listings
