@@ -12,7 +12,7 @@ from dataclasses import replace
 from hashlib import md5
 
 from farshore.core.model import NO_ATTRIBUTES
-from farshore.errors import Corrupt, Denied, Gone, Precondition, StoreError
+from farshore.errors import Corrupt, Denied, Gone, Precondition, StoreError, Unsupported
 from farshore.s3.probe.scratch import BODY, Scratch
 from farshore.s3.store import ALWAYS, Condition
 
@@ -148,7 +148,11 @@ async def object_lock(scratch: Scratch, key: str) -> bool:
     """A legal hold is kept, in this bucket: the lock is a bucket's property too."""
     await scratch.store.put(scratch.bucket, key, BODY)
     version_id = (await scratch.store.head(scratch.bucket, key)).version_id
-    await scratch.store.put_legal_hold(scratch.bucket, key, version_id, True)
+    try:
+        await scratch.store.put_legal_hold(scratch.bucket, key, version_id, True)
+    except Denied as error:
+        # The right to lock is apart from the right to write: a replicator may well lack it.
+        raise Unsupported(error.message, action=error.action) from error
     try:
         info = await scratch.store.head(scratch.bucket, key, version_id)
     finally:
