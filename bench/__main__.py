@@ -6,6 +6,7 @@ With names (`python -m bench small align`) only those are measured, and nothing 
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -28,6 +29,7 @@ def main(names: list[str]) -> int:
     if unknown:
         print(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(PARTS)}")
         return 2
+    load = os.getloadavg()[0]
     groups = []
     for name in names or PARTS:
         print(f"measuring {name} …", flush=True)
@@ -43,7 +45,7 @@ def main(names: list[str]) -> int:
         return 0
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     version = importlib.metadata.version("farshore")
-    machine = report.this_machine(rclone.version(), version, now)
+    machine = report.this_machine(rclone.version(), version, now, load)
     report.write(ROOT, machine, samples)
     print(report.goals_table(samples))
     return 0

@@ -23,6 +23,7 @@ from bench.null_s3 import MIB, PATTERN, Bucket, Meter, Site, Stored, known_md5
 
 SMALL_BYTES = 4096
 BIG_BYTES = 128 * MIB
+BULK_PATTERNS = 4
 KEYS_PER_FOLDER = 1000
 BUCKET = "files"
 CONTROL_BUCKET = "farshore-control"
@@ -129,10 +130,10 @@ def _add(bucket: Bucket, key: bytes, n: int, size: int) -> None:
     bucket.put(key, Stored(etag, size, modified, b"s%031x" % n, headers, None))
 
 
-def bulk_file(size: int) -> int:
-    """A file in memory of `size` bytes of the pattern."""
+def bulk_file() -> int:
+    """A file in memory: `BULK_PATTERNS` patterns, few enough for the processor's cache."""
     fd = os.memfd_create("bench-bulk")
-    for _ in range(max(1, size // MIB)):
+    for _ in range(BULK_PATTERNS):
         os.write(fd, PATTERN)
     return fd
 
@@ -172,7 +173,7 @@ def main() -> None:
     chosen = parser.parse_args()
     meter = Meter()
     source, target = source_bucket(chosen.small, chosen.big), Bucket(BUCKET, keeps=False)
-    server = Server(bulk_file(BIG_BYTES if chosen.big else MIB))
+    server = Server(bulk_file())
     ports = {}
     for name, bucket in (("east", source), ("west", target)):
         site = Site(name, meter)

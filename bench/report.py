@@ -19,11 +19,13 @@ on both.
 
 - The *null server* (`bench/null_server.py`) is one Python process over epoll. It serves a
   synthetic source, swallows what is written and checks no signature. It shares this
-  machine's cores with the client that is measured; its own CPU is shown. On faster
-  storage than this there is none: with a real store, the store is the limit.
+  machine's cores with the client that is measured; its own CPU is shown. Next to a real
+  store on the same machine, the store is the limit, and both clients look alike.
 - rclone runs as `rclone copy --metadata --transfers 32 --checkers 32`, over the current
   versions, with its checks left on; farshore as `farshore backfill`, with its defaults.
   Every key of the target is compared with the source (ETag and size) after each run.
+- farshore uses one core and rclone all of them. So on a machine that is busy with other
+  work, the rates (not the CPU) lean towards rclone: see the load below.
 - Client CPU is user and system time of the whole process (`wait4`), start and end
   included; so is the peak RSS. Rates are by the server's clock, from the first request of
   any kind to the last answer: they leave out the start of both programs, which "whole
@@ -49,10 +51,11 @@ class Machine:
     rclone: str
     farshore: str
     measured_at: str
+    load: float
 
 
-def this_machine(rclone: str, farshore: str, measured_at: str) -> Machine:
-    """Read from /proc; `measured_at` is ISO 8601 UTC."""
+def this_machine(rclone: str, farshore: str, measured_at: str, load: float) -> Machine:
+    """Read from /proc. `measured_at` is ISO 8601 UTC, `load` that of the minute before."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return Machine(
         processor=_processor(Path("/proc/cpuinfo").read_text()),
@@ -63,6 +66,7 @@ def this_machine(rclone: str, farshore: str, measured_at: str) -> Machine:
         rclone=rclone,
         farshore=farshore,
         measured_at=measured_at,
+        load=load,
     )
 
 
@@ -126,7 +130,8 @@ Made by `make bench`; do not edit. {verdict}
 
 Measured {machine.measured_at} on {machine.cores} cores of {machine.processor}, \
 {machine.memory_gib:.1f} GiB, {machine.system}; Python {machine.python}, {machine.rclone}, \
-farshore {machine.farshore}.
+farshore {machine.farshore}. In the minute before, {machine.load:.1f} other processes were \
+running on average.
 
 {goals_table(samples)}
 

@@ -246,7 +246,7 @@ def samples_at_the_goals() -> Samples:
 
 
 def test_the_report_has_exactly_the_named_figures(tmp_path: Path) -> None:
-    machine = report.this_machine("rclone v1", "0.1", "2026-01-02T03:04:05Z")
+    machine = report.this_machine("rclone v1", "0.1", "2026-01-02T03:04:05Z", 0.25)
     samples = merge([samples_at_the_goals(), {"small rclone: objects/s": [1.0, 3.0, 2.0]}])
     report.write(tmp_path, machine, samples)
     figures = json.loads((tmp_path / "build" / "bench.json").read_text())
@@ -258,7 +258,7 @@ def test_the_report_has_exactly_the_named_figures(tmp_path: Path) -> None:
 
 
 def test_the_report_says_what_was_missed() -> None:
-    machine = report.this_machine("rclone v1", "0.1", "2026-01-02T03:04:05Z")
+    machine = report.this_machine("rclone v1", "0.1", "2026-01-02T03:04:05Z", 0.25)
     samples = samples_at_the_goals() | {"rtt80_objects_per_s": [500.0, 300.0, 200.0]}
     text = report.page(machine, samples)
     assert "Missed: rtt80_objects_per_s." in text
