@@ -119,12 +119,15 @@ class MemoryStore:
     def _answer(self, bucket: Bucket, items: list[Entry | str], truncated: bool) -> VersionPage:
         entries = [self._listed(bucket, item) for item in items if isinstance(item, Entry)]
         prefixes = [item for item in items if isinstance(item, str)]
+        shown = VersionPage(
+            entries, prefixes, truncated, "", "", self._can.server, self._can.encoding_type_url
+        )
         if not truncated:
-            return VersionPage(entries, prefixes, False, "", "")
+            return shown
         last = items[-1]
         if isinstance(last, str):
-            return VersionPage(entries, prefixes, True, last, "")
-        return VersionPage(entries, prefixes, True, last.key, last.version_id)
+            return shown._replace(next_key=last)
+        return shown._replace(next_key=last.key, next_version=last.version_id)
 
     def _listed(self, bucket: Bucket, entry: Entry) -> Version:
         return Version(
