@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from farshore.errors import Gone, StoreError
+from farshore.lab.odd_keys import ODD_KEYS, Fate, OddKey
 from farshore.s3.store import Store
-from tests.odd_keys import ODD_KEYS, Fate, OddKey
 
 from .history import keys, md5_hex, read
 from .traits import Traits

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class Traits:
     """The defaults are what S3 documents; a test file names the deviations of its server.
 
-    `odd_keys`: which column of `tests/odd_keys.py` holds the server's fates.
+    `odd_keys`: which column of `farshore/lab/odd_keys.py` holds the server's fates.
     `part_bytes`: a part size that the server accepts for all parts but the last.
     """
 

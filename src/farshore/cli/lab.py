@@ -35,17 +35,21 @@ def _lab(folder: Path) -> Lab:
     return Lab(folder)
 
 
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(","))
+def _names(text: str) -> tuple[str, ...] | None:
+    return tuple(name.strip() for name in text.split(",")) if text else None
 
 
 @app.command()
 def up(
     sites: Annotated[
-        str, typer.Option(help="Names, with commas; the first two become the pair.")
-    ] = "east,west",
-    buckets: Annotated[str, typer.Option(help="Buckets to make on every site.")] = "files",
-    tls: Annotated[bool, typer.Option("--tls", help="Serve S3 by TLS, with a private CA.")] = False,
+        str, typer.Option(help="Names, with commas; the first two become the pair. [east,west]")
+    ] = "",
+    buckets: Annotated[
+        str, typer.Option(help="Buckets to make on every site, with commas. [files]")
+    ] = "",
+    tls: Annotated[
+        bool | None, typer.Option("--tls", help="Serve S3 by TLS, with a private CA.")
+    ] = None,
     folder: DirOption = HERE,
     as_json: JsonOption = False,
 ) -> None:

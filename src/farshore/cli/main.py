@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from farshore import __version__
-from farshore.cli import apply, backfill, config, init, lab, presign, probe, verify
+from farshore.cli import apply, backfill, config, demo, init, lab, presign, probe, verify
 from farshore.cli.console import (
     DEFAULT_CONFIG,
     EXIT_CODES,
@@ -46,6 +46,7 @@ app.command("verify")(verify.verify)
 app.command("repair")(verify.repair)
 app.command("presign")(presign.presign)
 app.add_typer(lab.app, name="lab")
+app.command("demo")(demo.demo)
 
 
 def _version(wanted: bool) -> None:

@@ -1,0 +1,5 @@
+"""`python -m farshore`."""
+
+from farshore.cli.main import main
+
+main()
