@@ -130,8 +130,8 @@ Made by `make bench`; do not edit. {verdict}
 
 Measured {machine.measured_at} on {machine.cores} cores of {machine.processor}, \
 {machine.memory_gib:.1f} GiB, {machine.system}; Python {machine.python}, {machine.rclone}, \
-farshore {machine.farshore}. In the minute before, {machine.load:.1f} other processes were \
-running on average.
+farshore {machine.farshore}. Load average when it began: \
+{machine.load:.1f}.
 
 {goals_table(samples)}
 
