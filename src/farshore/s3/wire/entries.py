@@ -14,6 +14,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from graphlib import CycleError, TopologicalSorter
+from itertools import pairwise
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -28,8 +30,8 @@ REQUIRED = frozenset({"Key", "VersionId", "IsLatest", "LastModified", "Size"})
 Row = tuple[str, ...]
 """(kind, key, version id, "true" or "false", etag, size, modified, storage class), as text."""
 
-LEARNINGS_MAX = 4
-"""How often a page's template may be widened before the page counts as irregular."""
+LEARNINGS_MAX = 8
+"""How often a page is read to widen its template before it counts as irregular."""
 
 NAMES_MAX = 32
 """A template of more fields than this is irregular."""
@@ -82,7 +84,9 @@ _ASCII_LIKE = frozenset({b"utf-8", b"us-ascii"})
 Template = tuple[tuple[str, tuple[str, ...]], ...]
 """Fields in their order, each with the names of its children (none for a leaf)."""
 
-Templates = dict[str, Template]
+Shapes = dict[str, tuple[Template, ...]]
+"""For each kind, the different sequences of fields that its entries were seen to have."""
+
 _ENTRY = re.compile(
     rf"{_BLANK}(<(?:Version|DeleteMarker)>.*?</(?:Version|DeleteMarker)>)", re.DOTALL
 ).match
@@ -153,17 +157,20 @@ def _span(body: bytes) -> tuple[int, int] | None:
 
 def _rows(text: str) -> list[Row] | None:
     """Learn, read, and learn again where the reading stopped; None when it leads nowhere."""
-    templates = _learnt(dict.fromkeys(KINDS, ()), text, _samples(text))
+    shapes = _learnt(dict.fromkeys(KINDS, ()), text, _samples(text))
     for _ in range(LEARNINGS_MAX):
-        if templates is None:
+        if shapes is None:
             return None
-        reader = _reader(*(templates[kind] for kind in KINDS))
+        version_template, marker_template = (_template(shapes[kind]) for kind in KINDS)
+        if version_template is None or marker_template is None:
+            return None
+        reader = _reader(version_template, marker_template)
         found = reader.find_all(text)
         if sum(map(len, map(itemgetter(0), found))) == len(text):
             _, is_version, version, marker = reader
             return [version(row) if is_version(row) else marker(row) for row in found]
-        wider = _learnt(templates, text, [_gap(text, found)])
-        templates = wider if wider != templates else None
+        more = _learnt(shapes, text, [_gap(text, found)])
+        shapes = more if more != shapes else None
     return None
 
 
@@ -187,15 +194,16 @@ def _gap(text: str, found: list[Row]) -> int:
     return place
 
 
-def _learnt(templates: Templates, text: str, places: list[int]) -> Templates | None:
-    """The templates, widened by the entries at these places."""
-    learnt = dict(templates)
+def _learnt(shapes: Shapes, text: str, places: list[int]) -> Shapes | None:
+    """The shapes seen so far, and those of the entries at these places."""
+    learnt = dict(shapes)
     for place in places:
         entry = _entry_at(text, place)
-        wider = _widened(learnt[entry.name], _template(entry)) if entry else None
-        if entry is None or wider is None:
+        if entry is None:
             return None
-        learnt[entry.name] = wider
+        shape = _shape(entry)
+        if shape not in learnt[entry.name]:
+            learnt[entry.name] += (shape,)
     return learnt
 
 
@@ -207,35 +215,43 @@ def _entry_at(text: str, place: int) -> xml.Element | None:
         return None
 
 
-def _template(entry: xml.Element) -> Template:
+def _shape(entry: xml.Element) -> Template:
     return tuple(
         (child.name, tuple([grandchild.name for grandchild in child.children]))
         for child in entry.children
     )
 
 
-def _widened(known: Template, seen: Template) -> Template | None:
-    """One template for both; None when their orders contradict each other."""
-    children = dict(known)
-    for name, inner in seen:
-        merged = _merged(children.get(name, ()), inner)
-        if merged is None:
+@lru_cache(maxsize=TEMPLATES_CACHED_MAX)
+def _template(shapes: tuple[Template, ...]) -> Template | None:
+    """One order that suits all of these shapes; None when they contradict each other."""
+    order = _order([[name for name, _ in shape] for shape in shapes])
+    if order is None:
+        return None
+    fields: list[tuple[str, tuple[str, ...]]] = []
+    for name in order:
+        inner = _order([children for shape in shapes for n, children in shape if n == name])
+        if inner is None:
             return None
-        children[name] = merged
-    order = _merged([name for name, _ in known], [name for name, _ in seen])
-    return None if order is None else tuple((name, children[name]) for name in order)
+        fields.append((name, inner))
+    return tuple(fields)
 
 
-def _merged(known: Sequence[str], seen: Sequence[str]) -> tuple[str, ...] | None:
-    """`known` with the new names of `seen`, each behind the one it follows there."""
-    order, place = list(known), 0
-    for name in seen:
-        if name not in order:
-            order.insert(place, name)
-        elif order.index(name) < place - 1:
-            return None
-        place = order.index(name) + 1
-    return tuple(order) if len(order) <= NAMES_MAX else None
+def _order(sequences: Sequence[Sequence[str]]) -> tuple[str, ...] | None:
+    """An order of all names that keeps the order of each sequence. Where none says which of
+    two comes first it is a guess; an entry that has both is a gap then, and settles it."""
+    sorter: TopologicalSorter[str] = TopologicalSorter()
+    for names in sequences:
+        for name in names:
+            sorter.add(name)
+        for before, after in pairwise(names):
+            if before != after:
+                sorter.add(after, before)
+    try:
+        order = tuple(sorter.static_order())
+    except CycleError:
+        return None
+    return order if len(order) <= NAMES_MAX else None
 
 
 @lru_cache(maxsize=TEMPLATES_CACHED_MAX)
