@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from farshore.cli.console import Console, JsonOption, load_config, run
+from farshore.errors import BucketMissing, StateError
 
 if TYPE_CHECKING:
     from farshore.config import Config
@@ -45,7 +46,13 @@ async def _probe(config: Config, site_name: str) -> ProbeReport:
 
     async with open_access(config, site_name) as access:
         site, store = access.site, access.replicator
-        report = await ask(store, site.control_bucket, filer=access.filer, clock=SystemClock())
+        try:
+            report = await ask(store, site.control_bucket, filer=access.filer, clock=SystemClock())
+        except BucketMissing:
+            raise StateError(
+                f"{site_name} has no control bucket {site.control_bucket} to probe in.",
+                hint="Run `farshore apply` first: it makes the bucket, and probes as well.",
+            ) from None
         await write_record(store, site, report.capabilities)
     return report
 

@@ -64,7 +64,7 @@ class FilerLister:
         # A key that ends with "/" is a directory entry: one null version, which S3
         # shows first, before what the directory holds.
         own = only(page.entries, key)
-        return settled(grouped(own, self._where(bucket)), self._where(bucket))[0] if own else []
+        return settled(grouped(own, self._where(bucket)))[0] if own else []
 
     async def _batches(self, bucket: str, prefix: str, after: str) -> AsyncGenerator[Batch, None]:
         spans = [Span(prefix)]
@@ -90,7 +90,7 @@ class FilerLister:
         page = await self._page(bucket, span.prefix)
         where = self._where(bucket)
         if not page.truncated:
-            batch = settled(grouped(within(page.entries, span.prefix), where), where)
+            batch = settled(grouped(within(page.entries, span.prefix), where))
             return await self._with_all(bucket, batch, span.units or []), []
         units = span.units
         if units is None:
@@ -125,19 +125,23 @@ class FilerLister:
     async def _with_all(self, bucket: str, batch: Batch, units: list[str]) -> Batch:
         """The batch, once it is known that no key that the filer names is missing from it.
 
-        A missing key was purged meanwhile, or the server lost it: `BadListing`.
+        A key that is missing was purged meanwhile, or written again since, or the
+        server lost it: `BadListing`.
         """
         listed = {history[0].key for history in batch}
+        returned: Batch = []
         for unit in units:
-            if unit.endswith("/") or unit in listed:
+            if unit.endswith("/") or unit in listed or not await self._filer.history(bucket, unit):
                 continue
-            if await self._filer.history(bucket, unit):
+            history = await self.history(bucket, unit)
+            if not history:
                 raise BadListing(
                     f"{self._where(bucket)}: {unit!r} has versions at the filer, and a complete "
                     "page of the S3 listing does not show them",
                     hint="check the server's log; farshore does not go on without these versions",
                 )
-        return batch
+            returned.append(history)
+        return sorted([*batch, *returned], key=lambda history: history[0].key)
 
     async def _page(self, bucket: str, prefix: str) -> VersionPage:
         return await self._store.list_versions(bucket, prefix=prefix, limit=self._limit)

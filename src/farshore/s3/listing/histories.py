@@ -33,16 +33,15 @@ def grouped(entries: Iterable[Version], where: str) -> Batch:
     return batch
 
 
-def settled(batch: Batch, where: str) -> Batch:
-    """Whole histories with the latest entry first.
+def settled(batch: Batch) -> Batch:
+    """Whole histories, a latest null version moved to the front of its history.
 
-    A latest null version further down is moved to the front: SeaweedFS lists null
-    versions last, whatever their age. Any other latest entry that is not the first
-    contradicts "newest first": `BadListing`.
+    SeaweedFS lists null versions last, whatever their age. Any other order is the
+    listing's own: while a key is written, the flag may lag behind the entries there.
     """
     for history in batch:
         if not history[0].is_latest:
-            _lead(history, where)
+            _lead_with_null(history)
     return batch
 
 
@@ -69,16 +68,11 @@ def only(entries: list[Version], key: str) -> list[Version]:
     return [entry for entry in entries if entry.key == key]
 
 
-def _lead(history: list[Version], where: str) -> None:
+def _lead_with_null(history: list[Version]) -> None:
     for place, version in enumerate(history):
-        if not version.is_latest:
-            continue
-        if version.version_id != NULL_VERSION:
-            raise BadListing(
-                f"{where}: {version.key!r} has {place} entries above its latest version", hint=HINT
-            )
-        history.insert(0, history.pop(place))
-        return
+        if version.is_latest and version.version_id == NULL_VERSION:
+            history.insert(0, history.pop(place))
+            return
 
 
 def _disorder(keys: list[str], where: str) -> BadListing:

@@ -49,7 +49,7 @@ class PlainLister:
         known = only(page.entries, key)
         for _ in range(PAGES_MAX):
             if _shows_end(page, key):
-                return settled(grouped(known, where), where)[0] if known else []
+                return settled(grouped(known, where))[0] if known else []
             page = await self._older(bucket, key, known)
             seen = {version.version_id for version in known}
             fresh = [v for v in only(page.entries, key) if v.version_id not in seen]
@@ -95,7 +95,7 @@ class PlainLister:
                 if not batch:
                     batch = [whole] if (whole := await self.history(bucket, cut)) else []
             if batch:
-                yield settled(batch, where)
+                yield settled(batch)
                 last = batch[-1][-1]
                 floor = batch[-1][0].key
                 cut = "" if cut == floor else cut

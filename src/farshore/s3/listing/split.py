@@ -62,7 +62,7 @@ class SplitLister:
         if page.truncated:
             return await self._exact(bucket, key, page)
         own = only(page.entries, key)
-        return settled(grouped(own, self._where(bucket)), self._where(bucket))[0] if own else []
+        return settled(grouped(own, self._where(bucket)))[0] if own else []
 
     async def _batches(self, bucket: str, prefix: str, after: str) -> AsyncGenerator[Batch, None]:
         where = self._where(bucket)
@@ -80,7 +80,7 @@ class SplitLister:
                 characters = PRINTABLE | await self._characters(bucket, present)
                 prefixes += sorted((present + c for c in characters), reverse=True)
             else:
-                batch = settled(grouped(within(page.entries, present), where), where)
+                batch = settled(grouped(within(page.entries, present), where))
             if batch := beyond(batch, after):
                 yield batch
         raise BadListing(f"{where}: the listing does not end", hint=HINT)
@@ -116,7 +116,7 @@ class SplitLister:
                 hint=HINT,
             )
         await self._require_head(bucket, key, known)
-        return settled(grouped(known, where), where)[0] if known else []
+        return settled(grouped(known, where))[0] if known else []
 
     async def _ends_with(self, bucket: str, key: str, known: list[Version]) -> bool:
         """Whether nothing of the key follows what is known: see the module's docstring.
