@@ -160,7 +160,7 @@ class Flow:
             size = len(item)
         self._last_due = max(self._last_due, self._line.loop.time() + self._line.delay())
         self._travelling.append((self._last_due, item))
-        self._arrive()
+        self.wake()
         return size
 
     def wake(self) -> None:

@@ -1,8 +1,9 @@
 """The three principals of a site, and the files that hold their keys.
 
 The rights are SeaweedFS's own words (its `s3.config` identities). `Write` there
-includes deletes, locks and, unlike on AWS, a bucket's versioning; making or dropping
-buckets and setting policies needs `Admin`.
+includes deletes and, unlike on AWS, a bucket's versioning and lifecycle. Making or
+dropping buckets and setting policies needs `Admin`. Retention and legal holds are no
+part of `Write`: they have rights of their own (observed on 4.48).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ PRINCIPALS = (OPERATOR, REPLICATOR, APP)
 
 SECRET_MODE = 0o600
 _DATA_RIGHTS = ("Read", "List", "Tagging", "Write")
+_LOCK_RIGHTS = ("PutObjectRetention", "PutObjectLegalHold")
 
 
 def write_secret(path: Path, text: str) -> None:
@@ -34,7 +36,7 @@ def _rights(principal: str, buckets: tuple[str, ...]) -> list[str]:
     if principal == OPERATOR:
         return ["Admin", *_DATA_RIGHTS]
     if principal == REPLICATOR:
-        return list(_DATA_RIGHTS)
+        return [*_DATA_RIGHTS, *_LOCK_RIGHTS]
     return [f"{right}:{bucket}" for bucket in buckets for right in _DATA_RIGHTS]
 
 

@@ -80,27 +80,28 @@ class Lab:
 
     def up(
         self,
-        sites: Sequence[str] = SITES,
+        sites: Sequence[str] | None = None,
         *,
-        tls: bool = False,
-        buckets: Sequence[str] = BUCKETS,
+        tls: bool | None = None,
+        buckets: Sequence[str] | None = None,
     ) -> LabState:
         """Start the sites, make the buckets, write farshore.toml.
 
-        A lab that is up is left as it is, and one of another shape is a `LabError`. Data
-        that `down(keep_data=True)` left is used again. After an error, nothing runs.
+        None is the default: `SITES`, no TLS, `BUCKETS`. A lab that is up is left as it is;
+        asking for one of another shape is a `LabError`. Data that `down(keep_data=True)`
+        left are used again. After an error, nothing runs.
         """
-        _check_names(sites, buckets)
+        _check_names(sites or SITES, buckets or BUCKETS)
         pairfile.refuse_foreign(self.folder)
         self._state_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self._locked():
             found = state.load(self._state_folder)
             if found is not None and found.is_up:
-                _check_same(found, sites, tls)
+                _check_same(found, sites, tls, buckets)
                 return self.status()
             if found is not None:
                 self._stop(found)
-            return self._start(tuple(sites), tls, tuple(buckets))
+            return self._start(tuple(sites or SITES), bool(tls), tuple(buckets or BUCKETS))
 
     def down(self, *, keep_data: bool = False) -> None:
         """End every process, and remove the lab's files; `keep_data` leaves the sites' data
@@ -373,11 +374,20 @@ def _check_names(sites: Sequence[str], buckets: Sequence[str]) -> None:
                 )
 
 
-def _check_same(record: LabRecord, sites: Sequence[str], tls: bool) -> None:
-    running = [site.name for site in record.sites]
-    if running != list(sites) or record.tls != tls:
+def _check_same(
+    record: LabRecord,
+    sites: Sequence[str] | None,
+    tls: bool | None,
+    buckets: Sequence[str] | None,
+) -> None:
+    """Whether what is asked for, as far as it is said, is what runs."""
+    running = tuple(site.name for site in record.sites)
+    same_sites = sites is None or tuple(sites) == running
+    same_buckets = buckets is None or set(buckets) <= set(record.buckets)
+    if not (same_sites and same_buckets and tls in (None, record.tls)):
         kind = " with TLS" if record.tls else ""
         raise LabError(
-            f"a lab of another shape is up here: {', '.join(running)}{kind}",
+            f"a lab of another shape is up here: {', '.join(running)}{kind}, "
+            f"buckets {', '.join(record.buckets)}",
             hint="end it with `farshore lab down`, or use another folder with --dir",
         )
