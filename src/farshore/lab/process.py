@@ -85,6 +85,11 @@ def _reap(pid: int) -> None:
         os.waitpid(pid, os.WNOHANG)
 
 
+def wait_gone(handle: int) -> bool:
+    """Wait until the process of a pidfd has ended; False when that takes too long."""
+    return bool(select.select([handle], [], [], END_SECONDS_MAX)[0])
+
+
 def kill(process: Process) -> None:
     """SIGKILL, and wait until it is gone. One that is gone already is no error."""
     try:
@@ -94,7 +99,7 @@ def kill(process: Process) -> None:
     try:
         if is_running(process):  # checked with the handle open: the pid cannot move now
             signal.pidfd_send_signal(handle, signal.SIGKILL)
-            if not select.select([handle], [], [], END_SECONDS_MAX)[0]:
+            if not wait_gone(handle):
                 raise LabError(f"process {process.pid} is still there after SIGKILL")
     finally:
         os.close(handle)
