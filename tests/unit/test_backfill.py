@@ -24,6 +24,7 @@ from farshore.s3.faults import (
     lost_answer,
     on,
     seeded,
+    server_fault,
     throttled,
     unreachable,
 )
@@ -126,6 +127,14 @@ async def test_a_body_that_is_cut_or_altered_on_the_way_is_fetched_again(
     await pair.east.put(BUCKET, "k", b"the right bytes")
     tally = await pair.run(on("get", fault))
     assert tally.retries == 1
+    assert pair.equal()
+
+
+async def test_a_server_that_fails_over_conditions_is_written_to_without() -> None:
+    pair = await Pair().ready()
+    await pair.east.put(BUCKET, "long", b"one")
+    tally = await pair.run(quiet, on("put", server_fault(), times=3))
+    assert (tally.failures, tally.copied) == (0, 1)
     assert pair.equal()
 
 

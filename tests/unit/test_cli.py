@@ -309,12 +309,12 @@ def test_apply_without_a_person_wants_yes(
 @pytest.mark.parametrize(
     "words",
     [
-        ["--expires", "8d"],
-        ["--expires", "0s"],
-        ["--expires", "x"],
-        ["--method", "DELETE"],
-        ["--as", "root"],
-        ["--site", "north"],
+        ["get", "a", "--expires", "8d"],
+        ["get", "a", "--expires", "0s"],
+        ["get", "a", "--expires", "x"],
+        ["delete", "a"],
+        ["get", "a", "--as", "root"],
+        ["get", "a", "--site", "north"],
     ],
 )
 def test_presign_refuses_what_s3_would(
@@ -322,7 +322,7 @@ def test_presign_refuses_what_s3_would(
 ) -> None:
     file = tmp_path / "farshore.toml"
     file.write_text(TOML)
-    assert main.run(["--config", str(file), "presign", "files", "a", *words]) == 2
+    assert main.run(["--config", str(file), "presign", *words]) == 2
     assert "farshore: " in capsys.readouterr().err
 
 
@@ -333,7 +333,7 @@ def test_presign_prints_a_url(
     file.write_text(TOML)
     monkeypatch.setenv("WEST_APP_ACCESS_KEY_ID", "AKID")
     monkeypatch.setenv("WEST_APP_SECRET_ACCESS_KEY", "s3cr3t")
-    words = ["--config", str(file), "presign", "files", "a b", "--site", "west", "--expires", "1h"]
+    words = ["--config", str(file), "presign", "get", "a b", "--site", "west", "--expires", "1h"]
     assert main.run(words) == 0
     url = capsys.readouterr().out.strip()
     assert url.startswith("http://127.0.0.1:8334/files/a%20b?")

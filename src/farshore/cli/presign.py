@@ -16,17 +16,19 @@ if TYPE_CHECKING:
 EXPIRES_SECONDS_MAX = 7 * 86400
 """S3's own limit of X-Amz-Expires."""
 
-METHODS = ("GET", "HEAD", "PUT")
+METHODS = ("get", "head", "put")
 PRINCIPALS: tuple[Principal, ...] = ("app", "replicator", "operator")
 
 
 def presign(
     context: typer.Context,
-    bucket: Annotated[str, typer.Argument(help="The bucket.")],
+    method: Annotated[str, typer.Argument(help="get, head or put.")],
     key: Annotated[str, typer.Argument(help="The object's key.")],
     site: Annotated[str, typer.Option(help="The site; the pair's source without it.")] = "",
+    bucket: Annotated[
+        str, typer.Option(help="The bucket's name at the source; the pair's only one without it.")
+    ] = "",
     version: Annotated[str, typer.Option(help="A version's id at that site.")] = "",
-    method: Annotated[str, typer.Option(help="GET, HEAD or PUT.")] = "GET",
     expires: Annotated[str, typer.Option(help="How long it works, up to 7d.")] = "15m",
     principal: Annotated[
         str, typer.Option("--as", help="Whose rights it carries: app, replicator or operator.")
@@ -39,19 +41,38 @@ def presign(
     """
     seconds = _seconds(expires)
     if method not in METHODS:
-        raise UsageError(f"--method {method} is not offered.", hint=f"One of {', '.join(METHODS)}.")
+        raise UsageError(f"presign {method} is not offered.", hint=f"One of {', '.join(METHODS)}.")
     who = next((known for known in PRINCIPALS if known == principal), None)
     if who is None:
         raise UsageError(f"There is no principal {principal}.", hint=", ".join(PRINCIPALS))
     config = load_config(context)
     name = site or config.pair.source
-    url = run(_url(config, name, who, (method, bucket, key, version), seconds))
+    config.site(name)
+    where = _bucket(config, name, bucket)
+    url = run(_url(config, name, who, (method.upper(), where, key, version), seconds))
     until = datetime.fromtimestamp(datetime.now(UTC).timestamp() + seconds, UTC)
     console = Console(as_json=as_json)
     console.say(url)
     console.document(
-        {"url": url, "site": name, "method": method, "expires": until.isoformat(timespec="seconds")}
+        {
+            "url": url,
+            "site": name,
+            "method": method,
+            "bucket": where,
+            "expires": until.isoformat(timespec="seconds"),
+        }
     )
+
+
+def _bucket(config: Config, site: str, asked: str) -> str:
+    """The bucket's name at that site: the target's where the pair maps it to another."""
+    named = [entry.source for entry in config.pair.buckets if not entry.is_pattern]
+    if not asked and (len(config.pair.buckets) != 1 or not named):
+        raise UsageError("Which bucket is meant?", hint="Name it: --bucket NAME.")
+    bucket = asked or named[0]
+    if site != config.pair.target:
+        return bucket
+    return dict(config.resolve_buckets([bucket])).get(bucket, bucket)
 
 
 async def _url(

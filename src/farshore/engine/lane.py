@@ -49,6 +49,9 @@ from farshore.journal.sqlite import Journal
 ATTEMPTS_MAX = 8
 """Times that a lane starts over before its key counts as FAILED."""
 
+CONDITIONS_UNTIL = 3
+"""Server faults after which a lane writes without conditions, having looked first."""
+
 LOST_AFTER_S = 20.0
 """A site is lost when it cannot be reached and nothing has succeeded for this long."""
 
@@ -109,6 +112,7 @@ class Lane:
         self._source: History = pair.source
         self._target: History = pair.target
         self._rule = rule
+        self._to = crew.target
         self._planned: list[Version] = []
         self._accounted: set[str] = set()
 
@@ -217,10 +221,10 @@ class Lane:
         began = crew.clock.monotonic()
         if is_multipart(version.etag):
             copied = await copy_multipart(
-                crew.source, crew.target, version, above, crew.clock, crew.journal
+                crew.source, self._to, version, above, crew.clock, crew.journal
             )
         else:
-            copied = await copy_single(crew.source, crew.target, version, above, crew.clock)
+            copied = await copy_single(crew.source, self._to, version, above, crew.clock)
             if version.size <= IN_MEMORY_BYTES:
                 crew.gate.observe(crew.clock.monotonic() - began)
         self._count(version, copied)
@@ -236,7 +240,7 @@ class Lane:
 
     async def _mark(self, marker: Version, above: Version | None) -> Version:
         """A marker is never sent twice blindly: DELETE always adds another (S3-SEMANTICS)."""
-        target = self._crew.target
+        target = self._to
         condition = condition_above(target, above)
         if above is None or not target.capabilities.conditional_delete:
             await target.store.delete(target.bucket, self._key)
@@ -246,7 +250,13 @@ class Lane:
         return marker
 
     async def _may_go_on(self, error: StoreError, attempt: int) -> bool:
-        """Whether the lane starts over after this error; counts the key as failed if not."""
+        """Whether the lane starts over after this error; counts the key as failed if not.
+
+        A server that keeps failing may be failing over the condition alone (SeaweedFS
+        4.48 answers 500 to If-None-Match on a long key): the last tries go without.
+        """
+        if isinstance(error, ServerFault) and attempt == CONDITIONS_UNTIL:
+            self._to = self._to.unconditional()
         if isinstance(error, Throttled):
             self._crew.gate.throttled()
         passing = isinstance(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from farshore.s3.capabilities import Capabilities
 from farshore.s3.listing import Lister
@@ -18,3 +18,14 @@ class Side:
     store: Store
     lister: Lister
     capabilities: Capabilities
+
+    def unconditional(self) -> Side:
+        """The same side, as if its server ignored conditions on writes."""
+        weaker = replace(
+            self.capabilities,
+            conditional_create=False,
+            conditional_replace=False,
+            conditional_complete=False,
+            conditional_delete=False,
+        )
+        return replace(self, capabilities=weaker)
