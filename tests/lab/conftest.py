@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from farshore.lab.regions import Lab
 from farshore.lab.settings import PERFECT
+from tests.lab.farshore_cli import Farshore
 
 
 @pytest.fixture(scope="session")
@@ -24,3 +27,22 @@ def lab(shared_lab: Lab) -> Iterator[Lab]:
     for site in shared_lab.status().sites:
         shared_lab.link(site.name, PERFECT)
         shared_lab.revive(site.name)
+
+
+@pytest.fixture(scope="session")
+def prepared_lab(shared_lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Lab:
+    """The shared lab, its servers probed: `farshore apply` once for all tests."""
+    first = Farshore(tmp_path_factory.mktemp("apply"), shared_lab, "prepared")
+    first.configure()
+    first.make_buckets()
+    first.json("apply", "--yes")
+    return shared_lab
+
+
+@pytest.fixture
+def farshore(lab: Lab, prepared_lab: Lab, tmp_path: Path) -> Farshore:
+    """The command line in an empty folder, over a versioned pair of buckets of its own."""
+    made = Farshore(tmp_path, lab, f"t-{secrets.token_hex(6)}")
+    made.configure()
+    made.make_buckets()
+    return made
