@@ -81,7 +81,7 @@ def tell(lab: Lab, folder: Path, say: Say) -> Story:
     story.step("farshore backfill", lambda: _backfill(story, manifest[0]))
     story.step("farshore verify --deep", lambda: _verify(story))
     story.step("witness: a plain boto3 walk of west", lambda: _walk(story, state[0], manifest[0]))
-    story.step("witness: rclone check east west", lambda: _rclone(story, state[0]))
+    story.step("witness: rclone check east west", lambda: _rclone(story, state[0], manifest[0]))
     story.step("east dies (SIGKILL)", lambda: _kill(lab, story, state[0]))
     story.step("the app reads from west", lambda: _read(story, state[0], manifest[0]))
     story.step("a presigned URL made for west", lambda: _presigned(story, manifest[0]))
@@ -145,9 +145,13 @@ def _walk(story: Story, state: LabState, manifest: Manifest) -> str:
     return f"{testimony.checked:,} entries examined, {len(testimony.objections)} objections"
 
 
-def _rclone(story: Story, state: LabState) -> str:
+def _rclone(story: Story, state: LabState, manifest: Manifest) -> str:
+    """To rclone a key that ends with a slash is a directory: it does not count those."""
     testimony = witness.rclone_check(state, NEAR, FAR, BUCKET)
     story.object_to([f"rclone: {objection}" for objection in testimony.objections])
+    files = sum(not key.endswith("/") for key, _ in manifest.living())
+    if testimony.checked != files:
+        story.object_to([f"rclone compared {testimony.checked} files, {files} were written"])
     return f"{testimony.checked:,} current files match, {len(testimony.objections)} objections"
 
 
