@@ -38,7 +38,7 @@ bench: setup     ## measure, and write docs/benchmarks.md and build/bench.json
 
 lock: setup      ## compile requirements.txt anew from pyproject.toml
 	$(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --extra dev \
-	  --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header \
+	  --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header --no-build-isolation \
 	  --output-file requirements.txt pyproject.toml requirements.in
 
 clean:           ## remove .venv and build products

@@ -17,10 +17,11 @@ from typing import NamedTuple
 from farshore.clock import Clock
 from farshore.config import Principal
 from farshore.control.bucket import Access, every
+from farshore.core import rules
 from farshore.errors import ClockSkew, Corrupt, Denied, Gone, Refused, StoreError, Unsupported
 from farshore.s3.store import Store, Written
 
-CANARY_PREFIX = ".farshore-canary/"
+CANARY_PREFIX = rules.OWN_PREFIX
 """Where canaries live; nothing of a user's is expected below it."""
 
 SWEEP_AFTER_SECONDS = 3600

@@ -32,6 +32,10 @@ EVERYTHING = Rule()
 """What holds when no rule is written: every key, delete markers at once."""
 
 
+OWN_PREFIX = ".farshore-canary/"
+"""Where `farshore apply` puts objects that prove rights, and takes them away again."""
+
+
 def candidates(rules: Sequence[Rule], key: str) -> list[Rule]:
     """Rules whose prefix covers the key, the strongest first.
 
@@ -42,7 +46,12 @@ def candidates(rules: Sequence[Rule], key: str) -> list[Rule]:
 
 
 def choose(rules: Sequence[Rule], key: str, tags: Iterable[tuple[str, str]] = ()) -> Rule | None:
-    """The rule for a key with these tags; None when rules exist and none applies."""
+    """The rule for a key with these tags; None when rules exist and none applies.
+
+    Our own canaries are never replicated.
+    """
+    if key.startswith(OWN_PREFIX):
+        return None
     if not rules:
         return EVERYTHING
     carried = set(tags)
