@@ -84,7 +84,7 @@ class Pair:
             rules=self.rules,
             clock=self.clock,
             journal=self.journal,
-            gate=Gate(gate or GateLimits()),
+            gate=Gate(gate or GateLimits(), self.clock),
             tally=Tally(),
             sleep=self.clock.sleep,
             jitter=random.Random(1),

@@ -1,9 +1,13 @@
 """How much is in flight at once: bounded by count and bytes, adapted to what the sites answer.
 
 The count follows the latency of small copies, as TCP Vegas does with a window: while
-copies take hardly longer than the fastest seen, more may fly; when they queue up, none
+copies take hardly longer than the fastest of late, more may fly; when they queue up, none
 are added. A throttled answer halves it. So a far site (80 ms) gets hundreds in flight
 and a near one a few dozen.
+
+What the fastest is, is measured anew every few seconds with the smallest window, as BBR
+does: copies that wait in our own queue would say that the way is long, and the window
+would climb for ever.
 """
 
 from __future__ import annotations
@@ -11,6 +15,8 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from dataclasses import dataclass
+
+from farshore.clock import Clock
 
 COUNT_MIN = 16
 """Copies that fly at once in any case, unless the configuration allows fewer."""
@@ -29,17 +35,32 @@ QUEUE_LOW = 6.0
 QUEUE_HIGH = 24.0
 """Copies that may wait in queues along the way, by the latency's estimate."""
 
-FASTEST_FADES = 1.0005
-"""Each sample raises the remembered fastest latency a little, so that it can change."""
+FASTEST_HOLDS_S = 10.0
+"""How long the fastest latency counts before it is measured again."""
+
+
+@dataclass(slots=True)
+class _Dip:
+    """A short return to the smallest window, which shows how long the way is without a queue.
+
+    `window` holds again once `left` pieces of work have ended; `fastest_s` is of these.
+    """
+
+    window: float
+    left: int
+    fastest_s: float = float("inf")
 
 
 class Gate:
     """Let work in while there is room; learn from how it went."""
 
-    def __init__(self, limits: GateLimits) -> None:
+    def __init__(self, limits: GateLimits, clock: Clock) -> None:
         self._limits = limits
+        self._clock = clock
         self._window = float(limits.count_min)
         self._fastest_s = float("inf")
+        self._measured_at = clock.monotonic()
+        self._dip: _Dip | None = None
         self._flying = 0
         self._bytes = 0
         self._deaf = 0  # ends of work to pass before another throttling counts
@@ -74,11 +95,21 @@ class Gate:
         self._flying -= 1
         self._bytes -= size
         self._deaf = max(0, self._deaf - 1)
+        if self._dip is not None:
+            self._dip.left -= 1
+            if self._dip.left <= 0:
+                self._end_dip(self._dip)
         self._admit()
 
     def observe(self, seconds: float) -> None:
         """A small copy succeeded and took this long."""
-        self._fastest_s = min(self._fastest_s * FASTEST_FADES, seconds)
+        self._fastest_s = min(self._fastest_s, seconds)
+        if self._dip is not None:
+            self._dip.fastest_s = min(self._dip.fastest_s, seconds)
+            return
+        if self._clock.monotonic() - self._measured_at >= FASTEST_HOLDS_S:
+            self._begin_dip()
+            return
         queued = self._window * (1 - self._fastest_s / seconds) if seconds > 0 else 0.0
         if queued < QUEUE_LOW and self._flying >= self._window - 1:
             self._window += 1
@@ -92,7 +123,22 @@ class Gate:
         if self._deaf:
             return
         self._deaf = self._flying
+        if self._dip is not None:
+            self._end_dip(self._dip)
         self._window = max(1.0, self._window / 2)
+
+    def _begin_dip(self) -> None:
+        """What flies now drains first; then twice the smallest window is measured."""
+        smallest = self._limits.count_min
+        self._dip = _Dip(self._window, self._flying + 2 * smallest)
+        self._window = min(self._window, float(smallest))
+
+    def _end_dip(self, dip: _Dip) -> None:
+        self._dip = None
+        self._window = dip.window
+        if dip.fastest_s < float("inf"):
+            self._fastest_s = dip.fastest_s
+        self._measured_at = self._clock.monotonic()
 
     def _clamp(self) -> None:
         self._window = min(self._window, float(self._limits.count_max))

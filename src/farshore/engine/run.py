@@ -77,7 +77,7 @@ def make_crew(
         rules=config.pair.rules,
         clock=clock,
         journal=journal,
-        gate=Gate(limits),
+        gate=Gate(limits, clock),
         tally=tally,
         stop=stop,
     )
