@@ -77,7 +77,7 @@ async def test_every_history_arrives_and_a_second_run_has_nothing_to_do() -> Non
     assert proof.versions == first.done
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.integers(0, 10_000), st.booleans(), st.booleans())
 async def test_crashes_and_lost_answers_lose_and_double_nothing(
     seed: int, conditional: bool, stacked: bool

@@ -6,8 +6,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from farshore.core.model import Version
-
 MarkerPolicy = Literal["replicate", "never", "after"]
 
 
@@ -60,10 +58,10 @@ def choose(rules: Sequence[Rule], key: str, tags: Iterable[tuple[str, str]] = ()
 
 def asks_for_tags(rules: Sequence[Rule], key: str) -> bool:
     """Whether the choice for this key depends on its tags."""
-    return any(rule.tags for rule in candidates(rules, key))
+    return any([rule.tags and key.startswith(rule.prefix) for rule in rules])
 
 
-def marker_due(rule: Rule, marker: Version, age_s: float) -> bool:
+def marker_due(rule: Rule, age_s: float, *, is_current: bool) -> bool:
     """Whether a delete marker must be on the target by now.
 
     Under "after", only a marker that is still the key's current entry counts: one that
@@ -71,4 +69,4 @@ def marker_due(rule: Rule, marker: Version, age_s: float) -> bool:
     """
     if rule.delete_markers == "replicate":
         return True
-    return rule.delete_markers == "after" and marker.is_latest and age_s >= rule.delay_s
+    return rule.delete_markers == "after" and is_current and age_s >= rule.delay_s

@@ -63,6 +63,8 @@ def find(attributes: Attributes, tags: Sequence[tuple[str, str]] = ()) -> Stamp 
 
 def without(attributes: Attributes) -> Attributes:
     """The same attributes as the origin had them: no stamp in metadata or tags."""
+    if not any(name == STAMP_NAME for name, _ in (*attributes.metadata, *attributes.tags)):
+        return attributes
     return replace(
         attributes,
         metadata=tuple(pair for pair in attributes.metadata if pair[0] != STAMP_NAME),
@@ -78,8 +80,9 @@ def attach(attributes: Attributes, stamp: Stamp) -> tuple[Attributes, str]:
     """
     bare = without(attributes)
     entry = (STAMP_NAME, stamp.encode())
-    if metadata_size((*bare.metadata, entry)) <= METADATA_LIMIT_BYTES:
-        return replace(bare, metadata=(*bare.metadata, entry)), "metadata"
+    stamped = (*bare.metadata, entry)
+    if metadata_size(stamped) <= METADATA_LIMIT_BYTES:
+        return replace(bare, metadata=stamped), "metadata"
     if len(bare.tags) < TAGS_LIMIT:
         return replace(bare, tags=(*bare.tags, entry)), "tag"
     return bare, "none"
@@ -87,7 +90,7 @@ def attach(attributes: Attributes, stamp: Stamp) -> tuple[Attributes, str]:
 
 def metadata_size(metadata: Sequence[tuple[str, str]]) -> int:
     """Bytes that S3 counts: every name (without its prefix) and every value."""
-    return sum(len(name) + len(value) for name, value in metadata)
+    return sum([len(name) + len(value) for name, value in metadata])
 
 
 def names(stamp: Stamp, version: Version) -> bool:

@@ -10,13 +10,12 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
-from farshore.core import rules as core_rules
 from farshore.core.align import identical
 from farshore.core.join import Batch, Join, KeyPair
 from farshore.core.join import Side as End
 from farshore.core.plan import DeleteLimits, deletes_allowed
-from farshore.core.rules import Rule
 from farshore.engine.lane import Crew, Lane
+from farshore.engine.look import rule_for
 from farshore.engine.side import Side
 from farshore.engine.tally import NotCopied
 
@@ -144,22 +143,11 @@ class Backfill:
     async def _lane(self, pair: KeyPair) -> None:
         if self._lost is not None or self._crew.stop.is_set():
             return
-        rule = await self._rule(pair)
+        rule = await rule_for(self._crew.rules, self._crew.source, pair)
         if rule is None or rule.exclude:
             self._exclude(pair)
             return
         await Lane(self._crew, pair, rule).run()
-
-    async def _rule(self, pair: KeyPair) -> Rule | None:
-        rules = self._crew.rules
-        if not core_rules.asks_for_tags(rules, pair.key):
-            return core_rules.choose(rules, pair.key)
-        source = self._crew.source
-        newest = next((entry for entry in pair.source if not entry.is_marker), None)
-        tags: Sequence[tuple[str, str]] = ()
-        if newest is not None:
-            tags = await source.store.get_tags(source.bucket, pair.key, newest.version_id)
-        return core_rules.choose(rules, pair.key, tags)
 
     def _exclude(self, pair: KeyPair) -> None:
         for entry in pair.source:

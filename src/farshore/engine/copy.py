@@ -127,7 +127,9 @@ async def dress(
     if info.tag_count:
         tags = await source.store.get_tags(source.bucket, version.key, version.version_id)
         attributes = replace(attributes, tags=tags)
-    attributes = replace(attributes, lock=_live_lock(attributes.lock, clock.now()), kms_key="")
+    lock = _live_lock(attributes.lock, clock.now())
+    if lock is not attributes.lock or attributes.kms_key:
+        attributes = replace(attributes, lock=lock, kms_key="")
     return stamp.attach(attributes, stamp.of(version, source.site))
 
 

@@ -10,17 +10,13 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from farshore.clock import Clock
-from farshore.core import rules as core_rules
-from farshore.core import stamp
-from farshore.core.align import Alignment, align, compare
+from farshore.core.align import compare
 from farshore.core.join import KeyPair
-from farshore.core.model import History, Version
+from farshore.core.model import Version
 from farshore.core.plan import Copy, Reason, Step, plan_key
 from farshore.core.rules import Rule
-from farshore.core.stamp import Stamp
 from farshore.engine.copy import (
     IN_MEMORY_BYTES,
     Copied,
@@ -29,6 +25,7 @@ from farshore.engine.copy import (
     require_readable,
 )
 from farshore.engine.gate import Gate
+from farshore.engine.look import aligned, read_both
 from farshore.engine.multipart import MIB, PARTS_AT_ONCE, copy_multipart, is_multipart
 from farshore.engine.side import Side
 from farshore.engine.tally import NotCopied, Tally
@@ -58,6 +55,10 @@ LOST_AFTER_S = 20.0
 PAUSE_FIRST_S = 0.05
 PAUSE_MAX_S = 5.0
 """A lane waits with full jitter between these before it starts over."""
+
+
+PASSING = (Throttled, Unreachable, ServerFault, OutcomeUnknown, Precondition, Corrupt, Gone)
+"""Errors after which a lane looks again: another try may well succeed."""
 
 
 class Superseded(Exception):
@@ -109,8 +110,7 @@ class Lane:
     def __init__(self, crew: Crew, pair: KeyPair, rule: Rule) -> None:
         self._crew = crew
         self._key = pair.key
-        self._source: History = pair.source
-        self._target: History = pair.target
+        self._pair = pair
         self._rule = rule
         self._to = crew.target
         self._planned: list[Version] = []
@@ -139,14 +139,15 @@ class Lane:
 
     async def _go(self) -> None:
         """Once through: align, plan, write."""
-        alignment = await self._align()
+        crew, pair = self._crew, self._pair
+        alignment = await aligned(crew.source, crew.target, pair, self._rule, crew.clock.now())
         await self._account_for(alignment.gap)
-        plan = plan_key(self._key, alignment, self._target)
+        plan = plan_key(self._key, alignment, pair.target)
         self._planned = [step.version for step in plan.steps]
         if plan.reason:
             self._refuse(plan.refused, plan.reason, plan.reason, plan.explanation)
-        elif plan.hides and not self._crew.hiding_released:
-            self._crew.held.append(KeyPair(self._key, self._source, self._target))
+        elif plan.hides and not crew.hiding_released:
+            crew.held.append(pair)
         else:
             await self._perform(plan.steps)
 
@@ -167,30 +168,8 @@ class Lane:
                     "copies the key's newer versions again on top of it",
                 )
 
-    async def _align(self) -> Alignment:
-        now = self._crew.clock.now()
-
-        def required(entry: Version) -> bool:
-            return not entry.is_marker or core_rules.marker_due(
-                self._rule, entry, now - written_at(entry)
-            )
-
-        quick = compare(self._source, self._target, required)
-        if quick is not None:
-            return quick
-        site = self._crew.source.site
-        return align(self._source, self._target, await self._stamps(), site, required)
-
-    async def _stamps(self) -> dict[str, Stamp | None]:
-        target = self._crew.target
-        return {
-            entry.version_id: await read_stamp(target, entry)
-            for entry in self._target
-            if not entry.is_marker
-        }
-
     async def _perform(self, steps: Sequence[Step]) -> None:
-        above: Version | None = self._target[0] if self._target else None
+        above: Version | None = self._pair.target[0] if self._pair.target else None
         for step in steps:
             if self._crew.stop.is_set():
                 return
@@ -221,7 +200,7 @@ class Lane:
         began = crew.clock.monotonic()
         if is_multipart(version.etag):
             copied = await copy_multipart(
-                crew.source, self._to, version, above, crew.clock, crew.journal
+                crew.source, self._to, version, above, crew.clock, crew.journal, crew.sleep
             )
         else:
             copied = await copy_single(crew.source, self._to, version, above, crew.clock)
@@ -259,9 +238,7 @@ class Lane:
             self._to = self._to.unconditional()
         if isinstance(error, Throttled):
             self._crew.gate.throttled()
-        passing = isinstance(
-            error, Throttled | Unreachable | ServerFault | OutcomeUnknown | Precondition | Corrupt
-        )
+        passing = isinstance(error, PASSING) and not isinstance(error, BucketMissing)
         if isinstance(error, Unreachable) and self._crew.silent_s() > LOST_AFTER_S:
             raise error
         if passing and attempt < ATTEMPTS_MAX:
@@ -276,10 +253,8 @@ class Lane:
 
     async def _look_again(self) -> None:
         """Read both histories anew; what was planned and is gone expired before it was copied."""
-        crew = self._crew
-        self._source = await crew.source.lister.history(crew.source.bucket, self._key)
-        self._target = await crew.target.lister.history(crew.target.bucket, self._key)
-        there = {entry.version_id for entry in self._source}
+        self._pair = await read_both(self._crew.source, self._crew.target, self._key)
+        there = {entry.version_id for entry in self._pair.source}
         expired = [version for version in self._planned if version.version_id not in there]
         self._refuse(
             expired,
@@ -290,8 +265,8 @@ class Lane:
 
     def _target_lacks(self) -> Sequence[Version]:
         """The entries that were to be written, as far as the histories in hand show."""
-        quick = compare(self._source, self._target)
-        return quick.missing if quick is not None else tuple(self._source[:1])
+        quick = compare(self._pair.source, self._pair.target)
+        return quick.missing if quick is not None else tuple(self._pair.source[:1])
 
     def _refuse(
         self, versions: Sequence[Version], reason: Reason, cause: str, explanation: str
@@ -310,18 +285,3 @@ class Lane:
                     explanation,
                 )
             )
-
-
-async def read_stamp(side: Side, entry: Version) -> Stamp | None:
-    """The stamp of one version, from its metadata or else its tags; None if it has none."""
-    info = await side.store.head(side.bucket, entry.key, entry.version_id)
-    found = stamp.find(info.attributes)
-    if found is None and info.tag_count:
-        tags = await side.store.get_tags(side.bucket, entry.key, entry.version_id)
-        found = stamp.find(info.attributes, tags)
-    return found
-
-
-def written_at(entry: Version) -> float:
-    """When a listing says that the entry was written, in Unix seconds."""
-    return datetime.fromisoformat(entry.modified.replace("Z", "+00:00")).timestamp()

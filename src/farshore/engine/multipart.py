@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -31,6 +31,8 @@ PART_LIMIT = 10_000
 """S3's highest part number."""
 
 MIB = 1024 * 1024
+
+Sleep = Callable[[float], Awaitable[None]]
 
 
 def is_multipart(etag: str) -> bool:
@@ -101,6 +103,7 @@ class _Job:
     upload_id: str
     sizes: list[int]
     starts: list[int]
+    sleep: Sleep
 
     async def copy_part(self, number: int) -> str:
         size, start = self.sizes[number - 1], self.starts[number - 1]
@@ -128,6 +131,7 @@ async def copy_multipart(
     above: Version | None,
     clock: Clock,
     journal: Journal,
+    sleep: Sleep = asyncio.sleep,
 ) -> Copied:
     """Copy a version that was uploaded in parts. Raises as `copy_single` does."""
     info = await source.store.head(source.bucket, version.key, version.version_id)
@@ -138,7 +142,7 @@ async def copy_multipart(
     )
     upload_id, standing = await _open(target, name, attributes, journal)
     starts = [0, *accumulate(sizes)][: len(sizes)]
-    job = _Job(source, target, version, upload_id, sizes, starts)
+    job = _Job(source, target, version, upload_id, sizes, starts, sleep)
     etags = await _fill(job, standing)
     condition = (
         condition_above(target, above) if target.capabilities.conditional_complete else ALWAYS
@@ -231,5 +235,5 @@ async def _persist(job: _Job, number: int) -> str:
             passing = error.retryable or isinstance(error, OutcomeUnknown | Corrupt)
             if not passing or attempt == PART_ATTEMPTS:
                 raise
-            await asyncio.sleep(max(error.retry_after, PART_PAUSE_S * 2**attempt))
+            await job.sleep(max(error.retry_after, PART_PAUSE_S * 2**attempt))
     raise AssertionError("unreachable: the last attempt returns or raises")

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import NamedTuple
 
 from farshore.config import Config, Principal, Site
+from farshore.control.contact import make_contact
 from farshore.control.recorded import require_capabilities
 from farshore.control.sites import open_filer, open_store
 from farshore.engine.side import Side
@@ -43,8 +44,8 @@ async def open_sides(
     """Every pair of buckets of the configuration, checked: there, versioned, listable.
 
     `retrying`: the sides' stores retry by themselves. Lanes do their own and want every
-    answer as it is. Raises `StateError` before `apply`, `BucketMissing`, `Refused`, and
-    what the stores raise.
+    answer as it is. Raises `Unreachable`, `ClockSkew` or `Denied` at the first contact,
+    `StateError` before `apply`, `BucketMissing`, `Refused`, and what the stores raise.
     """
     async with AsyncExitStack() as stack:
         source = await _open_end(stack, config, config.source, principal)
@@ -66,6 +67,7 @@ async def _open_end(
     client = open_store(config, site.name, principal)
     stack.push_async_callback(client.aclose)
     patient = Retrying(client)
+    await make_contact(patient, site, principal)
     capabilities = await require_capabilities(patient, site)
     filer = await stack.enter_async_context(open_filer(config, site.name))
     return _End(site, client, patient, lister_for(patient, capabilities, filer=filer), capabilities)

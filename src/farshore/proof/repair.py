@@ -10,14 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from farshore.core import rules as core_rules
 from farshore.core import stamp
-from farshore.core.align import Alignment, align
+from farshore.core.align import Alignment
 from farshore.core.difference import Difference
 from farshore.core.join import KeyPair
 from farshore.core.mend import Mending
 from farshore.core.model import Version
-from farshore.engine.lane import Crew, Lane, read_stamp
+from farshore.core.rules import EVERYTHING, Rule
+from farshore.engine.lane import Crew, Lane
+from farshore.engine.look import aligned, read_both, rule_for
 from farshore.errors import StoreError
 
 APPENDING = ("append", "rebuild-tail")
@@ -91,22 +92,15 @@ class _Mender:
             case _:
                 raise AssertionError(f"{mending.action} is not a touch")
 
-    async def _pair(self) -> KeyPair:
-        source = await self._source.lister.history(self._source.bucket, self._key)
-        target = await self._target.lister.history(self._target.bucket, self._key)
-        return KeyPair(self._key, source, target)
-
-    async def _aligned(self, pair: KeyPair) -> Alignment:
-        stamps = {
-            entry.version_id: await read_stamp(self._target, entry)
-            for entry in pair.target
-            if not entry.is_marker
-        }
-        return align(pair.source, pair.target, stamps, self._source.site)
+    async def _look(self) -> tuple[KeyPair, Rule, Alignment]:
+        """The key as it is now: both histories, its rule, and how they align."""
+        pair = await read_both(self._source, self._target, self._key)
+        rule = await rule_for(self._crew.rules, self._source, pair) or EVERYTHING
+        now = self._crew.clock.now()
+        return pair, rule, await aligned(self._source, self._target, pair, rule, now)
 
     async def _append(self) -> None:
-        pair = await self._pair()
-        rule = core_rules.choose(self._crew.rules, self._key) or core_rules.EVERYTHING
+        pair, rule, _ = await self._look()
         before = self._crew.tally.failures
         await Lane(self._crew, pair, rule).run()
         if self._crew.tally.failures > before:
@@ -118,14 +112,14 @@ class _Mender:
 
     async def _purge_if_doubled(self, difference: Difference) -> None:
         """Only a replica that is a second one of the same original, as things stand now."""
-        alignment = await self._aligned(await self._pair())
+        _, _, alignment = await self._look()
         for entry in alignment.disordered:
             if entry.version_id == difference.target_version:
                 await self._purge(entry)
 
     async def _purge_if_marker(self, difference: Difference) -> None:
         """Only a marker, and only while the source still does not have it."""
-        alignment = await self._aligned(await self._pair())
+        _, _, alignment = await self._look()
         for entry in alignment.foreign:
             if entry.is_marker and entry.version_id == difference.target_version:
                 await self._purge(entry)
@@ -137,8 +131,7 @@ class _Mender:
             for m in mendings
             if m.action == "rebuild-tail" and m.difference.target_version
         }
-        pair = await self._pair()
-        alignment = await self._aligned(pair)
+        pair, _, alignment = await self._look()
         tail = tail_to_rebuild(pair, alignment, wrong)
         ours = {t.version_id for _, t in alignment.pairs}
         if any(entry.version_id not in ours for entry in tail):

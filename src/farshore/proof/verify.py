@@ -16,14 +16,13 @@ from datetime import UTC, datetime
 
 from farshore.clock import Clock
 from farshore.core import difference
-from farshore.core import rules as core_rules
-from farshore.core.align import Alignment, Pair, align, compare, identical
+from farshore.core.align import Alignment, Pair, identical
 from farshore.core.difference import Difference
 from farshore.core.join import KeyPair
 from farshore.core.model import Attributes, Version
 from farshore.core.rules import Rule
 from farshore.engine.backfill import joined
-from farshore.engine.lane import read_stamp, written_at
+from farshore.engine.look import aligned, read_both, rule_for
 from farshore.engine.side import Side
 from farshore.errors import BucketMissing, Corrupt, Denied, Gone, StoreError, Unsupported
 
@@ -110,62 +109,28 @@ class _Prover:
         return not self._q.deep and identical(pair.source, pair.target)
 
     async def prove(self, pair: KeyPair) -> None:
-        rule = core_rules.choose(self._q.rules, pair.key, await self._tags_for_rule(pair))
+        source, target = self._q.source, self._q.target
+        rule = await rule_for(self._q.rules, source, pair)
         if rule is None or rule.exclude:
             self._proof.excluded += len(pair.source)
             return
         found: list[Difference] = []
         retained = 0
         for look in range(1, LOOKS_MAX + 1):
-            alignment = await self._align(pair, rule)
-            found = list(difference.of_alignment(self._q.source.bucket, pair.key, alignment))
+            alignment = await aligned(source, target, pair, rule, self._q.clock.now())
+            found = list(difference.of_alignment(source.bucket, pair.key, alignment))
             if self._q.deep:
                 found += await self._read(alignment)
             retained = len(alignment.extra)
             if not found or look == LOOKS_MAX:
                 break
             await self._q.sleep(LOOK_PAUSE_S * (look - 1))
-            newer = await self._look_again(pair)
+            newer = await read_both(source, target, pair.key)
             if newer == pair:
                 break
             pair = newer
         self._proof.differences += found
         self._proof.retained += retained
-
-    async def _tags_for_rule(self, pair: KeyPair) -> tuple[tuple[str, str], ...]:
-        newest = next((entry for entry in pair.source if not entry.is_marker), None)
-        if newest is None or not core_rules.asks_for_tags(self._q.rules, pair.key):
-            return ()
-        return await self._q.source.store.get_tags(
-            self._q.source.bucket, pair.key, newest.version_id
-        )
-
-    async def _look_again(self, pair: KeyPair) -> KeyPair:
-        source, target = self._q.source, self._q.target
-        return KeyPair(
-            pair.key,
-            await source.lister.history(source.bucket, pair.key),
-            await target.lister.history(target.bucket, pair.key),
-        )
-
-    async def _align(self, pair: KeyPair, rule: Rule) -> Alignment:
-        now = self._q.clock.now()
-
-        def required(entry: Version) -> bool:
-            return not entry.is_marker or core_rules.marker_due(
-                rule, entry, now - written_at(entry)
-            )
-
-        quick = compare(pair.source, pair.target, required)
-        if quick is not None:
-            return quick
-        target = self._q.target
-        stamps = {
-            entry.version_id: await read_stamp(target, entry)
-            for entry in pair.target
-            if not entry.is_marker
-        }
-        return align(pair.source, pair.target, stamps, self._q.source.site, required)
 
     async def _read(self, alignment: Alignment) -> list[Difference]:
         found: list[Difference] = []

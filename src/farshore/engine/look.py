@@ -1,0 +1,69 @@
+"""Looking at one key on both sides: its histories, its rule, and how the two align."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from farshore.core import rules, stamp
+from farshore.core.align import Alignment, align, compare
+from farshore.core.join import KeyPair
+from farshore.core.model import Version
+from farshore.core.rules import Rule
+from farshore.core.stamp import Stamp
+from farshore.engine.side import Side
+
+
+async def read_both(source: Side, target: Side, key: str) -> KeyPair:
+    """Both histories of one key, as they are now."""
+    return KeyPair(
+        key,
+        await source.lister.history(source.bucket, key),
+        await target.lister.history(target.bucket, key),
+    )
+
+
+async def rule_for(among: Sequence[Rule], source: Side, pair: KeyPair) -> Rule | None:
+    """The rule for a key; asks for the newest version's tags only where a rule needs them."""
+    if not rules.asks_for_tags(among, pair.key):
+        return rules.choose(among, pair.key)
+    newest = next((entry for entry in pair.source if not entry.is_marker), None)
+    if newest is None:
+        return rules.choose(among, pair.key)
+    tags = await source.store.get_tags(source.bucket, pair.key, newest.version_id)
+    return rules.choose(among, pair.key, tags)
+
+
+async def aligned(source: Side, target: Side, pair: KeyPair, rule: Rule, now: float) -> Alignment:
+    """How the histories align; reads the stamps of the target's versions only if it must."""
+
+    def required(entry: Version) -> bool:
+        if not entry.is_marker:
+            return True
+        current = entry is pair.source[0]
+        return rules.marker_due(rule, now - written_at(entry), is_current=current)
+
+    quick = compare(pair.source, pair.target, required)
+    if quick is not None:
+        return quick
+    stamps = {
+        entry.version_id: await read_stamp(target, entry)
+        for entry in pair.target
+        if not entry.is_marker
+    }
+    return align(pair.source, pair.target, stamps, source.site, required)
+
+
+async def read_stamp(side: Side, entry: Version) -> Stamp | None:
+    """The stamp of one version, from its metadata or else its tags; None if it has none."""
+    info = await side.store.head(side.bucket, entry.key, entry.version_id)
+    found = stamp.find(info.attributes)
+    if found is None and info.tag_count:
+        tags = await side.store.get_tags(side.bucket, entry.key, entry.version_id)
+        found = stamp.find(info.attributes, tags)
+    return found
+
+
+def written_at(entry: Version) -> float:
+    """When a listing says that the entry was written, in Unix seconds."""
+    return datetime.fromisoformat(entry.modified.replace("Z", "+00:00")).timestamp()
