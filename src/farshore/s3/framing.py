@@ -1,12 +1,16 @@
 """Where one HTTP/1.1 answer begins and ends in a stream of bytes. No sockets here.
 
-`httptools` (llhttp) reads heads and chunked bodies. A body of known length is counted
-here instead: once the head is through, its bytes go from the socket to the reader
+Nearly every answer of a store is ordinary: a whole head in its first bytes, a
+Content-Length, no name twice. One regular expression knows those, at a third of the price
+of a callback for each header. All others, chunked bodies and whatever is odd, are read by
+`httptools` (llhttp), which also says what is wrong with them. A body of known length is
+counted here: once the head is through, its bytes go from the socket to the reader
 without being copied.
 """
 
 from __future__ import annotations
 
+import re
 from collections import deque
 
 from httptools import HttpParserError, HttpResponseParser
@@ -21,6 +25,17 @@ SWITCHING_PROTOCOLS = 101
 BODYLESS = frozenset({204, 304})
 
 UNKNOWN_LENGTH = -1
+
+LENGTH_DIGITS_MAX = 18
+"""A Content-Length with more digits is left to the parser to refuse."""
+
+_TEXT = rb"[\t\x20-\x7e\x80-\xff]*+"
+_ordinary_head = re.compile(
+    rb"HTTP/1\.1 ([2-9]\d\d)(?: " + _TEXT + rb")?\r\n"
+    rb"((?:[!#$%&'*+.^_`|~0-9A-Za-z-]++:" + _TEXT + rb"\r\n)++)\r\n"
+).match
+_NOT_ORDINARY = frozenset({"transfer-encoding", "upgrade"})
+"""Headers that change where an answer ends."""
 
 
 class Malformed(Exception):
@@ -58,7 +73,7 @@ class Framing:
 
     def __init__(self, *, bodyless: bool) -> None:
         self._bodyless = bodyless
-        self._parser = HttpResponseParser(self)
+        self._parser: HttpResponseParser | None = None
         self._head_left = HEAD_BYTES_MAX
         self._interim = False
         self._left = 0
@@ -77,7 +92,10 @@ class Framing:
 
     def feed(self, data: bytes) -> None:
         """Bytes from the socket, in order. Raises `Malformed`."""
-        self.started = True
+        if not self.started:
+            self.started = True
+            if self._read_ordinary(data):
+                return
         if self.complete:
             self.reusable = False
         elif self._left:
@@ -99,6 +117,24 @@ class Framing:
         self.buffered -= len(chunk)
         return chunk
 
+    def _read_ordinary(self, data: bytes) -> bool:
+        """Read a whole ordinary head and what follows it. False: nothing has been read."""
+        head = _ordinary_head(data)
+        if head is None or head.end() > HEAD_BYTES_MAX:
+            return False
+        headers = _fields(head[2])
+        length = headers.get("content-length", "")
+        if not length.isdecimal() or len(length) > LENGTH_DIGITS_MAX:
+            return False
+        self.status = int(head[1])
+        self.headers = headers
+        self._set_length(keeps_open="close" not in headers.get("connection", "").lower())
+        self.head_done = True
+        self.complete = self.complete or not self._left
+        if len(data) > head.end():
+            self.feed(data[head.end() :])
+        return True
+
     def _take_plain(self, data: bytes) -> None:
         if len(data) > self._left:
             data = data[: self._left]
@@ -116,6 +152,8 @@ class Framing:
 
     def _parse(self, data: bytes) -> None:
         self._silent += len(data)
+        if self._parser is None:
+            self._parser = HttpResponseParser(self)
         try:
             self._parser.feed_data(data)
         except HttpParserError as error:
@@ -145,6 +183,7 @@ class Framing:
     def on_headers_complete(self) -> None:
         if self.complete:
             return
+        assert self._parser is not None, "the parser calls this"
         status: int = self._parser.get_status_code()
         if status == SWITCHING_PROTOCOLS:
             raise Malformed("it switches to another protocol")
@@ -153,10 +192,10 @@ class Framing:
             self.headers = {}
             return
         self.status = status
-        self._set_length()
+        self._set_length(keeps_open=self._keeps_open(self._parser.get_http_version()))
         self.head_done = True
 
-    def _set_length(self) -> None:
+    def _set_length(self, *, keeps_open: bool) -> None:
         coding = self.headers.get("transfer-encoding")
         length = self.headers.get("content-length")
         if coding is not None and coding.strip().lower() != "chunked":
@@ -169,11 +208,11 @@ class Framing:
             self._left = self.length
         else:
             self._until_close = coding is None
-        self.reusable = not self._until_close and self._keeps_open()
+        self.reusable = not self._until_close and keeps_open
 
-    def _keeps_open(self) -> bool:
+    def _keeps_open(self, version: str) -> bool:
         connection = self.headers.get("connection", "").lower()
-        if self._parser.get_http_version() == "1.1":
+        if version == "1.1":
             return "close" not in connection
         return "keep-alive" in connection
 
@@ -190,6 +229,19 @@ class Framing:
             self._interim = False
         else:
             self.complete = True
+
+
+def _fields(block: bytes) -> dict[str, str]:
+    """Header lines as names and values; {} when a name comes twice, or is not for here."""
+    lines = block.decode("latin-1").split("\r\n")
+    lines.pop()  # what follows the last line's end
+    fields = {}
+    for line in lines:
+        name, _, value = line.partition(":")
+        fields[name.lower()] = value.strip(" \t")
+    if len(fields) != len(lines) or not _NOT_ORDINARY.isdisjoint(fields):
+        return {}
+    return fields
 
 
 def _reason(error: HttpParserError) -> str:

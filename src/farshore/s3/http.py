@@ -285,20 +285,20 @@ class HttpPool:
         self, method: str, target: bytes, headers: Sequence[tuple[str, str]], body: Body
     ) -> bytes:
         length = body.length if isinstance(body, Stream) else len(body)
-        lines = [f"{name}: {value}" for name, value in headers]
-        if not any(name == "host" for name, _ in headers):
+        lines = [f"{method} {target.decode('latin-1')} HTTP/1.1"]
+        lines += [f"{name}: {value}" for name, value in headers]
+        if "host" not in dict(headers):
             lines.append(f"host: {self.authority}")
         if length or method not in READING:
             lines.append(f"content-length: {length}")
-        lines.append("\r\n")
         text = "\r\n".join(lines)
-        if text.count("\n") != len(lines) or text.count("\r") != len(lines) or "\0" in text:
+        breaks = len(lines) - 1
+        if text.count("\n") != breaks or text.count("\r") != breaks or "\0" in text:
             raise BadRequest(f"{method}: a header contains a line break or a zero byte")
         try:
-            rest = text.encode("latin-1")
+            return f"{text}\r\n\r\n".encode("latin-1")
         except UnicodeEncodeError:
             raise BadRequest(f"{method}: a header has characters that HTTP cannot carry") from None
-        return b"%b %b HTTP/1.1\r\n%b" % (method.encode("ascii"), target, rest)
 
     def _is_closed(self) -> StoreError:
         return Unreachable(f"the connections to {self.authority} have been closed by us")
