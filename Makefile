@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test check bench lock clean
+.PHONY: help setup demo test check bench docs lock clean
 
 help:            ## this list
 	@grep -E '^[a-z]+: .*##|^[a-z]+: +##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -35,6 +35,9 @@ check: setup     ## lint, format, types, layer rules
 
 bench: setup     ## measure, and write docs/benchmarks.md and build/bench.json
 	$(BIN)/python -m bench
+
+docs: setup      ## write docs/cli.md and docs/configuration.md anew from the code
+	$(BIN)/python -m farshore.cli.reference
 
 lock: setup      ## compile requirements.txt anew from pyproject.toml
 	$(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --extra dev \
