@@ -98,6 +98,8 @@ def _orderly_stop(console: Console, stop: asyncio.Event) -> Iterator[None]:
 
 
 def _line(tally: Tally, seconds: float) -> str:
+    if not tally.keys:
+        return f"nothing listed yet after {human_seconds(seconds)}"
     rate = tally.done / seconds if seconds else 0.0
     ahead = tally.to_do - tally.done - tally.failures
     left = f"about {human_seconds(ahead / rate)} left" if rate and tally.listed else "still listing"

@@ -40,12 +40,14 @@ def probe(
 
 async def _probe(config: Config, site_name: str) -> ProbeReport:
     from farshore.clock import SystemClock
+    from farshore.control.contact import make_contact
     from farshore.control.recorded import write_record
     from farshore.control.sites import open_access
     from farshore.s3.probe import probe as ask
 
     async with open_access(config, site_name) as access:
         site, store = access.site, access.replicator
+        await make_contact(store, site, "replicator")
         try:
             report = await ask(store, site.control_bucket, filer=access.filer, clock=SystemClock())
         except BucketMissing:

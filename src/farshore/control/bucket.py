@@ -22,15 +22,12 @@ from farshore.control.prepare import (
     SiteState,
 )
 from farshore.control.recorded import read_record, write_record
-from farshore.errors import BucketMissing, ClockSkew
+from farshore.errors import BucketMissing
 from farshore.s3.capabilities import Capabilities
 from farshore.s3.filer import Filer
 from farshore.s3.store import Store
 
 Answer = TypeVar("Answer")
-
-SKEW_SECONDS_MAX = 900.0
-"""S3 refuses signatures that are further off (RequestTimeTooSkewed)."""
 
 READS_AT_ONCE = 16
 """How many buckets of one site are asked about at one time."""
@@ -52,19 +49,6 @@ class Access:
 
 Probe = Callable[[Access], Awaitable[Capabilities]]
 """Finds out what a site's server can do, in its control bucket, and cleans up."""
-
-
-async def require_common_time(access: Access) -> None:
-    """`ClockSkew` when our clock and the site's are too far apart to sign or to compare."""
-    offset = await access.operator.server_time_offset()
-    if abs(offset) <= SKEW_SECONDS_MAX:
-        return
-    side = "ahead of" if offset > 0 else "behind"
-    raise ClockSkew(
-        f"The clock of {access.site.name} is {abs(offset):.0f} s {side} this machine's; "
-        f"more than {SKEW_SECONDS_MAX:.0f} s cannot be signed.",
-        hint="Set this machine's clock (timedatectl set-ntp true), or the server's.",
-    )
 
 
 async def resolve(config: Config, source: Access) -> list[tuple[str, str]]:

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from farshore.clock import Clock
 from farshore.config import Principal
 from farshore.control.bucket import Access, every
+from farshore.control.contact import BAD_KEYS
 from farshore.core import rules
 from farshore.errors import ClockSkew, Corrupt, Denied, Gone, Refused, StoreError, Unsupported
 from farshore.s3.store import Store, Written
@@ -32,9 +33,6 @@ VERSIONS_PER_CANARY_MAX = 100
 
 PROOFS_AT_ONCE = 8
 """How many buckets are proved at one time."""
-
-_BAD_KEYS = ("InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "ExpiredToken")
-"""S3's codes for keys that are wrong, whatever they may do."""
 
 _BODY = b"farshore canary: this object proves a right and is purged at once.\n"
 
@@ -64,10 +62,17 @@ async def prove(accesses: Sequence[tuple[Access, Sequence[str]]], clock: Clock) 
     return [proof for proofs in await every(jobs) for proof in proofs]
 
 
-async def require_two_stores(source: Access, target: Access, clock: Clock) -> None:
-    """`Refused` when both endpoints show one and the same bucket under two names."""
-    bucket = source.site.control_bucket
-    if bucket != target.site.control_bucket:
+async def require_two_stores(
+    source: Access, target: Access, buckets: Sequence[tuple[str, str]], clock: Clock
+) -> None:
+    """`Refused` when both endpoints show one and the same bucket under two names.
+
+    `buckets`: (source, target) of those that are replicated. One store may well hold
+    both sides, in different buckets: only a name that both sides use is looked at.
+    """
+    control = (source.site.control_bucket, target.site.control_bucket)
+    bucket = next((ours for ours, theirs in (control, *buckets) if ours == theirs), None)
+    if bucket is None:
         return
     key = _key(clock)
     async with _cleaned(source, bucket, key):
@@ -163,7 +168,7 @@ async def _right(who: str, right: str, bucket: str) -> AsyncIterator[None]:
     except ClockSkew:
         raise
     except Denied as error:
-        if error.code in _BAD_KEYS:
+        if error.code in BAD_KEYS:
             raise Denied(
                 f"The keys of {who} are not accepted ({error.code}).",
                 hint=f"Correct where the keys of {who} come from: farshore.toml names it.",

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from farshore.clock import Clock
 from farshore.config import Config
-from farshore.control.bucket import Access, Probe, perform, require_common_time, resolve, survey
+from farshore.control.bucket import Access, Probe, perform, resolve, survey
 from farshore.control.canary import Proof, prove, require_two_stores
+from farshore.control.contact import make_contact
 from farshore.control.prepare import Change, Need, Plan, RecordCapabilities, needs, plan
 from farshore.control.recorded import require_capabilities
 from farshore.errors import ConfigError, Denied, StateError, Unsupported
@@ -32,9 +33,10 @@ class Preparation:
     async def begin(
         cls, config: Config, source: Access, target: Access, *, probe: Probe, clock: Clock
     ) -> Preparation:
-        """`ClockSkew` before anything else; `ConfigError` when no bucket is meant."""
+        """`Unreachable`, `ClockSkew` and `Denied` (wrong keys) before anything else;
+        `ConfigError` when no bucket is meant."""
         for access in (source, target):
-            await require_common_time(access)
+            await _meet(access)
         buckets = await resolve(config, source)
         if not buckets:
             raise ConfigError(
@@ -75,11 +77,11 @@ class Preparation:
 
     async def _prove(self, note: Callable[[str], None]) -> list[Proof]:
         note("proving rights by canary objects")
-        await require_two_stores(self.source, self.target, self.clock)
         proofs = await prove(
             [(access, self._buckets_of(access)) for access in self._sides()], self.clock
         )
         _require_proved(proofs)
+        await require_two_stores(self.source, self.target, self.buckets, self.clock)
         return proofs
 
     async def _require_listable(self) -> None:
@@ -109,6 +111,14 @@ class Preparation:
 
     def _buckets_of(self, access: Access) -> list[str]:
         return [need.bucket for need in self._needs() if need.site == access.site.name]
+
+
+async def _meet(access: Access) -> None:
+    """First contact as every principal."""
+    await make_contact(access.operator, access.site, "operator")
+    await make_contact(access.replicator, access.site, "replicator")
+    if access.app is not None:
+        await make_contact(access.app, access.site, "app")
 
 
 def _require_proved(proofs: list[Proof]) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from farshore.config import Site
 from farshore.control.documents import read_document, write_document
-from farshore.errors import BucketMissing, StateError
+from farshore.errors import BucketMissing, Corrupt, StateError
 from farshore.s3.capabilities import Capabilities
 from farshore.s3.store import Store
 
@@ -29,18 +29,33 @@ def record_name(site: Site) -> str:
 
 
 async def read_record(store: Store, site: Site) -> Record | None:
-    """What was recorded at the site itself; None when nothing was."""
+    """What was recorded at the site itself; None when nothing was.
+
+    `Corrupt` for a record that cannot be understood.
+    """
     try:
         document = await read_document(store, site.control_bucket, record_name(site))
+        if document is None:
+            return None
+        return _record(document.body)
     except BucketMissing:
         return None
-    if document is None:
-        return None
-    body = document.body
+    except (Corrupt, TypeError) as error:
+        raise Corrupt(
+            f"The record of what {site.name} can do is damaged: "
+            f"{site.control_bucket}/{record_name(site)} there.",
+            hint=f"Run `farshore probe {site.name}`: it finds out anew, and writes it again. "
+            "Your files are not touched.",
+        ) from error
+
+
+def _record(body: dict[str, Any]) -> Record:
+    """`TypeError` for what `write_record` did not write."""
+    able = body.get("capabilities")
+    if not isinstance(able, dict):
+        raise TypeError("capabilities are an object")
     return Record(
-        str(body.get("endpoint", "")),
-        str(body.get("filer", "")),
-        Capabilities.from_json(body.get("capabilities") or {}),
+        str(body.get("endpoint", "")), str(body.get("filer", "")), Capabilities.from_json(able)
     )
 
 

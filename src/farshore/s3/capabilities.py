@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
 
 Strategy = Literal["plain", "split", "filer"]
 
@@ -47,6 +47,17 @@ class Capabilities:
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> Capabilities:
-        """Read what `to_json` wrote; fields of a newer farshore are left out."""
-        known = {f.name for f in fields(cls)}
-        return cls(**{k: v for k, v in document.items() if k in known})
+        """Read what `to_json` wrote; fields of a newer farshore are left out.
+
+        `TypeError` for a value that is none of the field's.
+        """
+        promised = cls().to_json()
+        known = {name: value for name, value in document.items() if name in promised}
+        for name, value in known.items():
+            if name == "listing":
+                right = value is None or value in get_args(Strategy)
+            else:
+                right = type(value) is type(promised[name])
+            if not right:
+                raise TypeError(f"{name} cannot be {value!r}")
+        return cls(**known)
