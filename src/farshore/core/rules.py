@@ -58,7 +58,7 @@ def choose(rules: Sequence[Rule], key: str, tags: Iterable[tuple[str, str]] = ()
 
 def asks_for_tags(rules: Sequence[Rule], key: str) -> bool:
     """Whether the choice for this key depends on its tags."""
-    return any([rule.tags and key.startswith(rule.prefix) for rule in rules])
+    return any(rule.tags and key.startswith(rule.prefix) for rule in rules)
 
 
 def marker_due(rule: Rule, age_s: float, *, is_current: bool) -> bool:
