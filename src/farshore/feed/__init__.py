@@ -1,0 +1,1 @@
+"""Where changes are learnt from: hints, never the truth."""
