@@ -78,10 +78,11 @@ def histories(files: list[tuple[str, bytes]]) -> Iterator[tuple[str, list[Put | 
     for number, (key, body) in enumerate(files):
         kind = mimetypes.guess_type(key)[0] or "application/octet-stream"
         tags = "reviewed=yes&owner=docs%20team" if number % (FILES_MAX // TAGGED) == 0 else ""
-        steps: list[Put | None] = [Put(body, kind, tags)]
+        steps: list[Put | None] = []
         if number < REWRITTEN:
-            steps = [Put(body + b"\n# draft %d\n" % n, kind) for n in (1, 2)] + steps
-        elif number < REWRITTEN + DELETED:
+            steps += [Put(body + b"\n# draft %d\n" % n, kind) for n in (1, 2)]
+        steps.append(Put(body, kind, tags))
+        if REWRITTEN <= number < REWRITTEN + DELETED:
             steps.append(None)
         yield key, steps
     for odd in ODD_KEYS:
