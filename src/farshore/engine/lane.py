@@ -115,12 +115,17 @@ class Lane:
         self._to = crew.target
         self._planned: list[Version] = []
         self._accounted: set[str] = set()
+        self._refused: list[NotCopied] = []
 
-    async def run(self) -> None:
+    async def run(self) -> list[NotCopied]:
         """Bring the target's history up to the source's. Raises `Unreachable` when a site is lost.
 
-        Everything else that goes wrong is counted with its reason.
+        Everything else that goes wrong is counted with its reason, and answered.
         """
+        await self._run()
+        return self._refused
+
+    async def _run(self) -> None:
         for attempt in range(1, ATTEMPTS_MAX + 1):
             try:
                 if attempt > 1:
@@ -275,13 +280,7 @@ class Lane:
             if version.version_id in self._accounted:
                 continue
             self._accounted.add(version.version_id)
-            self._crew.tally.refuse(
-                NotCopied(
-                    self._crew.source.bucket,
-                    self._key,
-                    version.version_id,
-                    reason,
-                    cause,
-                    explanation,
-                )
-            )
+            bucket = self._crew.source.bucket
+            item = NotCopied(bucket, self._key, version.version_id, reason, cause, explanation)
+            self._crew.tally.refuse(item)
+            self._refused.append(item)
