@@ -9,11 +9,9 @@ characters made visible, so a key cannot move the cursor or change colours.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import gc
 import json
 import sys
-from collections.abc import Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -41,9 +39,6 @@ EXIT_CODES = {
 }
 
 DEFAULT_CONFIG = Path("farshore.toml")
-
-COLLECT_EVERY = (100_000, 50, 50)
-"""When the garbage collector looks: new objects, and passes over the younger ones."""
 
 
 class Console:
@@ -152,23 +147,4 @@ def load_config(context: typer.Context) -> Config:
 
 def run(work: Coroutine[Any, Any, Result]) -> Result:
     """Run a command's asynchronous part; Ctrl-C cancels it and waits for its clean-up."""
-    with _rare_collections():
-        return asyncio.run(work)
-
-
-@contextlib.contextmanager
-def _rare_collections() -> Iterator[None]:
-    """Spare the cyclic garbage collector, which took a fifth of a backfill's CPU.
-
-    Python's default looks at the new objects after every 700 that stay, and here a few
-    hundred copies in flight always stay. Reference counting frees nearly all of ours at
-    once; the few cycles (tracebacks) can wait. What the imports made is never garbage.
-    """
-    before = gc.get_threshold()
-    gc.freeze()
-    gc.set_threshold(*COLLECT_EVERY)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
-        gc.unfreeze()
+    return asyncio.run(work)

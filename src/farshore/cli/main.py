@@ -7,6 +7,7 @@ measures it).
 
 from __future__ import annotations
 
+import gc
 import sys
 import traceback
 from collections.abc import Sequence
@@ -27,6 +28,14 @@ from farshore.cli.console import (
 from farshore.errors import FarshoreError, UsageError
 
 INTERRUPTED = 130
+
+COLLECT_EVERY = (100_000, 50, 50)
+"""When the cyclic garbage collector looks: new objects, and passes over the younger ones.
+
+Python's 700 new objects took a fifth of a backfill's CPU: a few hundred copies in flight
+always stay, and were looked through again and again. Reference counting frees nearly all
+of ours at once; the few cycles (tracebacks) can wait.
+"""
 
 app = typer.Typer(
     name="farshore",
@@ -72,6 +81,7 @@ def _frame(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run and exit. Every way to end has its exit code: see `console.EXIT_CODES`."""
+    gc.set_threshold(*COLLECT_EVERY)
     words = list(sys.argv[1:] if arguments is None else arguments)
     sys.exit(run(words))
 

@@ -26,6 +26,9 @@ EXPIRES_SECONDS_MAX = 7 * 24 * 3600
 """The longest life of a presigned URL that S3 accepts."""
 
 BUCKET_PATHS_CACHED_MAX = 4096
+LAYOUTS_CACHED_MAX = 1024
+"""Sets of header names: most objects of a bucket have the same."""
+
 _ALGORITHM = "AWS4-HMAC-SHA256"
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _VALUE_TEXT = tuple(chr(b) if b in _UNRESERVED else f"%{b:02X}" for b in range(256))
@@ -33,7 +36,7 @@ _PATH_TEXT = tuple("/" if b == 0x2F else text for b, text in enumerate(_VALUE_TE
 _PLAIN_VALUE = re.compile(r"[A-Za-z0-9._~-]*").fullmatch
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9._~/-]*").fullmatch
 _SANE_BUCKET = re.compile(r"[A-Za-z0-9](?!.*\.\.)[A-Za-z0-9._-]{0,253}[A-Za-z0-9]").fullmatch
-_HEADER_NAMES = re.compile(r"[!#$%&'*+.^_`|~0-9a-z;-]+").fullmatch
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+").fullmatch
 _BLANKS = re.compile(r"[ \t]+")
 _UNICODE_BLANKS = re.compile("[ \t\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+")
 
@@ -78,13 +81,13 @@ class Signer:
         fields["x-amz-date"] = stamp
         if self._credentials.session_token:
             fields["x-amz-security-token"] = self._credentials.session_token
-        sent = sorted(fields.items())
+        order, names = _layout(tuple(fields))
+        sent = [(name, fields[name]) for name in order]
         block = "".join([f"{name}:{value}\n" for name, value in sent])
         if _is_uneven(block):
             sent = [(name, value.strip(" \t")) for name, value in sent]
             block = "".join([f"{name}:{_folded(value)}\n" for name, value in sent])
-        names = ";".join([name for name, _ in sent])
-        _refuse_injection(block, names, len(sent))
+        _refuse_injection(block, len(sent))
         request = f"{method}\n{path.decode()}\n{query.decode()}\n{block}\n{names}\n{payload_hash}"
         signature = self._signature(stamp, scope, request)
         credential = f"{self._credentials.access_key}/{scope}"
@@ -114,7 +117,7 @@ class Signer:
                 f"a signed URL cannot live {expires_s} seconds",
                 hint=f"choose 1 to {EXPIRES_SECONDS_MAX} seconds",
             )
-        _refuse_injection(f"host:{host}\n", "host", 1)
+        _refuse_injection(f"host:{host}\n", 1)
         stamp, scope = self._moment(now)
         pairs = [
             *query,
@@ -256,15 +259,26 @@ def _folded(value: str) -> str:
     return _UNICODE_BLANKS.sub(" ", text).strip(" ").encode().decode("latin-1")
 
 
-def _refuse_injection(block: str, names: str, count: int) -> None:
-    """Every header is one line: no CR, LF or NUL in it, and a token for a name."""
+@lru_cache(maxsize=LAYOUTS_CACHED_MAX)
+def _layout(names: tuple[str, ...]) -> tuple[tuple[str, ...], str]:
+    """Header names as they are signed: in order, and as SignedHeaders says them.
+
+    `BadRequest` for a name that is no token.
+    """
+    for name in names:
+        if not _HEADER_NAME(name):
+            raise BadRequest(
+                f"{name!a} is not an HTTP header name",
+                hint="names are lower-case letters, digits and -_.!#$%&'*+^`|~",
+            )
+    order = tuple(sorted(names))
+    return order, ";".join(order)
+
+
+def _refuse_injection(block: str, count: int) -> None:
+    """Every header is one line: no CR, LF or NUL in it."""
     if block.count("\n") != count or "\r" in block or "\0" in block:
         raise BadRequest(
             "a header value holds a line break or a NUL",
             hint="this object's metadata cannot be sent as an HTTP header",
-        )
-    if names.count(";") != count - 1 or not _HEADER_NAMES(names):
-        raise BadRequest(
-            f"{names!a} holds a name that is not an HTTP header name",
-            hint="names are lower-case letters, digits and -_.!#$%&'*+^`|~",
         )

@@ -10,6 +10,7 @@ import re
 from calendar import timegm
 from collections.abc import Mapping
 from email.utils import mktime_tz, parsedate_tz
+from functools import lru_cache
 
 from farshore.core.model import CARRIED_HEADERS, NO_LOCK, Attributes, Lock
 from farshore.errors import BadRequest, Corrupt, Unsupported
@@ -18,11 +19,17 @@ from farshore.s3.store import ObjectInfo
 from farshore.s3.wire.request import Answer, Pairs, bare_etag
 
 META = "x-amz-meta-"
+_AMZ = "x-amz-"
 _SSE = "x-amz-server-side-encryption"
+_SSE_KMS_KEY = f"{_SSE}-aws-kms-key-id"
+_SSE_C = f"{_SSE}-customer-algorithm"
 _CHECKSUM = "x-amz-checksum-"
 _CHECKSUM_WORDS = frozenset({"type", "algorithm", "mode"})
 _CHECKSUM_ORDER = ("CRC64NVME", "SHA256", "SHA1", "CRC32C", "CRC32")
 """Which checksum to report when a server gives several."""
+
+DATES_CACHED_MAX = 1024
+"""Dates are whole seconds, and many objects are written in one."""
 
 _ARCHIVE_CLASSES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 _CARRIED = frozenset(CARRIED_HEADERS)
@@ -104,7 +111,7 @@ def _encryption_headers(encryption: str, kms_key: str) -> Pairs:
             hint="only the holder of that key can copy it",
         )
     if kms_key and encryption.startswith("aws:kms"):
-        return ((_SSE, encryption), (f"{_SSE}-aws-kms-key-id", kms_key))
+        return ((_SSE, encryption), (_SSE_KMS_KEY, kms_key))
     return ((_SSE, encryption),)
 
 
@@ -116,27 +123,28 @@ def parse_info(answer: Answer, *, part: bool = False) -> ObjectInfo:
     left metadata out (x-amz-missing-meta).
     """
     headers = answer.headers
-    storage_class = headers.get("x-amz-storage-class", "")
-    _refuse_missing_metadata(headers)
+    amz = {name: value for name, value in headers.items() if name.startswith(_AMZ)}
+    storage_class = amz.get("x-amz-storage-class", "")
+    _refuse_missing_metadata(amz)
     return ObjectInfo(
-        version_id=headers.get("x-amz-version-id", ""),
+        version_id=amz.get("x-amz-version-id", ""),
         etag=bare_etag(headers.get("etag", "")),
         size=_size(headers, part),
         modified=unix_seconds(headers.get("last-modified", "")),
         attributes=Attributes(
             headers=_carried(headers),
             metadata=tuple(
-                sorted([(n[len(META) :], v) for n, v in headers.items() if n.startswith(META)])
+                sorted([(n[len(META) :], v) for n, v in amz.items() if n.startswith(META)])
             ),
             storage_class=storage_class,
-            lock=_lock(headers),
-            encryption=_encryption(headers),
-            kms_key=headers.get(f"{_SSE}-aws-kms-key-id", ""),
+            lock=_lock(amz),
+            encryption=_encryption(amz),
+            kms_key=amz.get(_SSE_KMS_KEY, ""),
         ),
-        tag_count=_number(headers, "x-amz-tagging-count"),
-        parts_count=_number(headers, "x-amz-mp-parts-count"),
-        checksum=_checksum(headers),
-        archived=_archived(headers, storage_class),
+        tag_count=_number(amz, "x-amz-tagging-count"),
+        parts_count=_number(amz, "x-amz-mp-parts-count"),
+        checksum=_checksum(amz),
+        archived=_archived(amz, storage_class),
     )
 
 
@@ -170,7 +178,9 @@ def _size(headers: Mapping[str, str], part: bool) -> int:
 
 
 def _number(headers: Mapping[str, str], name: str) -> int:
-    value = headers.get(name, "0")
+    value = headers.get(name)
+    if value is None:
+        return 0
     if not (value.isascii() and value.isdecimal()):
         raise Corrupt(f"the header {name} is {value!a}, not a number")
     return int(value)
@@ -185,7 +195,7 @@ def _lock(headers: Mapping[str, str]) -> Lock:
 
 
 def _encryption(headers: Mapping[str, str]) -> str:
-    if f"{_SSE}-customer-algorithm" in headers:
+    if _SSE_C in headers:
         return "SSE-C"
     return headers.get(_SSE, "")
 
@@ -212,6 +222,7 @@ def _archived(headers: Mapping[str, str], storage_class: str) -> bool:
     return storage_class in _ARCHIVE_CLASSES or bool(headers.get("x-amz-archive-status"))
 
 
+@lru_cache(maxsize=DATES_CACHED_MAX)
 def unix_seconds(date: str) -> float:
     """An HTTP date as Unix seconds; 0.0 when it is absent or not a date."""
     match = _HTTP_DATE(date)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass
 from hashlib import md5
 from typing import NamedTuple
 
@@ -14,8 +13,7 @@ from farshore.s3.store import Body, Condition
 Pairs = tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """One S3 request, unsigned.
 
     `bucket` "" is the service, `key` "" the bucket. `query` holds unencoded names and
