@@ -121,7 +121,7 @@ async def test_a_live_holder_is_named_and_nothing_is_written(world: World) -> No
             async with world.held(FakeMachine("host-b")):
                 pytest.fail("two hold it")
         assert caught.value.exit_code == 5
-        assert "host-a (process 42) since 2023-11-14T22:13:20.000Z" in str(caught.value)
+        assert "process 42 on host-a, since 2023-11-14T22:13:20.000Z" in str(caught.value)
         assert "stop process 42 on host-a" in caught.value.hint
         assert world.store.dump(BUCKET) == before
 

@@ -13,6 +13,7 @@ import typer
 
 from farshore.cli.console import Console, JsonOption, load_config, run
 from farshore.cli.progress import human_bytes, human_seconds, shown
+from farshore.errors import FarshoreError
 
 if TYPE_CHECKING:
     from farshore.config import Config
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 FAILED = 1
+GO_ON = "What is copied stays: run `farshore backfill` again, and it goes on from there."
 LINES_MAX = 20
 """Versions that were not copied, printed in full; `--json` has them all."""
 
@@ -67,12 +69,17 @@ async def _backfill(config: Config, console: Console, scope: object) -> int:
                 await backfill_all(config, scope, tally, stop, SystemClock())
             except Interrupted:
                 code = INTERRUPTED
-            except Exception:
+            except FarshoreError as error:
                 if tally.done:
                     console.note(f"Before it ended: {_line(tally, time.monotonic() - began)}")
+                    error.hint = _with_sentence(error.hint, GO_ON)
                 raise
     _report(console, config, tally, time.monotonic() - began, code)
     return code or (FAILED if tally.failures else 0)
+
+
+def _with_sentence(hint: str, sentence: str) -> str:
+    return f"{hint.rstrip('.')}. {sentence}" if hint else sentence
 
 
 @contextmanager

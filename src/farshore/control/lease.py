@@ -118,6 +118,11 @@ class Lease:
         """Whether the server itself kept a second holder out."""
         return self._terms.strong
 
+    @property
+    def site(self) -> str:
+        """Where the lease is kept."""
+        return self._store.site
+
     def require(self) -> None:
         """`Refused` once the lease is lost: call it before anything that cannot be undone."""
         if self.lost.is_set():
@@ -265,8 +270,8 @@ def _require_free(claim: Claim, terms: Terms, now: float, machine: Machine) -> N
 def _held(claim: Claim, terms: Terms) -> Refused:
     holder = claim.process
     return Refused(
-        f"Another {terms.name} of this pair runs on {holder.host} (process {holder.pid}) since "
-        f"{_text(claim.taken)}; its lease is good until {_text(claim.expires)}.",
+        f"Another farshore works on this pair: process {holder.pid} on {holder.host}, since "
+        f"{_text(claim.taken)}; its lease {terms.name} is good until {_text(claim.expires)}.",
         hint=f"Let it end, or stop process {holder.pid} on {holder.host}: on that machine you can "
         "then start at once, elsewhere when the lease has expired.",
     )
@@ -288,10 +293,16 @@ async def _keep(lease: Lease, terms: Terms, now: Callable[[], float], sleep: Sle
             if now() < lease.claim.renewed + last_call:
                 continue  # not renewed yet, and still ours: the next round tries again
             lease.lost.set()
-            why = str(error) or "no answer in time"
-            raise Refused(
-                f"The lease {terms.name} could not be renewed: {why}", hint=_AGAIN
-            ) from error
+            raise _not_renewed(lease, terms, error) from error
+
+
+def _not_renewed(lease: Lease, terms: Terms, error: Exception) -> Refused:
+    why = str(error).rstrip(".") or "no answer in time"
+    return Refused(
+        f"The lease {terms.name} could not be renewed: {why}. Without it another run may start, "
+        "so this one has stopped.",
+        hint=f"See whether {lease.site} can be reached. {_AGAIN}",
+    )
 
 
 async def _give_back(lease: Lease, now: float) -> None:

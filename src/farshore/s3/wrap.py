@@ -299,11 +299,19 @@ class RetryPolicy:
 
     The pause before attempt n+1 is between half and all of `delay_s_first` × 2^(n-1),
     never above `delay_s_max`, and no shorter than the server's Retry-After within that.
+    Where no answer comes at all, each attempt may last as long as the line's own timeout:
+    then none begins later than `silence_s_max` after the first.
     """
 
     attempts_max: int = 5
     delay_s_first: float = 0.2
     delay_s_max: float = 20.0
+    silence_s_max: float = 45.0
+
+    def allows(self, attempt: int, spent_s: float, error: StoreError) -> bool:
+        """Whether another attempt may follow number `attempt`, `spent_s` after the first."""
+        silent = isinstance(error, Unreachable | OutcomeUnknown)
+        return attempt < self.attempts_max and not (silent and spent_s > self.silence_s_max)
 
     def delay_s(self, attempt: int, error: StoreError, rng: random.Random) -> float:
         """The pause after the failure of attempt number `attempt` (from 1)."""
@@ -343,11 +351,15 @@ class Retrying(Wrapper):
 
     async def around(self, operation: Operation, call: Callable[[], Awaitable[T]]) -> T:
         attempt = 1
+        began = asyncio.get_running_loop().time()
         while True:
             try:
                 return await call()
             except StoreError as error:
-                if attempt >= self._policy.attempts_max or not _may_repeat(operation, error):
+                spent = asyncio.get_running_loop().time() - began
+                if not self._policy.allows(attempt, spent, error) or not _may_repeat(
+                    operation, error
+                ):
                     _raise_as_seen(operation, error)
                 delay = self._policy.delay_s(attempt, error, self._rng)
                 if self._on_retry is not None:
