@@ -120,7 +120,7 @@ def _heading(path: str) -> str:
         return f"[[{path.removesuffix('[]')}]]"
     if path.endswith(".operator"):
         return f"{path.removesuffix('operator')}PRINCIPAL"
-    return f"[{path}]" if path else "The tables"
+    return f"[{path.replace('[]', '')}]" if path else "The tables"
 
 
 def _default(field: FieldInfo) -> str:

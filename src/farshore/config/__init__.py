@@ -8,10 +8,28 @@ from farshore.config.values import (
     PRINCIPALS,
     BucketMap,
     Config,
+    FeedSource,
+    FilerSource,
     Limits,
+    NatsSource,
     Pair,
     Principal,
     Site,
+    SqsSource,
+    WebhookSource,
 )
 
-__all__ = ["PRINCIPALS", "BucketMap", "Config", "Limits", "Pair", "Principal", "Site"]
+__all__ = [
+    "PRINCIPALS",
+    "BucketMap",
+    "Config",
+    "FeedSource",
+    "FilerSource",
+    "Limits",
+    "NatsSource",
+    "Pair",
+    "Principal",
+    "Site",
+    "SqsSource",
+    "WebhookSource",
+]

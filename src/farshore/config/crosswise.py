@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
-from farshore.config.form import CONTROL_BUCKET, SITE_NAME, BucketForm, Form, SiteForm
+from farshore.config.form import CONTROL_BUCKET, SITE_NAME, BucketForm, FeedForm, Form, SiteForm
 from farshore.config.locate import Path
 from farshore.config.problems import Problem
 
@@ -70,6 +70,7 @@ def problems_between(document: dict[str, Any]) -> list[Problem]:
         *_bucket_maps(parts),
         *_control_buckets(parts),
         *_same_place(parts),
+        *_repeated_feeds(document.get("feeds")),
     ]
 
 
@@ -127,6 +128,21 @@ def _same_place(parts: Parts) -> Iterator[Problem]:
             f'control_bucket = "{parts.control("target")}-2" here, or correct the endpoint'
         )
         yield Problem(("sites", parts.sides["target"]), text)
+
+
+def _repeated_feeds(entries: object) -> Iterator[Problem]:
+    """Two feeds of one origin would share its messages and give nothing more."""
+    seen: list[FeedForm] = []
+    for index, entry in enumerate(entries if isinstance(entries, list) else []):
+        feed = _sound(FeedForm, entry)
+        if feed and any(_origin(feed) == _origin(other) for other in seen):
+            yield Problem(("feeds", index), "is there above already; leave one of the two out")
+        elif feed:
+            seen.append(feed)
+
+
+def _origin(feed: FeedForm) -> tuple[object, ...]:
+    return (feed.kind, feed.queue_url, feed.servers, feed.stream, feed.consumer)
 
 
 def _place(endpoint: str) -> tuple[str, int]:

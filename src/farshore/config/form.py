@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -29,6 +29,7 @@ CONTROL_BUCKET = "farshore-control"
 SITE_NAME = re.compile(r"[a-z0-9-]{1,32}")
 _BUCKET = re.compile(r"[A-Za-z0-9*][A-Za-z0-9.\-_*]{0,62}")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_NATS_NAME = re.compile(r"[^\s.*>/\\]{1,255}")
 
 
 def _endpoint(text: str) -> str:
@@ -78,6 +79,35 @@ def _command(text: str) -> str:
     return text
 
 
+def _queue_url(text: str) -> str:
+    _without_password(text)
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or not parts.path.strip("/"):
+        raise ValueError(
+            'write the queue\'s URL, such as "https://sqs.eu-west-1.amazonaws.com/123456789012/name"'
+        )
+    return text
+
+
+def _nats_server(text: str) -> str:
+    _without_password(text)
+    parts = urlsplit(text)
+    if parts.scheme not in ("nats", "tls", "ws", "wss") or not parts.hostname:
+        raise ValueError('write a URL such as "nats://127.0.0.1:4222" or "tls://nats.example.net"')
+    return text
+
+
+def _without_password(text: str) -> None:
+    if "@" in text:
+        raise ValueError("leave user and password out of the URL: secrets are not in this file")
+
+
+def _nats_name(text: str) -> str:
+    if not _NATS_NAME.fullmatch(text):
+        raise ValueError("write a name without spaces, dots, slashes, * and >")
+    return text
+
+
 def _amount(value: object) -> object:
     return size_bytes(value) if isinstance(value, str) else value
 
@@ -95,6 +125,9 @@ def _marker_policy(text: str) -> str:
 Endpoint = Annotated[str, AfterValidator(_endpoint)]
 Bucket = Annotated[str, AfterValidator(_plain_bucket)]
 BucketPattern = Annotated[str, AfterValidator(_bucket)]
+QueueUrl = Annotated[str, AfterValidator(_queue_url)]
+NatsServer = Annotated[str, AfterValidator(_nats_server)]
+NatsName = Annotated[str, AfterValidator(_nats_name)]
 Amount = Annotated[
     int,
     BeforeValidator(_amount),
@@ -224,6 +257,74 @@ class PairForm(Form):
     rules: list[RuleForm] = Field(default=[], description="What is replicated, and how.")
 
 
+class SecretForm(Form):
+    """Where one secret word comes from."""
+
+    env: Annotated[str, AfterValidator(_env_name)] = Field(
+        description="The environment variable that holds it."
+    )
+
+
+_FEED_KEYS: dict[str, tuple[set[str], set[str]]] = {
+    "webhook": ({"token"}, set()),
+    "sqs": ({"queue_url", "region", "credentials"}, {"ca_file"}),
+    "nats": ({"servers", "stream", "consumer"}, {"token", "credentials_file", "ca_file"}),
+    "filer": (set(), set()),
+}
+"""Kind of feed to the keys that it needs, and those that it may have."""
+
+
+class FeedForm(Form):
+    """One way to learn of changes at once. Without any, the scan finds them, later."""
+
+    kind: Literal["webhook", "sqs", "nats", "filer"] = Field(
+        description='"webhook" (MinIO, Ceph RGW or SeaweedFS call us), "sqs" (AWS S3 to a queue, '
+        'directly or by SNS or EventBridge), "nats" (MinIO to a JetStream stream) or "filer" '
+        "(SeaweedFS; there by itself where the source has `filer_grpc`)."
+    )
+    token: SecretForm | None = Field(
+        None,
+        description="webhook: what callers must send as bearer token; nats: what the server wants.",
+    )
+    queue_url: QueueUrl | None = Field(None, description="sqs: the queue's URL.")
+    region: Annotated[str, Field(min_length=1)] | None = Field(
+        None, description="sqs: the region that requests name."
+    )
+    credentials: CredentialForm | None = Field(
+        None,
+        description="sqs: the keys of one who may do sqs:ReceiveMessage, sqs:DeleteMessage and "
+        "sqs:ChangeMessageVisibility on the queue.",
+    )
+    servers: Annotated[list[NatsServer], Field(min_length=1)] | None = Field(
+        None, description='nats: URLs of the servers, such as "nats://10.0.0.1:4222".'
+    )
+    stream: NatsName | None = Field(
+        None, description="nats: the stream that keeps the notifications. It must exist."
+    )
+    consumer: NatsName | None = Field(
+        None,
+        description="nats: the durable pull consumer's name. It is made when it is not there; "
+        "another daemon with the same name shares the work.",
+    )
+    credentials_file: Annotated[str, Field(min_length=1)] | None = Field(
+        None, description="nats: a .creds file (JWT and seed), beside the file."
+    )
+    ca_file: Annotated[str, Field(min_length=1)] | None = Field(
+        None, description="sqs, nats: certificates (PEM) to trust, beside the file."
+    )
+
+    @model_validator(mode="after")
+    def _keys_of_its_kind(self) -> Self:
+        needed, allowed = _FEED_KEYS[self.kind]
+        given = {k for k in type(self).model_fields if getattr(self, k) is not None} - {"kind"}
+        missing, foreign = sorted(needed - given), sorted(given - needed - allowed)
+        wrong = [f"needs {' and '.join(missing)}"] if missing else []
+        wrong += [f"does not take {' and '.join(foreign)}"] if foreign else []
+        if wrong:
+            raise ValueError(f'a feed of kind "{self.kind}" {"; it ".join(wrong)}')
+        return self
+
+
 class LimitsForm(Form):
     """How much farshore may use. 0 means no limit, where that makes sense."""
 
@@ -254,6 +355,7 @@ class FileForm(Form):
 
     sites: dict[str, SiteForm] = Field(description="The regions, by name: a-z, 0-9 and dashes.")
     pair: PairForm = Field(description="Which site is copied to which, and what.")
+    feeds: list[FeedForm] = Field(default=[], description="How changes are learnt at once.")
     limits: LimitsForm = Field(default_factory=LimitsForm, description="How much farshore may use.")
     state: StateForm = Field(default_factory=StateForm, description="Where the local cache is.")
 

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from farshore.config.crosswise import problems_between
-from farshore.config.form import CredentialForm, FileForm, RuleForm, SiteForm
+from farshore.config.form import CredentialForm, FeedForm, FileForm, RuleForm, SiteForm
 from farshore.config.locate import Lines
 from farshore.config.problems import from_validation, render, secrets_in_file
 from farshore.config.quantity import duration_seconds
@@ -19,10 +19,15 @@ from farshore.config.values import (
     PRINCIPALS,
     BucketMap,
     Config,
+    FeedSource,
+    FilerSource,
     Limits,
+    NatsSource,
     Pair,
     Principal,
     Site,
+    SqsSource,
+    WebhookSource,
 )
 from farshore.core.rules import MarkerPolicy, Rule
 from farshore.credentials import CredentialSource
@@ -112,6 +117,7 @@ def _values(form: FileForm, path: Path) -> Config:
             buckets=tuple(BucketMap(e.source, e.target or e.source) for e in pair.buckets),
             rules=tuple(_rule(rule) for rule in pair.rules),
         ),
+        feeds=tuple(_feed(feed, path.parent) for feed in form.feeds),
         limits=Limits(
             requests_per_s=form.limits.requests_per_s,
             bytes_per_s=form.limits.bytes_per_s,
@@ -141,6 +147,18 @@ def _source(form: CredentialForm) -> CredentialSource:
     if form.profile is not None:
         return CredentialSource("profile", form.profile)
     return CredentialSource("command", form.command or "")
+
+
+def _feed(form: FeedForm, folder: Path) -> FeedSource:
+    """The form has seen to it that the keys of its kind are there."""
+    token_env = form.token.env if form.token else ""
+    ca_file = folder / form.ca_file if form.ca_file else None
+    if form.kind == "sqs" and form.queue_url and form.region and form.credentials:
+        return SqsSource(form.queue_url, form.region, _source(form.credentials), ca_file)
+    if form.kind == "nats" and form.servers and form.stream and form.consumer:
+        keys = folder / form.credentials_file if form.credentials_file else None
+        return NatsSource(tuple(form.servers), form.stream, form.consumer, token_env, keys, ca_file)
+    return WebhookSource(token_env) if form.kind == "webhook" else FilerSource()
 
 
 def _rule(form: RuleForm) -> Rule:

@@ -69,6 +69,8 @@ def from_validation(error: ErrorDetails) -> Problem:
     if kind in _BOUNDS:
         name, form = _BOUNDS[kind]
         return Problem(path, form.format(context[name]))
+    if kind == "literal_error":
+        return Problem(path, f"write {context['expected']}".replace("'", '"'))
     if kind in ("too_short", "string_too_short"):
         return Problem(path, "must not be empty" + _purpose(path))
     return Problem(path, _TYPES.get(kind, error["msg"]))

@@ -73,6 +73,43 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
+class WebhookSource:
+    """Storage servers call us. `token_env` names the variable that holds the bearer token."""
+
+    token_env: str
+
+
+@dataclass(frozen=True, slots=True)
+class SqsSource:
+    """A queue of S3 events. `ca_file` is absolute."""
+
+    queue_url: str
+    region: str
+    credentials: CredentialSource
+    ca_file: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class NatsSource:
+    """A JetStream stream of bucket notifications. Paths are absolute; `token_env` may be ""."""
+
+    servers: tuple[str, ...]
+    stream: str
+    consumer: str
+    token_env: str
+    credentials_file: Path | None
+    ca_file: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class FilerSource:
+    """The source's SeaweedFS filer: its address is the site's."""
+
+
+FeedSource = WebhookSource | SqsSource | NatsSource | FilerSource
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """Rates are per site, 0 for none; `memory_bytes` bounds the bodies in flight."""
 
@@ -89,6 +126,7 @@ class Config:
     path: Path
     sites: Mapping[str, Site]
     pair: Pair
+    feeds: tuple[FeedSource, ...]
     limits: Limits
     state_dir: Path
 
