@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import NamedTuple
 
-from farshore.config import Config, Principal, Site
+from farshore.config import Config, Limits, Principal, Site
 from farshore.control.contact import make_contact
 from farshore.control.recorded import require_capabilities
 from farshore.control.sites import open_filer, open_store
@@ -14,6 +14,7 @@ from farshore.engine.side import Side
 from farshore.errors import BucketMissing, Refused
 from farshore.s3.capabilities import Capabilities
 from farshore.s3.listing import Lister, lister_for
+from farshore.s3.pace import Limited, RateGate, TokenBucket
 from farshore.s3.store import Store
 from farshore.s3.wrap import Retrying
 
@@ -66,11 +67,21 @@ async def _open_end(
 ) -> _End:
     client = open_store(config, site.name, principal)
     stack.push_async_callback(client.aclose)
-    patient = Retrying(client)
+    store = paced(client, config.limits)
+    patient = Retrying(store)
     await make_contact(patient, site, principal)
     capabilities = await require_capabilities(patient, site)
     filer = await stack.enter_async_context(open_filer(config, site.name))
-    return _End(site, client, patient, lister_for(patient, capabilities, filer=filer), capabilities)
+    return _End(site, store, patient, lister_for(patient, capabilities, filer=filer), capabilities)
+
+
+def paced(store: Store, limits: Limits) -> Store:
+    """The store behind the configured rates of one site; itself where there are none."""
+    if not limits.requests_per_s and not limits.bytes_per_s:
+        return store
+    requests = TokenBucket(limits.requests_per_s) if limits.requests_per_s else None
+    transfers = TokenBucket(limits.bytes_per_s) if limits.bytes_per_s else None
+    return Limited(store, RateGate(requests, transfers))
 
 
 async def _require_versioned(end: _End, bucket: str) -> None:
