@@ -47,6 +47,18 @@ def _endpoint(text: str) -> str:
     return text.rstrip("/")
 
 
+def _address(text: str) -> str:
+    """host:port; an IPv6 address stands in brackets."""
+    parts = urlsplit(f"//{text}")
+    try:
+        whole = bool(parts.hostname and parts.port) and parts.netloc == text and "@" not in text
+    except ValueError:  # a port that is no number, or above 65535
+        whole = False
+    if not whole:
+        raise ValueError('write host:port, such as "filer.example.net:18888", without a scheme')
+    return text
+
+
 def _bucket(text: str) -> str:
     if not _BUCKET.fullmatch(text):
         raise ValueError("write a bucket's name: letters, digits, dots and dashes, 63 at most")
@@ -112,6 +124,17 @@ def _amount(value: object) -> object:
     return size_bytes(value) if isinstance(value, str) else value
 
 
+def _duration(value: object) -> object:
+    return duration_seconds(value) if isinstance(value, str) else value
+
+
+def _listen(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit() or not 0 <= int(port) <= 65535:
+        raise ValueError('write "HOST:PORT", such as "127.0.0.1:9470"')
+    return text
+
+
 def _marker_policy(text: str) -> str:
     if text in ("replicate", "never"):
         return text
@@ -123,6 +146,7 @@ def _marker_policy(text: str) -> str:
 
 
 Endpoint = Annotated[str, AfterValidator(_endpoint)]
+Address = Annotated[str, AfterValidator(_address)]
 Bucket = Annotated[str, AfterValidator(_plain_bucket)]
 BucketPattern = Annotated[str, AfterValidator(_bucket)]
 QueueUrl = Annotated[str, AfterValidator(_queue_url)]
@@ -134,6 +158,15 @@ Amount = Annotated[
     Field(ge=0),
     WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string"}]}),
 ]
+
+
+Duration = Annotated[
+    float,
+    BeforeValidator(_duration),
+    Field(gt=0),
+    WithJsonSchema({"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string"}]}),
+]
+Listen = Annotated[str, AfterValidator(_listen)]
 
 
 class Form(BaseModel):
@@ -197,6 +230,12 @@ class SiteForm(Form):
     filer: Endpoint | None = Field(
         None,
         description="The URL of a SeaweedFS filer of this site, for complete listings.",
+    )
+    filer_grpc: Address | None = Field(
+        None,
+        description="host:port of that filer's gRPC (its HTTP port + 10000 where nothing else was "
+        "set), to learn of changes as they happen. Without encryption or login: for a private "
+        "network. Needs the extra `seaweedfs`.",
     )
     ca_file: Annotated[str, Field(min_length=1)] | None = Field(
         None, description="Certificates (PEM) to trust for this endpoint, beside the file."
@@ -350,6 +389,36 @@ class StateForm(Form):
     dir: str = Field(default=".farshore", min_length=1, description="A folder, beside the file.")
 
 
+class DaemonForm(Form):
+    """What `farshore run` does beside copying."""
+
+    listen: Listen = Field(
+        default="127.0.0.1:9470",
+        description="Where metrics, health and the API are served, and webhooks are received. "
+        "Port 0 takes a free one.",
+    )
+    token: SecretForm | None = Field(
+        default=None,
+        description="What callers of the API must send as bearer token. Without it one is made "
+        "and kept in the state folder.",
+    )
+    scan_every: Duration = Field(
+        default=300.0, description='Pause between two reconciling scans, seconds or "5m".'
+    )
+    deletes_count: int = Field(
+        default=100,
+        ge=0,
+        description="Visible objects that delete markers may hide within an hour before the "
+        "delete guard holds the rest.",
+    )
+    deletes_share: float = Field(
+        default=0.1,
+        ge=0,
+        le=1,
+        description="The same as a share (0 to 1) of the target's keys; the larger counts.",
+    )
+
+
 class FileForm(Form):
     """farshore.toml."""
 
@@ -357,6 +426,9 @@ class FileForm(Form):
     pair: PairForm = Field(description="Which site is copied to which, and what.")
     feeds: list[FeedForm] = Field(default=[], description="How changes are learnt at once.")
     limits: LimitsForm = Field(default_factory=LimitsForm, description="How much farshore may use.")
+    daemon: DaemonForm = Field(
+        default_factory=DaemonForm, description="What `farshore run` does beside copying."
+    )
     state: StateForm = Field(default_factory=StateForm, description="Where the local cache is.")
 
 

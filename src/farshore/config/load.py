@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from farshore.config.crosswise import problems_between
-from farshore.config.form import CredentialForm, FeedForm, FileForm, RuleForm, SiteForm
+from farshore.config.form import CredentialForm, DaemonForm, FeedForm, FileForm, RuleForm, SiteForm
 from farshore.config.locate import Lines
 from farshore.config.problems import from_validation, render, secrets_in_file
 from farshore.config.quantity import duration_seconds
@@ -19,6 +19,7 @@ from farshore.config.values import (
     PRINCIPALS,
     BucketMap,
     Config,
+    Daemon,
     FeedSource,
     FilerSource,
     Limits,
@@ -124,7 +125,20 @@ def _values(form: FileForm, path: Path) -> Config:
             concurrency_max=form.limits.concurrency_max,
             memory_bytes=form.limits.memory,
         ),
+        daemon=_daemon(form.daemon),
         state_dir=path.parent / form.state.dir,
+    )
+
+
+def _daemon(form: DaemonForm) -> Daemon:
+    host, _, port = form.listen.rpartition(":")
+    return Daemon(
+        host=host.strip("[]"),
+        port=int(port),
+        token_env=form.token.env if form.token else "",
+        scan_every_s=form.scan_every,
+        deletes_count=form.deletes_count,
+        deletes_share=form.deletes_share,
     )
 
 
@@ -135,6 +149,7 @@ def _site(name: str, site: SiteForm, form: FileForm, path: Path) -> Site:
         region=site.region,
         location=site.location,
         filer=site.filer or "",
+        filer_grpc=site.filer_grpc or "",
         ca_file=path.parent / site.ca_file if site.ca_file else None,
         control_bucket=site.control_bucket or form.pair.control_bucket,
         credentials={principal: _source(source) for principal, source in _principals(site)},

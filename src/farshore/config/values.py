@@ -17,13 +17,15 @@ PRINCIPALS: tuple[Principal, ...] = ("operator", "replicator", "app")
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """One region. `ca_file` is absolute; `filer` is "" where there is none."""
+    """One region. `ca_file` is absolute; `filer` and `filer_grpc`
+    (host:port) are "" where there is none."""
 
     name: str
     endpoint: str
     region: str
     location: str
     filer: str
+    filer_grpc: str
     ca_file: Path | None
     control_bucket: str
     credentials: Mapping[Principal, CredentialSource]
@@ -120,6 +122,18 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Daemon:
+    """What `farshore run` does beside copying. `token_env` may be ""; port 0 is any free one."""
+
+    host: str
+    port: int
+    token_env: str
+    scan_every_s: float
+    deletes_count: int
+    deletes_share: float
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """One farshore.toml. `path` is the file, `state_dir` is absolute."""
 
@@ -128,6 +142,7 @@ class Config:
     pair: Pair
     feeds: tuple[FeedSource, ...]
     limits: Limits
+    daemon: Daemon
     state_dir: Path
 
     @property
