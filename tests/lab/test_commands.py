@@ -33,6 +33,7 @@ def test_status_has_addresses_and_keys_for_machines(lab: Lab, capsys: Capture) -
     assert east["endpoint"] == found.site("east").endpoint
     assert east["direct_endpoint"] == found.site("east").direct_endpoint
     assert east["filer"] == found.site("east").filer
+    assert east["filer_grpc"] == found.site("east").filer_grpc
     assert east["pid"] == found.site("east").pid
     assert set(east["principals"]) == {"operator", "replicator", "app"}
     for name, keys in found.site("east").principals.items():

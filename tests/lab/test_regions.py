@@ -64,6 +64,9 @@ def test_up_leaves_a_configuration_that_needs_no_edit(lab: Lab) -> None:
     assert [entry.source for entry in config.pair.buckets] == ["files"]
     assert [site.endpoint for site in config.sites.values()] == [s.endpoint for s in found.sites]
     assert [site.filer for site in config.sites.values()] == [s.filer for s in found.sites]
+    assert [site.filer_grpc for site in config.sites.values()] == [
+        s.filer_grpc for s in found.sites
+    ]
 
 
 def test_secrets_are_readable_by_their_owner_alone(lab: Lab) -> None:

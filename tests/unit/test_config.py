@@ -53,7 +53,8 @@ def test_everything_can_be_said() -> None:
     text = swapped(
         'endpoint = "http://127.0.0.1:8333"',
         'endpoint = "https://S3.example.net/"\n'
-        'region = "eu-1"\nfiler = "http://10.0.0.1:8888"\nca_file = "ca.pem"',
+        'region = "eu-1"\nfiler = "http://10.0.0.1:8888"\n'
+        'filer_grpc = "10.0.0.1:18888"\nca_file = "ca.pem"',
     )
     text += """target = "copies"
 [[pair.rules]]
@@ -73,6 +74,7 @@ dir = "cache"
     read = config(text)
     assert read.source.endpoint == "https://S3.example.net"
     assert read.source.filer == "http://10.0.0.1:8888"
+    assert (read.source.filer_grpc, read.target.filer_grpc) == ("10.0.0.1:18888", "")
     assert read.source.ca_file == Path("/nowhere/ca.pem")
     assert read.pair.rules[0] == Rule(
         prefix="logs/",
@@ -139,6 +141,10 @@ memory = "1 MiB"
         ('source = "files"', 'source = "a/b"', "letters, digits, dots and dashes"),
         ('endpoint = "http://127.0.0.1:8333"', 'endpoint = "http://h:8333/x"', "no path"),
         ('endpoint = "http://127.0.0.1:8333"', 'endpoint = "http://h:x"', "port must be"),
+        ("[sites.east]", '[sites.east]\nfiler_grpc = "http://h:1"', "write host:port"),
+        ("[sites.east]", '[sites.east]\nfiler_grpc = "h"', "write host:port"),
+        ("[sites.east]", '[sites.east]\nfiler_grpc = "h:99999"', "write host:port"),
+        ("[sites.east]", '[sites.east]\nfiler_grpc = "u:p@h:1"', "write host:port"),
         ('operator = { env = "EAST_OPERATOR" }\n', "", "operator: is missing"),
         ('{ env = "EAST" }', '{ env = "$EAST" }', "first part of the variables' names"),
         ('{ env = "EAST" }', '{ command = "a \'" }', "a quote is not closed"),

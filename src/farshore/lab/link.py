@@ -3,8 +3,9 @@
     python -m farshore.lab.link CONTROL_SOCKET
 
 It speaks JSON lines on a unix socket: one request, one answer. Requests:
-`{"do": "open", "site"}` -> `{"ports": {"s3", "filer"}}`; `{"do": "aim", "site",
-"targets": {"s3": port, "filer": port} | null}`; `{"do": "set", "site", "settings"}`;
+`{"do": "open", "site"}` -> `{"ports": {"s3", "filer", "filer_grpc"}}`; `{"do": "aim", "site",
+"targets": {"s3": port, …} | null}`, where a door without a target refuses; `{"do": "set",
+"site", "settings"}`;
 `{"do": "get", "site"}` -> `{"settings", "connections"}`.
 
 Standard input is the lifeline of the command that starts the lab. Should it close
@@ -38,7 +39,7 @@ TUNNELS_MAX = 4096
 UP = b"up"
 """The word on the lifeline that says: the lab is up, stay."""
 
-DOORS = ("s3", "filer")
+DOORS = ("s3", "filer", "filer_grpc")
 """What is reached through each site's link."""
 
 
@@ -130,7 +131,7 @@ class Link:
     async def aim(self, targets: dict[str, int] | None) -> None:
         """The site's own ports, or None while it is dead."""
         for name, door in self.doors.items():
-            door.target = targets[name] if targets else None
+            door.target = targets.get(name) if targets else None
         await self._settle()
 
     async def apply(self, settings: LinkSettings) -> None:

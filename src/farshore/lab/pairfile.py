@@ -34,6 +34,7 @@ def _site(site: SiteState, ca_file: Path | None) -> str:
         f"endpoint = {_quoted(site.endpoint)}",
         f"region = {_quoted(REGION)}",
         f"filer = {_quoted(site.filer)}",
+        f"filer_grpc = {_quoted(site.filer_grpc)}",
     ]
     if ca_file:
         lines.append(f"ca_file = {_quoted(str(ca_file))}")

@@ -263,7 +263,11 @@ class Lab:
 
     def _aim(self, record: LabRecord, site: SiteRecord) -> None:
         """Point a site's link at its ports."""
-        targets = {"s3": site.ports.entrance(tls=record.tls), "filer": site.ports.filer}
+        targets = {
+            "s3": site.ports.entrance(tls=record.tls),
+            "filer": site.ports.filer,
+            "filer_grpc": site.ports.filer_grpc,
+        }
         Control(record.runtime).aim(site.name, targets)
 
     # -- stopping -----------------------------------------------------------------

@@ -23,7 +23,8 @@ RECORD_FILE = "lab.json"
 class SiteState:
     """One site as it is now.
 
-    `endpoint` and `filer` lead through the link, `direct_endpoint` to SeaweedFS itself.
+    `endpoint`, `filer` and `filer_grpc` (host:port) lead through the link,
+    `direct_endpoint` to SeaweedFS itself.
     `pid` is None while the site is dead. `link` is None when the link does not answer.
     """
 
@@ -31,6 +32,7 @@ class SiteState:
     endpoint: str
     direct_endpoint: str
     filer: str
+    filer_grpc: str
     pid: int | None
     principals: dict[str, Credentials]
     link: LinkSettings | None = None
@@ -42,6 +44,7 @@ class SiteState:
             "endpoint": self.endpoint,
             "direct_endpoint": self.direct_endpoint,
             "filer": self.filer,
+            "filer_grpc": self.filer_grpc,
             "pid": self.pid,
             "principals": {
                 name: {"access_key": keys.access_key, "secret_key": keys.secret_key}
@@ -74,7 +77,7 @@ class LabState:
 
 @dataclass(frozen=True, slots=True)
 class SiteRecord:
-    """One site on disk. `doors` are the ports of its link: "s3" and "filer"."""
+    """One site on disk. `doors` are the ports of its link, by name (`link.DOORS`)."""
 
     name: str
     ports: SitePorts
@@ -197,6 +200,7 @@ def _site_view(
         endpoint=f"{scheme}://{HOST}:{site.doors['s3']}",
         direct_endpoint=f"{scheme}://{HOST}:{site.ports.entrance(tls=record.tls)}",
         filer=f"http://{HOST}:{site.doors['filer']}",
+        filer_grpc=f"{HOST}:{site.doors['filer_grpc']}",
         pid=site.process.pid if site.process and site.is_running else None,
         principals=SiteFolder(folder / STATE_FOLDER / site.name).keys(),
         link=link,
