@@ -22,8 +22,8 @@
         ├── Unsupported                       this server or this object cannot do it
         └── BadRequest                        any other 4xx: a defect of ours, or a limit
 
-Each class carries `exit_code`, `retryable` and `cause_word` (a stable word for
-counters); each instance says what happened, and `hint` what to do next. No
+Each class carries `exit_code`, `retryable`, `cause_word` (a stable word for counters) and
+`usual_hint`; each instance says what happened, and `hint` what to do next. No
 message ever contains a secret: credentials never reach these constructors.
 """
 
@@ -36,11 +36,13 @@ class FarshoreError(Exception):
     exit_code = 1
     retryable = False
     cause_word = "Error"
+    usual_hint = ""
+    """What to do next, where the raiser knows nothing better."""
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hint = hint or self.usual_hint
 
     def __str__(self) -> str:
         return self.message
@@ -121,6 +123,10 @@ class Unreachable(StoreError):
 
     retryable = True
     cause_word = "Unreachable"
+    usual_hint = (
+        "Check the endpoint, and that the site is up and can be reached from here; then run the "
+        "same command again."
+    )
 
 
 class ServerFault(StoreError):
@@ -128,6 +134,7 @@ class ServerFault(StoreError):
 
     retryable = True
     cause_word = "ServerFault"
+    usual_hint = "Look at the server's log; then run again: what is there is looked at first."
 
 
 class Throttled(StoreError):
@@ -142,6 +149,7 @@ class OutcomeUnknown(StoreError):
 
     exit_code = 6
     cause_word = "OutcomeUnknown"
+    usual_hint = "Run the same command again: it looks first at what is there."
 
 
 class Denied(StoreError):
@@ -182,12 +190,17 @@ class Corrupt(StoreError):
     """Bytes are not the bytes that were promised. Nothing was acknowledged."""
 
     cause_word = "Corrupt"
+    usual_hint = (
+        "Run the same command again; if it stays so, the server, or something between it and this "
+        "machine, damages what passes: look at its log."
+    )
 
 
 class BadListing(Corrupt):
     """A listing is out of order, cut short, or provably incomplete."""
 
     cause_word = "BadListing"
+    usual_hint = "Run `farshore probe SITE`: it shows what that site's listings lose or mix up."
 
 
 class Unsupported(StoreError):

@@ -83,8 +83,22 @@ class Farshore:
         timeout: float = COMMAND_SECONDS_MAX,
     ) -> Ended:
         """Run to the end. `env` is laid over ours."""
+        return self._run(self._line(words), input, env, timeout)
+
+    def run_after(self, prelude: str, *words: str, timeout: float = COMMAND_SECONDS_MAX) -> Ended:
+        """Run in a Python that has executed `prelude` first: another clock, tighter limits."""
+        script = f"{prelude}\nfrom farshore.cli.main import main\nmain()\n"
+        return self._run([sys.executable, "-c", script, *words], None, None, timeout)
+
+    def _run(
+        self,
+        line: list[str],
+        input: str | None,
+        env: Mapping[str, str] | None,
+        timeout: float,
+    ) -> Ended:
         done = subprocess.run(
-            self._line(words),
+            line,
             cwd=self.folder,
             env={**os.environ, **(env or {})},
             input=input if input is not None else "",
@@ -173,6 +187,7 @@ class Farshore:
             region_name="us-east-1",
             config=BotoConfig(
                 s3={"addressing_style": "path"},
+                signature_version="s3v4",
                 max_pool_connections=HANDS,
                 request_checksum_calculation="when_required",
                 response_checksum_validation="when_required",
@@ -198,7 +213,7 @@ class Farshore:
                 if body is None:
                     s3.delete_object(Bucket=self.bucket, Key=key)
                 else:
-                    note = {"note": f"{key} {number}".encode("ascii", "replace").decode()}
+                    note = {"note": f"{ascii(key)[:64]} {number}"}
                     s3.put_object(Bucket=self.bucket, Key=key, Body=body, Metadata=note)
 
         with ThreadPoolExecutor(HANDS) as hands:

@@ -74,16 +74,31 @@ async def copy_single(
             body = Stream(opened.body_length, opened.chunks())
         else:
             body = Stream(opened.body_length, _hashed(opened, digest, expected, version))
-        written = await target.store.put(
-            target.bucket,
-            version.key,
-            body,
-            attributes,
-            condition=condition_above(target, above),
-            content_md5=expected,
-        )
+        try:
+            written = await target.store.put(
+                target.bucket,
+                version.key,
+                body,
+                attributes,
+                condition=condition_above(target, above),
+                content_md5=expected,
+            )
+        except Corrupt as error:
+            if error.code == "BadDigest":
+                raise _other_bytes(source, target, version) from error
+            raise
     await check_etag(target, version, written, (expected or digest.digest()).hex(), attributes)
     return Copied(written.version_id, written.etag, version.size, stamped)
+
+
+def _other_bytes(source: Side, target: Side, version: Version) -> Corrupt:
+    """The target computed another MD5 than the source's ETag: who is to blame is open."""
+    return Corrupt(
+        f"{version.key!r} version {version.version_id}: the bytes that reached {target.site} are "
+        f"not those of {source.site}'s ETag {version.etag}; they were damaged at {source.site} "
+        "or on the way",
+        hint="Nothing was written. Try again; if it stays, read the object on the source.",
+    )
 
 
 def _agreed(expected: bytes, found: bytes, version: Version) -> bytes:

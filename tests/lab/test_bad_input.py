@@ -1,0 +1,513 @@
+"""Bad input gets a clear error: the real command on real servers, one wrong thing at a time.
+
+Each test asserts the exit code, what is said, and what the hint tells a person to do.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from farshore.errors import ClockSkew
+from farshore.lab.pairfile import CONTROL_BUCKET
+from farshore.lab.settings import LinkSettings
+from farshore.lab.state import STATE_FOLDER
+from farshore.s3.client import S3Client
+from tests.lab.damaging_proxy import Damage, Message, body_altered, body_cut, damaging
+from tests.lab.farshore_cli import SITES, Ended, Farshore
+
+TWENTY_MINUTES = 20 * 60
+
+SHIFTED = f"""
+import time
+true_time = time.time
+time.time = lambda: true_time() + {TWENTY_MINUTES}
+"""
+
+FULL_DISK = """
+import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))
+"""
+"""A file that would grow beyond `size` cannot: for SQLite that is a full disk."""
+
+
+def some(count: int = 20) -> dict[str, list[bytes | None]]:
+    """Histories of up to three versions, some with a marker on top."""
+    made: dict[str, list[bytes | None]] = {}
+    for i in range(count):
+        key = f"some/{i % 4}/file-{i:04}.txt"
+        made[key] = [f"{key} version {n}\n".encode() * (1 + i % 9) for n in range(1 + i % 3)]
+        if i % 5 == 4:
+            made[key].append(None)
+    return made
+
+
+def refused(ended: Ended, code: int, message: str, hint: str) -> dict[str, Any]:
+    """Assert how a `--json` command ended: one document, nothing else on standard output."""
+    assert ended.code == code, ended
+    error = ended.error
+    assert error["exit_code"] == code
+    assert re.search(message, error["message"]), error
+    assert re.search(hint, error["hint"]), error
+    assert "Traceback" not in ended.stderr
+    return error
+
+
+def require_replicated(farshore: Farshore) -> None:
+    """The last word of every test with data: nothing lost, nothing doubled."""
+    again = farshore.json("backfill")
+    assert again["not_copied"] == {}
+    assert farshore.histories("west") == farshore.histories("east")
+    assert farshore.json("verify", "--deep")["agree"] is True
+
+
+# -- keys -----------------------------------------------------------------------------
+
+
+def _keys(farshore: Farshore, access_key: str, secret_key: str) -> dict[str, dict[str, str]]:
+    document = {"Version": 1, "AccessKeyId": access_key, "SecretAccessKey": secret_key}
+    (farshore.folder / "keys.json").write_text(json.dumps(document))
+    return {"east": {"replicator": '{ command = "cat keys.json" }'}}
+
+
+@pytest.mark.parametrize("command", ["backfill", "verify", "apply --yes", "probe east"])
+def test_a_wrong_secret_names_the_principal_and_where_its_keys_come_from(
+    farshore: Farshore, command: str
+) -> None:
+    known = farshore.lab.status().site("east").principals["replicator"].access_key
+    farshore.configure(credentials=_keys(farshore, known, "a-wrong-secret"))
+    ended = farshore.run(*command.split(), "--json")
+    error = refused(
+        ended,
+        1,
+        r"^The keys of the replicator at east are not accepted \(SignatureDoesNotMatch\)\.$",
+        r'from the command "cat …".*\[sites\.east\.credentials\].*secret key or the site\'s region',
+    )
+    assert error["kind"] == "Denied"
+    assert "a-wrong-secret" not in ended.stdout + ended.stderr
+
+
+def test_an_unknown_access_key(farshore: Farshore) -> None:
+    farshore.configure(credentials=_keys(farshore, "nobody", "a-wrong-secret"))
+    refused(
+        farshore.run("backfill", "--json"),
+        1,
+        r"replicator at east are not accepted \(InvalidAccessKeyId\)",
+        "The site does not know this access key",
+    )
+
+
+def test_keys_that_are_not_in_the_environment(farshore: Farshore) -> None:
+    farshore.configure(credentials={"west": {"replicator": '{ env = "FARSHORE_WEST" }'}})
+    refused(
+        farshore.run("backfill", "--json", env={"FARSHORE_WEST_ACCESS_KEY_ID": "x"}),
+        2,
+        "credentials of replicator at west .* FARSHORE_WEST_SECRET_ACCESS_KEY is not set",
+        "^Export FARSHORE_WEST_SECRET_ACCESS_KEY",
+    )
+
+
+@pytest.mark.parametrize(
+    ("command", "message", "hint"),
+    [
+        ("false", 'command "false" .* at west ended with exit code 1', "^Run it yourself in /"),
+        ("no-such-program x", "could not be started: No such file", "without a shell"),
+        ("echo hello", "its output is not JSON", "It must print"),
+    ],
+)
+def test_a_credentials_command_that_fails(
+    farshore: Farshore, command: str, message: str, hint: str
+) -> None:
+    farshore.configure(credentials={"west": {"replicator": f'{{ command = "{command}" }}'}})
+    refused(farshore.run("verify", "--json"), 2, message, hint)
+
+
+def test_a_credentials_command_that_hangs(farshore: Farshore) -> None:
+    farshore.configure(credentials={"west": {"replicator": '{ command = "sleep 1000" }'}})
+    refused(
+        farshore.run("backfill", "--json", timeout=60),
+        2,
+        'command "sleep …" .* did not end within 30 s',
+        "^Run it yourself",
+    )
+
+
+# -- the clock ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["backfill", "verify", "apply --yes"])
+def test_a_clock_that_is_twenty_minutes_off(farshore: Farshore, command: str) -> None:
+    ended = farshore.run_after(SHIFTED, *command.split(), "--json")
+    error = refused(
+        ended,
+        1,
+        r"^The clock of east is (1199|1200|1201) s behind this machine's",
+        "timedatectl set-ntp true",
+    )
+    assert error["kind"] == "ClockSkew"
+
+
+class _Ahead:
+    """A clock that is twenty minutes ahead."""
+
+    def now(self) -> float:
+        import time
+
+        return time.time() + TWENTY_MINUTES
+
+    def monotonic(self) -> float:
+        import time
+
+        return time.monotonic()
+
+
+async def test_the_server_itself_refuses_such_a_clock(farshore: Farshore) -> None:
+    east = farshore.lab.status().site("east")
+    client = S3Client("east", east.endpoint, east.principals["replicator"], clock=_Ahead())
+    try:
+        with pytest.raises(ClockSkew) as caught:
+            await client.get_versioning(farshore.bucket)
+    finally:
+        await client.aclose()
+    assert caught.value.code == "RequestTimeTooSkewed"
+    assert "this machine's clock is 20 minutes ahead of east's" in caught.value.hint
+
+
+# -- buckets --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["backfill", "verify"])
+@pytest.mark.parametrize("site", SITES)
+def test_a_bucket_that_is_missing(farshore: Farshore, command: str, site: str) -> None:
+    names = (farshore.bucket, "nowhere") if site == "west" else ("nowhere", farshore.bucket)
+    farshore.configure(buckets=[names])
+    refused(
+        farshore.run(command, "--json"),
+        1,
+        f"^There is no bucket nowhere at {site}",
+        r"\[\[pair\.buckets\]\].*farshore apply",
+    )
+
+
+def test_apply_does_not_make_a_source_bucket(farshore: Farshore) -> None:
+    farshore.configure(buckets=[("nowhere", farshore.bucket)])
+    error = refused(farshore.run("apply", "--yes", "--json"), 2, "Nothing can be prepared", "")
+    assert error["problems"] == [
+        'the source bucket "nowhere" does not exist at east: correct pair.buckets, or make the '
+        "bucket there"
+    ]
+
+
+@pytest.mark.parametrize("site", SITES)
+def test_a_bucket_without_versioning(farshore: Farshore, site: str) -> None:
+    farshore.bucket = f"u-{secrets.token_hex(6)}"
+    farshore.configure()
+    farshore.make_buckets(versioned=[name for name in SITES if name != site])
+    farshore.put_all({"a": [b"1", b"2"]})
+    refused(
+        farshore.run("backfill", "--json"),
+        5,
+        f"^Versioning of bucket {farshore.bucket} at {site} is off: .* would be lost",
+        "^Run `farshore apply`",
+    )
+    if site == "west":
+        assert farshore.histories("west") == {}
+
+
+def test_one_bucket_on_both_sides_is_a_problem_of_the_file(farshore: Farshore) -> None:
+    east = farshore.lab.status().site("east")
+    farshore.configure(sites={"west": {"endpoint": east.endpoint}})
+    error = refused(farshore.run("backfill", "--json"), 2, "has 2 problems", "configuration.md")
+    assert any(re.match(r"line \d+: .*the same bucket at the", p) for p in error["problems"])
+
+
+def test_one_store_under_two_endpoints_is_found_out(farshore: Farshore) -> None:
+    farshore.put_all({"a": [b"1", b"2"]})
+    east = farshore.lab.status().site("east")
+    keys = farshore.lab.folder / STATE_FOLDER / "east"
+    same = {who: f'{{ command = "cat {keys / who}.json" }}' for who in ("operator", "replicator")}
+    farshore.configure(
+        sites={"west": {"endpoint": east.direct_endpoint, "filer": east.filer}},
+        credentials={"west": same},
+    )
+    before = farshore.histories("east")
+    error = refused(
+        farshore.run("apply", "--yes", "--json"), 5, "are the same store", "another endpoint"
+    )
+    assert error["kind"] == "Refused"
+    assert farshore.histories("east") == before
+
+
+# -- the line and the sites -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("site", SITES)
+def test_a_site_that_is_dead_at_the_start(farshore: Farshore, site: str) -> None:
+    farshore.lab.kill(site)
+    error = refused(
+        farshore.run("backfill", "--json", timeout=30),
+        1,
+        rf"^{site} \(http://127\.0\.0\.1:\d+\) cannot be reached: .*Connection refused",
+        "Check that the site is up.*Nothing was changed",
+    )
+    assert error["kind"] == "Unreachable"
+
+
+def test_a_line_that_swallows_everything_ends_in_bounded_time(farshore: Farshore) -> None:
+    farshore.lab.link("west", LinkSettings(cut=True))
+    refused(
+        farshore.run("verify", "--json", timeout=45),
+        1,
+        r"^west \(http://127\.0\.0\.1:\d+\) did not answer within 20 s\.$",
+        "Check that the site is up.*Nothing was changed",
+    )
+
+
+# -- answers that are not what the server said ----------------------------------------
+
+
+def _own_control(farshore: Farshore, site: str, **changed: str) -> str:
+    """A control bucket for this test alone, with the record of what the site can do."""
+    bucket = f"{farshore.bucket}-control"
+    s3 = farshore.s3(site)
+    s3.create_bucket(Bucket=bucket)
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    name = f"capabilities/{site}.json"
+    record = json.loads(s3.get_object(Bucket=CONTROL_BUCKET, Key=name)["Body"].read())
+    s3.put_object(Bucket=bucket, Key=name, Body=json.dumps(record | changed).encode())
+    return bucket
+
+
+@contextmanager
+def _behind_a_proxy(farshore: Farshore, damage: Damage) -> Iterator[None]:
+    """East answers through a proxy that does `damage`."""
+    east = farshore.lab.status().site("east")
+    with damaging(east.direct_endpoint, damage) as endpoint:
+        control = _own_control(farshore, "east", endpoint=endpoint)
+        farshore.configure(sites={"east": {"endpoint": endpoint, "control_bucket": control}})
+        yield
+    farshore.configure()
+
+
+class _Once:
+    """Damages the first answers to requests whose first line matches; counts them."""
+
+    def __init__(self, pattern: str, damage: Any, times: int = 1) -> None:
+        self._pattern = re.compile(pattern)
+        self._damage = damage
+        self._times = times
+        self.done = 0
+
+    def __call__(self, request: bytes, answer: Message) -> bytes | None:
+        if self.done >= self._times or not self._pattern.match(request.decode("latin-1")):
+            return None
+        self.done += 1
+        damaged: bytes = self._damage(answer)
+        return damaged
+
+
+FOREVER = 10**6
+
+
+@pytest.mark.parametrize("damage", [body_cut, body_altered])
+def test_a_body_that_was_damaged_on_the_way_is_read_again(farshore: Farshore, damage: Any) -> None:
+    farshore.put_all(some())
+    once = _Once(rf"GET /{farshore.bucket}/some/1/", damage, times=3)
+    with _behind_a_proxy(farshore, once):
+        report = farshore.json("backfill")
+    assert once.done == 3
+    assert report["retries"] >= 1
+    require_replicated(farshore)
+
+
+@pytest.mark.parametrize("damage", [body_cut, body_altered])
+def test_a_body_that_is_always_damaged_is_counted_and_never_kept(
+    farshore: Farshore, damage: Any
+) -> None:
+    farshore.put_all(some())
+    victim = "some/1/file-0001.txt"
+    always = _Once(rf"GET /{farshore.bucket}/{victim}\?", damage, times=FOREVER)
+    with _behind_a_proxy(farshore, always):
+        ended = farshore.run("backfill", "--json")
+    assert ended.code == 1
+    report = json.loads(ended.stdout)
+    assert report["not_copied"] == {"FAILED": 2}
+    assert {item["key"] for item in report["versions_not_copied"]} == {victim}
+    assert {item["cause"] for item in report["versions_not_copied"]} == {"Corrupt"}
+    east, west = farshore.histories("east"), farshore.histories("west")
+    assert west == {key: entries for key, entries in east.items() if key != victim}
+    require_replicated(farshore)
+
+
+def _swapped(answer: Message) -> bytes:
+    """Two keys of a listing change places."""
+    first, second = b"file-0000", b"file-0004"
+    assert first in answer.body
+    assert second in answer.body
+    body = answer.body.replace(first, b"\0").replace(second, first).replace(b"\0", second)
+    return answer.with_body(body).raw()
+
+
+def _page_cut(answer: Message) -> bytes:
+    """Half a page, under a Content-Length that fits it: the server stopped in the middle."""
+    return answer.with_body(answer.body[: len(answer.body) // 2]).raw()
+
+
+@pytest.mark.parametrize("command", ["backfill", "verify"])
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (_swapped, "out of order|was listed after"),
+        (_page_cut, "XML"),
+        (body_cut, "the answer ended after"),
+    ],
+)
+def test_a_listing_that_is_damaged_ends_the_run(
+    farshore: Farshore, command: str, damage: Any, message: str
+) -> None:
+    farshore.put_all(some())
+    always = _Once(rf"GET /{farshore.bucket}\?.*versions", damage, times=FOREVER)
+    with _behind_a_proxy(farshore, always):
+        ended = farshore.run(command, "--json")
+    assert always.done >= 1
+    error = refused(ended, 1, message, ".")
+    assert error["kind"] in ("BadListing", "Corrupt")
+    require_replicated(farshore)
+
+
+# -- our own files --------------------------------------------------------------------
+
+
+def test_a_disk_that_is_full_from_the_start(farshore: Farshore) -> None:
+    farshore.put_all(some())
+    refused(
+        farshore.run_after(FULL_DISK.format(size=4096), "backfill", "--json"),
+        1,
+        "state file .*journal.sqlite cannot be opened",
+        "Free some space",
+    )
+    assert farshore.histories("west") == {}
+    require_replicated(farshore)
+
+
+def test_a_disk_that_fills_up_in_the_middle(farshore: Farshore) -> None:
+    s3 = farshore.s3("east")
+    for number in range(12):  # every multipart upload is noted
+        where = {"Bucket": farshore.bucket, "Key": f"parts/{number:02}"}
+        upload = s3.create_multipart_upload(**where)["UploadId"]
+        etag = s3.upload_part(**where, UploadId=upload, PartNumber=1, Body=b"x" * (1 + number))[
+            "ETag"
+        ]
+        s3.complete_multipart_upload(
+            **where,
+            UploadId=upload,
+            MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": etag}]},
+        )
+    refused(
+        farshore.run_after(FULL_DISK.format(size=40 * 1024), "backfill", "--json"),
+        1,
+        "state file .*journal.sqlite cannot be written",
+        "Free some space",
+    )
+    require_replicated(farshore)
+    assert "Uploads" not in farshore.s3("west").list_multipart_uploads(Bucket=farshore.bucket)
+
+
+def test_a_damaged_state_file(farshore: Farshore) -> None:
+    farshore.put_all(some())
+    farshore.state_dir.mkdir()
+    (farshore.state_dir / "journal.sqlite").write_bytes(b"no database " * 1000)
+    refused(
+        farshore.run("backfill", "--json"),
+        1,
+        "state file .* cannot be opened: file is not a database",
+        "If the file is damaged, delete it: it is only a cache",
+    )
+    (farshore.state_dir / "journal.sqlite").unlink()
+    require_replicated(farshore)
+
+
+def test_a_state_folder_that_cannot_be_made(farshore: Farshore) -> None:
+    farshore.state_dir.write_text("a file in the way\n")
+    refused(
+        farshore.run("backfill", "--json"), 1, "state file .* cannot be opened", "mend the rights"
+    )
+
+
+def test_a_misspelt_key_has_its_line_and_a_suggestion(farshore: Farshore) -> None:
+    text = farshore.config.read_text().replace("control_bucket", "contrl_bucket")
+    farshore.config.write_text(text)
+    line = text[: text.index("contrl_bucket")].count("\n") + 1
+    expected = f'line {line}: pair.contrl_bucket: there is no such key; did you mean "control_'
+    error = refused(farshore.run("backfill", "--json"), 2, "has a problem", "configuration.md")
+    assert error["problems"][0].startswith(expected)
+    told = farshore.run("backfill")
+    assert told.stdout == ""
+    assert expected in told.stderr
+
+
+# -- the control bucket ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [b"", b"no json", b"[1]", b'{"schema": 1}', b'{"schema": 1, "capabilities": {"listing": 5}}'],
+)
+def test_a_damaged_record_of_capabilities(farshore: Farshore, garbage: bytes) -> None:
+    control = _own_control(farshore, "east")
+    farshore.s3("east").put_object(Bucket=control, Key="capabilities/east.json", Body=garbage)
+    farshore.configure(sites={"east": {"control_bucket": control}})
+    refused(
+        farshore.run("verify", "--json"),
+        1,
+        f"^The record of what east can do is damaged: {control}/capabilities/east.json",
+        "^Run `farshore probe east`",
+    )
+
+
+def test_a_record_by_a_newer_farshore(farshore: Farshore) -> None:
+    control = _own_control(farshore, "east", schema=99)  # type: ignore[arg-type]
+    farshore.configure(sites={"east": {"control_bucket": control}})
+    refused(farshore.run("verify", "--json"), 1, "by a newer farshore", "newer farshore here too")
+
+
+def test_a_control_bucket_that_is_gone(farshore: Farshore) -> None:
+    farshore.configure(sites={"east": {"control_bucket": f"{farshore.bucket}-gone"}})
+    refused(
+        farshore.run("backfill", "--json"),
+        1,
+        r"^What east \(.*\) can do has not been recorded yet",
+        "^Run `farshore apply`",
+    )
+
+
+def test_a_damaged_lease(farshore: Farshore) -> None:
+    farshore.put_all(some())
+    control = _own_control(farshore, "west")
+    where = {"Bucket": control, "Key": "leases/replicate-east-west"}
+    farshore.s3("west").put_object(**where, Body=b'{"schema": 1, "pid": "?"}')
+    farshore.configure(sites={"west": {"control_bucket": control}})
+    refused(
+        farshore.run("backfill", "--json"),
+        1,
+        "^The lease leases/replicate-east-west at west cannot be understood",
+        "If no other run is at work, purge that object",
+    )
+    assert farshore.histories("west") == {}
+
+
+def test_no_file_at_all(farshore: Farshore, tmp_path: Path) -> None:
+    farshore.config.unlink()
+    refused(
+        farshore.run("backfill", "--json"),
+        2,
+        f"^There is no file {tmp_path}/farshore.toml",
+        "farshore init",
+    )
