@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from farshore.config import BucketMap, Config
+from farshore.config import BucketMap, Config, Notify
 from farshore.config.form import schema
 from farshore.config.load import load, parse
 from farshore.config.locate import Lines
 from farshore.config.quantity import duration_seconds, size_bytes, size_text
 from farshore.core.rules import Rule
+from farshore.core.verdict import Objectives
 from farshore.errors import ConfigError
 from tests.unit.sites import TOML
 
@@ -47,6 +48,8 @@ def test_a_small_file_has_every_default() -> None:
     assert read.limits.memory_bytes == 256 * 2**20
     assert read.limits.concurrency_max == 256
     assert read.state_dir == Path("/nowhere/.farshore")
+    assert read.objectives == Objectives(60.0, 7 * 86400.0, 86400.0)
+    assert read.notify == ()
 
 
 def test_everything_can_be_said() -> None:
@@ -68,6 +71,15 @@ exclude = true
 requests_per_s = 50
 bytes_per_s = "200 MiB"
 memory = 33554432
+[objectives]
+rpo = "5m"
+verify_max_age = "30d"
+scan_max_age = "12h"
+[[notify]]
+url = { env = "PAGER_URL" }
+[[notify]]
+url = { env = "CHANNEL_URL" }
+voice = "gentle"
 [state]
 dir = "cache"
 """
@@ -87,6 +99,8 @@ dir = "cache"
     assert (read.limits.bytes_per_s, read.limits.requests_per_s) == (200 * 2**20, 50.0)
     assert read.limits.memory_bytes == 32 * 2**20
     assert read.state_dir == Path("/nowhere/cache")
+    assert read.objectives == Objectives(300.0, 30 * 86400.0, 43200.0)
+    assert read.notify == (Notify("PAGER_URL", "loud"), Notify("CHANNEL_URL", "gentle"))
 
 
 def test_every_problem_is_listed_at_once_with_its_line() -> None:
@@ -331,3 +345,15 @@ def test_the_schema_accepts_what_the_loader_accepts() -> None:
     validator.validate(tomllib.loads(TOML))
     assert not validator.is_valid({"sites": {}})
     assert not validator.is_valid(tomllib.loads(TOML + "typo = 1\n"))
+
+
+@pytest.mark.parametrize("rpo", ["0s", "soon", "60x"])
+def test_an_objective_is_a_duration_above_nothing(rpo: str) -> None:
+    (problem,) = problems(TOML + f'[objectives]\nrpo = "{rpo}"\n')
+    assert "objectives.rpo: write " in problem
+
+
+def test_a_notification_url_never_stands_in_the_file() -> None:
+    found = problems(TOML + '[[notify]]\nurl = "slack://hidden-token"\n')
+    assert any("notify[0].url: write a table" in problem for problem in found)
+    assert "hidden-token" not in str(found)

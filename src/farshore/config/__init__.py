@@ -12,10 +12,12 @@ from farshore.config.values import (
     FilerSource,
     Limits,
     NatsSource,
+    Notify,
     Pair,
     Principal,
     Site,
     SqsSource,
+    Voice,
     WebhookSource,
 )
 
@@ -27,9 +29,11 @@ __all__ = [
     "FilerSource",
     "Limits",
     "NatsSource",
+    "Notify",
     "Pair",
     "Principal",
     "Site",
     "SqsSource",
+    "Voice",
     "WebhookSource",
 ]

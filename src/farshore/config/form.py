@@ -383,6 +383,37 @@ class LimitsForm(Form):
     )
 
 
+class ObjectivesForm(Form):
+    """What the pair must hold to be called SAFE, and what the alerts are about."""
+
+    rpo: Duration = Field(
+        default=60.0,
+        description="At most this much of the latest changes may be lost with the source: seconds, "
+        'or "5m".',
+    )
+    verify_max_age: Duration = Field(
+        default=7 * 86400.0,
+        description='How old the last `farshore verify` of everything may be: seconds, or "7d".',
+    )
+    scan_max_age: Duration = Field(
+        default=86400.0, description='How old the last complete scan may be: seconds, or "1d".'
+    )
+
+
+class NotifyForm(Form):
+    """Who is told of trouble, and in which voice."""
+
+    url: SecretForm = Field(
+        description="Where messages go: the variable holds an Apprise URL, such as mailto://…, "
+        "slack://… or json://…"
+    )
+    voice: Literal["gentle", "loud"] = Field(
+        "loud",
+        description='"loud": what cannot wait, to a pager; "gentle": what can, to a channel or '
+        "tickets.",
+    )
+
+
 class StateForm(Form):
     """The local cache. It can be deleted: a listing rebuilds it."""
 
@@ -429,6 +460,10 @@ class FileForm(Form):
     daemon: DaemonForm = Field(
         default_factory=DaemonForm, description="What `farshore run` does beside copying."
     )
+    objectives: ObjectivesForm = Field(
+        default_factory=ObjectivesForm, description="What the pair must hold to be SAFE."
+    )
+    notify: list[NotifyForm] = Field(default=[], description="Who is told of trouble.")
     state: StateForm = Field(default_factory=StateForm, description="Where the local cache is.")
 
 

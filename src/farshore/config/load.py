@@ -24,6 +24,7 @@ from farshore.config.values import (
     FilerSource,
     Limits,
     NatsSource,
+    Notify,
     Pair,
     Principal,
     Site,
@@ -31,6 +32,7 @@ from farshore.config.values import (
     WebhookSource,
 )
 from farshore.core.rules import MarkerPolicy, Rule
+from farshore.core.verdict import Objectives
 from farshore.credentials import CredentialSource
 from farshore.errors import ConfigError
 
@@ -126,6 +128,12 @@ def _values(form: FileForm, path: Path) -> Config:
             memory_bytes=form.limits.memory,
         ),
         daemon=_daemon(form.daemon),
+        objectives=Objectives(
+            rpo_s=form.objectives.rpo,
+            verify_max_age_s=form.objectives.verify_max_age,
+            scan_max_age_s=form.objectives.scan_max_age,
+        ),
+        notify=tuple(Notify(entry.url.env, entry.voice) for entry in form.notify),
         state_dir=path.parent / form.state.dir,
     )
 

@@ -25,6 +25,7 @@ _TYPES = {
     "model_attributes_type": "write a table",
 }
 _BOUNDS = {
+    "greater_than": ("gt", "write more than {}"),
     "greater_than_equal": ("ge", "write {} or more"),
     "less_than_equal": ("le", "write {} or less"),
 }
@@ -68,7 +69,7 @@ def from_validation(error: ErrorDetails) -> Problem:
         return Problem(path, str(context["error"]))
     if kind in _BOUNDS:
         name, form = _BOUNDS[kind]
-        return Problem(path, form.format(context[name]))
+        return Problem(path, form.format(f"{context[name]:.15g}"))
     if kind == "literal_error":
         return Problem(path, f"write {context['expected']}".replace("'", '"'))
     if kind in ("too_short", "string_too_short"):

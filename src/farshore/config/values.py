@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from farshore.core.rules import Rule
+from farshore.core.verdict import Objectives
 from farshore.credentials import CredentialSource
 from farshore.errors import ConfigError
 
@@ -133,6 +134,17 @@ class Daemon:
     deletes_share: float
 
 
+Voice = Literal["gentle", "loud"]
+
+
+@dataclass(frozen=True, slots=True)
+class Notify:
+    """Somebody to tell. `env`: the environment variable that holds the Apprise URL."""
+
+    env: str
+    voice: Voice
+
+
 @dataclass(frozen=True, slots=True)
 class Config:
     """One farshore.toml. `path` is the file, `state_dir` is absolute."""
@@ -143,6 +155,8 @@ class Config:
     feeds: tuple[FeedSource, ...]
     limits: Limits
     daemon: Daemon
+    objectives: Objectives
+    notify: tuple[Notify, ...]
     state_dir: Path
 
     @property

@@ -1,0 +1,297 @@
+"""Are we safe if the source goes down now? SAFE, AT RISK or NOT SAFE, each with reasons.
+
+Judged from one immutable snapshot. What is not known is never SAFE. "Replicated" (the
+watermark says so) and "verified" (both sides were read) are two things, and both are wanted.
+
+    NOT SAFE   a switch now would lose more than the objective allows, or nobody can tell
+    AT RISK    nothing is lost as far as we know, but something that keeps it so does not work
+    SAFE       neither
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Literal, NamedTuple
+
+Word = Literal["SAFE", "AT RISK", "NOT SAFE"]
+Level = Literal["AT RISK", "NOT SAFE"]
+
+REPORT_AGE_MAX_S = 30.0
+"""A daemon that runs reports far more often than this."""
+
+HEARTBEAT_AGE_MAX_S = 30.0
+"""A feed that works brings a heartbeat far more often than this."""
+
+CLOCKS_APART_MAX_S = 30.0
+"""Beyond this the times of the two sides cannot be compared."""
+
+NEAR_SHARE = 0.5
+"""Exposure above this share of the objective is AT RISK already."""
+
+OWED = ("FAILED", "CONFLICT", "UNSUPPORTED", "EXPIRED_BEFORE_REPLICATED")
+"""Reasons that a person must look at: waiting does not mend them, and nobody chose them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Objectives:
+    """What the pair must hold to be SAFE, in seconds."""
+
+    rpo_s: float = 60.0
+    verify_max_age_s: float = 7 * 86400.0
+    scan_max_age_s: float = 86400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All that is known at `now`. None means not known. Times are Unix seconds.
+
+    `source_answers`, `target_answers`: asked just now, None: not asked. `watermark`: see
+    `core.watermark`. `scan_finished_at` of the last complete scan, `scan_versions` what it
+    saw on the source. `verified_at`: when the last verify of everything began, `differences`
+    what it found, `verified_deep` whether it read the bytes. `reported_at`: when the daemon
+    wrote last, None: never. `heartbeat_age_s`: None where no feed brings heartbeats.
+    `owed`: versions not replicated, by reason and cause. `paused_by`: "" when it runs.
+    `clocks_apart_s`: the target's clock minus the source's.
+    """
+
+    source: str
+    target: str
+    now: float
+    source_answers: bool | None = None
+    target_answers: bool | None = None
+    watermark: float | None = None
+    scan_finished_at: float | None = None
+    scan_versions: int | None = None
+    verified_at: float | None = None
+    verified_deep: bool = False
+    differences: int = 0
+    reported_at: float | None = None
+    heartbeat_age_s: float | None = None
+    waiting: int | None = None
+    owed: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    deletes_held: int = 0
+    paused_by: str = ""
+    clocks_apart_s: float | None = None
+
+    @property
+    def exposure_s(self) -> float | None:
+        """Seconds of changes that could be lost at most; None: not known."""
+        return None if self.watermark is None else max(self.now - self.watermark, 0.0)
+
+
+class Reason(NamedTuple):
+    """One sentence, with what to do about it."""
+
+    level: Level
+    text: str
+
+
+class Verdict(NamedTuple):
+    """`reasons`: the worst first; none when SAFE."""
+
+    word: Word
+    reasons: tuple[Reason, ...]
+
+
+def judge(snapshot: Snapshot, objectives: Objectives) -> Verdict:
+    """The verdict: as bad as its worst reason."""
+    found = [r for check in CHECKS for r in check(snapshot, objectives)]
+    found.sort(key=lambda reason: reason.level == "AT RISK")
+    return Verdict(found[0].level if found else "SAFE", tuple(found))
+
+
+def _reach(s: Snapshot, _: Objectives) -> Iterator[Reason]:
+    if s.target_answers is False:
+        yield Reason(
+            "NOT SAFE",
+            f"{s.target} does not answer, so there is nowhere to switch to: "
+            "see whether it is up, and the way to it.",
+        )
+    elif s.target_answers is None:
+        yield Reason(
+            "AT RISK", f"Nobody has asked whether {s.target} answers: run `farshore status`."
+        )
+    if s.source_answers is False:
+        known = "" if s.watermark is None else f" after {at_text(s.watermark)}"
+        yield Reason(
+            "AT RISK",
+            f"{s.source} does not answer, so what was written there{known} is unknown: "
+            "bring it back, or decide to switch.",
+        )
+    elif s.source_answers is None:
+        yield Reason(
+            "AT RISK", f"Nobody has asked whether {s.source} answers: run `farshore status`."
+        )
+
+
+def _exposure(s: Snapshot, o: Objectives) -> Iterator[Reason]:
+    exposure = s.exposure_s
+    if exposure is None:
+        yield Reason(
+            "NOT SAFE",
+            f"Nothing is known of what {s.target} has: start `farshore run`, or copy with "
+            "`farshore backfill` and then `farshore verify`.",
+        )
+    elif exposure > o.rpo_s:
+        yield Reason("NOT SAFE", f"{_loss(s, exposure)}, more than {o.rpo_s:g} s: {_why_late(s)}.")
+    elif exposure > o.rpo_s * NEAR_SHARE:
+        yield Reason(
+            "AT RISK", f"{_loss(s, exposure)}, near the limit of {o.rpo_s:g} s: {_why_late(s)}."
+        )
+
+
+def _loss(s: Snapshot, exposure: float) -> str:
+    return f"Up to {duration_text(exposure)} of changes at {s.source} may not be on {s.target}"
+
+
+def _why_late(s: Snapshot) -> str:
+    if s.paused_by:
+        return "go on with `farshore resume`"
+    if _silent(s):
+        return "start `farshore run`"
+    if s.waiting:
+        return f"{s.waiting:,} keys wait, see `farshore backlog list`"
+    return "wait for the scan under way, or see the reasons below"
+
+
+def _silent(s: Snapshot) -> bool:
+    return s.reported_at is None or s.now - s.reported_at > REPORT_AGE_MAX_S
+
+
+def _daemon(s: Snapshot, _: Objectives) -> Iterator[Reason]:
+    if s.reported_at is None:
+        yield Reason("AT RISK", "`farshore run` has never reported for this pair: start it.")
+    elif _silent(s):
+        yield Reason(
+            "AT RISK",
+            f"`farshore run` has not reported since {at_text(s.reported_at)}: "
+            "see whether it runs, and its log.",
+        )
+    if s.paused_by:
+        yield Reason(
+            "AT RISK",
+            f"Replication is paused by {s.paused_by}: go on with `farshore resume`.",
+        )
+    if s.heartbeat_age_s is not None and s.heartbeat_age_s > HEARTBEAT_AGE_MAX_S:
+        yield Reason(
+            "AT RISK",
+            f"No heartbeat has come through for {duration_text(s.heartbeat_age_s)}, so changes "
+            "are learnt from scans only: see to the feed (webhook, queue or filer).",
+        )
+
+
+def _scan(s: Snapshot, o: Objectives) -> Iterator[Reason]:
+    if s.scan_finished_at is None:
+        yield Reason(
+            "AT RISK",
+            "No scan of everything has ended yet: wait for it, or run `farshore verify`.",
+        )
+        return
+    age = s.now - s.scan_finished_at
+    if age > o.scan_max_age_s:
+        yield Reason(
+            "AT RISK",
+            f"The last scan of everything ended {duration_text(age)} ago, more than "
+            f"{duration_text(o.scan_max_age_s)}: see why `farshore run` ends none.",
+        )
+    if s.scan_versions == 0:
+        yield Reason(
+            "AT RISK",
+            f"The last scan saw nothing at all at {s.source}: see whether the buckets are the "
+            "right ones, and have not been emptied.",
+        )
+
+
+def _verified(s: Snapshot, o: Objectives) -> Iterator[Reason]:
+    if s.verified_at is None:
+        yield Reason(
+            "AT RISK",
+            "What is replicated has never been verified: run `farshore verify`.",
+        )
+        return
+    age = s.now - s.verified_at
+    if s.differences:
+        yield Reason(
+            "NOT SAFE",
+            f"The last verify, of {at_text(s.verified_at)}, found {s.differences:,} differences: "
+            "run `farshore repair`, then `farshore verify`.",
+        )
+    if age > o.verify_max_age_s:
+        yield Reason(
+            "AT RISK",
+            f"The last verify was {duration_text(age)} ago, more than "
+            f"{duration_text(o.verify_max_age_s)}: run `farshore verify`.",
+        )
+
+
+def _owed(s: Snapshot, _: Objectives) -> Iterator[Reason]:
+    for reason in OWED:
+        causes = s.owed.get(reason, {})
+        count = sum(causes.values())
+        if count:
+            named = ", ".join(f"{cause} {n:,}" for cause, n in sorted(causes.items()))
+            yield Reason("AT RISK", f"{count:,} {_SAID[reason]} ({named}): {_REMEDY[reason]}.")
+    if s.deletes_held:
+        yield Reason(
+            "AT RISK",
+            f"The delete guard holds back {s.deletes_held:,} deletes: look at them with "
+            "`farshore deletes`, then release or discard them.",
+        )
+
+
+_SAID = {
+    "FAILED": "versions could not be copied",
+    "CONFLICT": "versions wait because the target has entries of its own",
+    "UNSUPPORTED": "versions cannot be copied by anybody",
+    "EXPIRED_BEFORE_REPLICATED": "versions were purged on the source before they were copied",
+}
+_REMEDY = {
+    "FAILED": "see `farshore backlog list --failed`, mend the cause, then `farshore backlog retry`",
+    "CONFLICT": "see `farshore backlog list --failed`, and choose which side is right",
+    "UNSUPPORTED": "see `farshore backlog list --failed`; exclude them by a rule if that is right",
+    "EXPIRED_BEFORE_REPLICATED": "let the source's lifecycle keep versions longer than the lag",
+}
+
+
+def _clocks(s: Snapshot, _: Objectives) -> Iterator[Reason]:
+    apart = s.clocks_apart_s
+    if apart is not None and abs(apart) > CLOCKS_APART_MAX_S:
+        yield Reason(
+            "AT RISK",
+            f"The clocks of {s.source} and {s.target} are {duration_text(abs(apart))} apart, so "
+            "their times cannot be compared: set them by NTP.",
+        )
+
+
+CHECKS: tuple[Callable[[Snapshot, Objectives], Iterator[Reason]], ...] = (
+    _reach,
+    _exposure,
+    _verified,
+    _owed,
+    _daemon,
+    _scan,
+    _clocks,
+)
+"""Every one looks at the whole snapshot; the order is that of the screen."""
+
+
+def at_text(seconds: float) -> str:
+    """A moment for people: "2026-05-01 14:02:11.4 UTC"."""
+    moment = datetime.fromtimestamp(int(seconds * 10) / 10, UTC)
+    return f"{moment:%Y-%m-%d %H:%M:%S}.{moment.microsecond // 100_000} UTC"
+
+
+def duration_text(seconds: float) -> str:
+    """Seconds for people: "0.4 s", "42 s", "3 min 20 s", "2 h 5 min", "8 d 3 h"."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = int(seconds)
+    for size, unit, below, smaller in _UNITS:
+        if whole >= size:
+            return f"{whole // size} {unit} {whole % size // below} {smaller}"
+    return f"{whole} s"
+
+
+_UNITS = ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s"))

@@ -1,0 +1,163 @@
+"""The verdict: every reason, its level and its remedy, and that the unknown is never SAFE."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields, replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from farshore.cli.reference import commands
+from farshore.core.verdict import (
+    Objectives,
+    Snapshot,
+    Verdict,
+    at_text,
+    duration_text,
+    judge,
+)
+
+NOW = 1_777_644_131.4
+GOOD = Snapshot(
+    source="east",
+    target="west",
+    now=NOW,
+    source_answers=True,
+    target_answers=True,
+    watermark=NOW - 0.4,
+    scan_finished_at=NOW - 60,
+    scan_versions=10,
+    verified_at=NOW - 3600,
+    verified_deep=True,
+    reported_at=NOW - 1,
+    heartbeat_age_s=2.0,
+    waiting=0,
+    clocks_apart_s=0.0,
+)
+
+
+def verdict(**changes: Any) -> Verdict:
+    return judge(replace(GOOD, **changes), Objectives())
+
+
+def test_all_well_is_safe_without_reasons() -> None:
+    assert verdict() == Verdict("SAFE", ())
+
+
+BAD: list[tuple[dict[str, Any], str, str]] = [
+    ({"target_answers": False}, "NOT SAFE", "west does not answer"),
+    ({"watermark": None}, "NOT SAFE", "Nothing is known of what west has"),
+    ({"watermark": NOW - 61}, "NOT SAFE", "Up to 1 min 1 s of changes at east may not be on west"),
+    ({"differences": 3}, "NOT SAFE", "found 3 differences"),
+    ({"watermark": NOW - 31}, "AT RISK", "near the limit of 60 s"),
+    ({"source_answers": False}, "AT RISK", "after 2026-05-01 14:02:11.0 UTC is unknown"),
+    ({"source_answers": None}, "AT RISK", "whether east answers"),
+    ({"target_answers": None}, "AT RISK", "whether west answers"),
+    ({"reported_at": None}, "AT RISK", "has never reported"),
+    ({"reported_at": NOW - 31}, "AT RISK", "has not reported since 2026-05-01 14:01:40.4 UTC"),
+    ({"paused_by": "anna at laptop"}, "AT RISK", "paused by anna at laptop"),
+    ({"heartbeat_age_s": 31.0}, "AT RISK", "No heartbeat has come through for 31 s"),
+    ({"scan_finished_at": None}, "AT RISK", "No scan of everything has ended"),
+    ({"scan_finished_at": NOW - 2 * 86400}, "AT RISK", "ended 2 d 0 h ago"),
+    ({"scan_versions": 0}, "AT RISK", "saw nothing at all at east"),
+    ({"verified_at": None}, "AT RISK", "never been verified"),
+    ({"verified_at": NOW - 8 * 86400}, "AT RISK", "The last verify was 8 d 0 h ago"),
+    ({"owed": {"FAILED": {"Denied": 2, "Corrupt": 1}}}, "AT RISK", "3 versions could not be"),
+    ({"owed": {"CONFLICT": {"Conflict": 1}}}, "AT RISK", "entries of its own (Conflict 1)"),
+    ({"owed": {"UNSUPPORTED": {"SSE-C": 1}}}, "AT RISK", "(SSE-C 1)"),
+    ({"owed": {"EXPIRED_BEFORE_REPLICATED": {"Gone": 1}}}, "AT RISK", "before they were copied"),
+    ({"deletes_held": 7}, "AT RISK", "holds back 7 deletes"),
+    ({"clocks_apart_s": -45.0}, "AT RISK", "45 s apart"),
+]
+
+
+@pytest.mark.parametrize(("changes", "word", "says"), BAD)
+def test_each_trouble_has_its_level_and_one_sentence_with_its_remedy(
+    changes: dict[str, Any], word: str, says: str
+) -> None:
+    found = verdict(**changes)
+    assert found.word == word
+    (reason,) = found.reasons
+    assert says in reason.text
+    assert re.fullmatch(r"[^\n]+[:;] [^\n]+\.", reason.text)
+
+
+def test_excluded_and_pending_versions_are_no_reason() -> None:
+    assert verdict(owed={"EXCLUDED": {"rule": 5}, "PENDING": {"": 2}}).word == "SAFE"
+
+
+def test_the_worst_comes_first() -> None:
+    found = verdict(paused_by="anna", target_answers=False, verified_at=None)
+    assert [r.level for r in found.reasons] == ["NOT SAFE", "AT RISK", "AT RISK"]
+    assert found.word == "NOT SAFE"
+
+
+@pytest.mark.parametrize(
+    ("changes", "remedy"),
+    [
+        ({"paused_by": "anna"}, "farshore resume"),
+        ({"reported_at": None}, "start `farshore run`"),
+        ({"waiting": 1200}, "1,200 keys wait, see `farshore backlog list`"),
+        ({}, "wait for the scan"),
+    ],
+)
+def test_what_is_late_has_the_remedy_that_fits(changes: dict[str, Any], remedy: str) -> None:
+    found = verdict(watermark=NOW - 100, **changes)
+    assert remedy in found.reasons[0].text
+
+
+OPTIONAL = [f.name for f in fields(Snapshot) if "None" in str(f.type)]
+
+
+@pytest.mark.parametrize(
+    "name", sorted({*OPTIONAL} - {"heartbeat_age_s", "waiting", "clocks_apart_s", "scan_versions"})
+)
+def test_what_is_not_known_is_never_safe(name: str) -> None:
+    unknown: dict[str, Any] = {name: None}
+    assert verdict(**unknown).word != "SAFE"
+
+
+def test_a_snapshot_that_knows_nothing_is_not_safe() -> None:
+    assert judge(Snapshot("east", "west", NOW), Objectives()).word == "NOT SAFE"
+
+
+@given(st.floats(0, 1e6), st.floats(1, 1e5))
+def test_more_exposure_is_never_better(exposure: float, rpo: float) -> None:
+    ranks = {"SAFE": 0, "AT RISK": 1, "NOT SAFE": 2}
+    objectives = Objectives(rpo_s=rpo)
+    word = judge(replace(GOOD, watermark=NOW - exposure), objectives).word
+    worse = judge(replace(GOOD, watermark=NOW - exposure * 2 - 1), objectives).word
+    assert ranks[word] <= ranks[worse]
+
+
+def test_moments_are_cut_not_rounded() -> None:
+    assert at_text(1_777_644_131.49) == "2026-05-01 14:02:11.4 UTC"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.44, "0.4 s"),
+        (42.9, "42 s"),
+        (200, "3 min 20 s"),
+        (7500, "2 h 5 min"),
+        (8 * 86400 + 10900, "8 d 3 h"),
+    ],
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert duration_text(seconds) == text
+
+
+LATER = {"run", "backlog", "deletes", "resume"}
+"""Commands of the daemon; dropped from here as they arrive."""
+
+
+def test_every_command_that_a_remedy_names_exists() -> None:
+    known = {name.split()[1] for name, _ in commands() if " " in name}
+    said = " ".join(r.text for changes, _, _ in BAD for r in verdict(**changes).reasons)
+    named = set(re.findall(r"`farshore (\w+)", said))
+    assert named >= {"verify", "repair", "run"}
+    assert named - LATER - known - {"status"} == set()
