@@ -105,6 +105,7 @@ def test_purges_on_the_source_never_double_or_lose_the_rest(
     final = target.align(kept)
     assert not final.missing
     assert not final.disordered
+    assert not final.doubled
     have = [name.etag for name in reversed(target.rows) if not name.is_marker]
     want = [row.etag for row in reversed(kept) if not row.is_marker]
     remaining = iter(have)
@@ -210,13 +211,43 @@ def test_null_versions_are_told_apart_by_their_content() -> None:
     assert outcome.in_step
 
 
+@given(histories(), st.one_of(st.none(), st.integers(4, 6)), st.data())
+def test_a_null_version_that_is_listed_last_later_on_keeps_its_replica(
+    elders: list[Version], content: int | None, data: st.DataObject
+) -> None:
+    """SeaweedFS lists a null version first while it is the latest, and last ever after."""
+    null = version(90, content, latest=True)._replace(version_id=NULL_VERSION)
+    target = Target()
+    for step in target.plan([null, *elders]).steps:
+        target.perform(step)
+    newer = [version(100 + n, c) for n, c in enumerate(data.draw(contents))][::-1]
+    newer.append(version(99, 7))  # not hidden by a further marker: those look all alike
+    source = [*newer, *elders, null._replace(is_latest=False)]
+    for step in target.plan(source).steps:
+        target.perform(step)
+    assert shape(target.rows) == shape([*newer, null, *elders])
+    assert target.align(source).in_step
+
+
+def test_an_old_null_version_that_was_never_copied_is_a_gap_and_never_on_top() -> None:
+    elder, newer = version(1, 1), version(2, 2)
+    target = Target()
+    for step in target.plan([newer, elder]).steps:
+        target.perform(step)
+    for content in (3, None):
+        null = version(3, content)._replace(version_id=NULL_VERSION)
+        outcome = target.align([newer, elder, null])
+        assert outcome.gap == (null,)
+        assert not outcome.missing
+
+
 def test_a_replica_copied_twice_is_seen() -> None:
     source = [version(1, 1, latest=True)]
     target = Target()
     for step in [*target.plan(source).steps] * 2:
         target.perform(step)
     outcome = target.align(source)
-    assert [row.version_id for row in outcome.disordered] == ["w1"]
+    assert [row.version_id for row in outcome.doubled] == ["w1"]
     assert not outcome.in_step
 
 

@@ -7,15 +7,18 @@ caller reads the stamps of the target's entries and calls `align`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from farshore.core import stamp
-from farshore.core.model import History, Version
+from farshore.core.model import NULL_VERSION, History, Version
 from farshore.core.stamp import Stamp
 
 Pair = tuple[Version, Version]
 """An entry of the source and its replica on the target."""
+
+NULL_PLACES_MAX = 200
+"""Places that are tried for a null version that a server lists out of its order."""
 
 Required = Callable[[Version], bool]
 """Whether a source entry must be on the target (some delete markers need not)."""
@@ -36,7 +39,8 @@ class Alignment:
     extra: replicas whose original is no longer on the source (purged there).
     foreign: entries of the target that no source entry explains, by nobody of ours.
     differing: pairs whose bytes cannot be the same.
-    disordered: replicas that stand in another order than their originals.
+    disordered: replicas that stand above others whose originals are newer.
+    doubled: second replicas of an original that has one already.
     diverged: foreign versions (markers aside) stand above the last common entry.
     """
 
@@ -47,6 +51,7 @@ class Alignment:
     foreign: tuple[Version, ...] = ()
     differing: tuple[Pair, ...] = ()
     disordered: tuple[Version, ...] = ()
+    doubled: tuple[Version, ...] = ()
     diverged: bool = False
 
     @property
@@ -55,9 +60,15 @@ class Alignment:
         return self.diverged and bool(self.missing)
 
     @property
+    def undisturbed(self) -> bool:
+        """The target holds a beginning of the source and kept history, all in order."""
+        wrong = self.foreign or self.differing or self.disordered or self.doubled
+        return not (self.gap or wrong)
+
+    @property
     def in_step(self) -> bool:
         """Nothing is missing or wrong. `extra` is kept history, not a difference."""
-        return not (self.missing or self.gap or self.foreign or self.differing or self.disordered)
+        return self.undisturbed and not self.missing
 
 
 def looks_alike(source: Version, target: Version) -> bool:
@@ -119,7 +130,26 @@ def align(
     by the entry that it covers. An unstamped version that looks like nothing on the
     source, or one stamped by another site, is foreign.
     """
-    return _Aligner(source, target, stamps, source_site, required).run()
+    found = _Aligner(source, target, stamps, source_site, required).run()
+    if found.undisturbed or len(source) < 2 or source[-1].version_id != NULL_VERSION:
+        return found
+    for placed in _other_places(source):
+        other = _Aligner(placed, target, stamps, source_site, required).run()
+        if other.undisturbed and any(s.version_id == NULL_VERSION for s, _ in other.pairs):
+            return other
+    return found
+
+
+def _other_places(source: History) -> Iterator[list[Version]]:
+    """The source with the null entry, listed last, at the other places that it may have.
+
+    SeaweedFS lists a null version beneath all others once it is no longer the latest,
+    whenever it was written (S3-SEMANTICS, "Null versions"). Its replica was appended in
+    its time, and stands right. Never on top: there it is listed where it belongs.
+    """
+    *rest, null = source
+    for at in range(1, min(len(rest), NULL_PLACES_MAX + 1)):
+        yield [*rest[:at], null, *rest[at:]]
 
 
 class _Aligner:
@@ -135,6 +165,7 @@ class _Aligner:
     ) -> None:
         self.source = list(reversed(source))
         self.target = list(reversed(target))
+        self.places = {e.version_id: at for at, e in enumerate(self.source) if not e.is_marker}
         self.stamps = stamps
         self.site = source_site
         self.required = required
@@ -146,6 +177,7 @@ class _Aligner:
         self.extra: list[Version] = []
         self.foreign: list[Version] = []
         self.disordered: list[Version] = []
+        self.doubled: list[Version] = []
         self.diverged = False
 
     def run(self) -> Alignment:
@@ -160,6 +192,7 @@ class _Aligner:
             foreign=tuple(self.foreign),
             differing=tuple(p for p in self.pairs if self._differs(*p)),
             disordered=tuple(self.disordered),
+            doubled=tuple(self.doubled),
             diverged=self.diverged,
         )
 
@@ -198,15 +231,16 @@ class _Aligner:
         self._stand_alone(entry)
 
     def _place_stamped(self, entry: Version, mark: Stamp) -> None:
-        for at, candidate in enumerate(self.source):
-            if not candidate.is_marker and stamp.names(mark, candidate):
-                if at < self.finger:
-                    self.disordered.append(entry)
-                else:
-                    self._pair(at, entry)
-                return
-        self.extra.append(entry)
-        self.grounded = self.retained = True
+        at = self.places.get(mark.version_id)
+        if at is None or not stamp.names(mark, self.source[at]):
+            self.extra.append(entry)
+            self.grounded = self.retained = True
+        elif at >= self.finger:
+            self._pair(at, entry)
+        elif self.source[at] in self.skipped:
+            self.disordered.append(entry)
+        else:
+            self.doubled.append(entry)
 
     def _pair(self, at: int, entry: Version) -> None:
         self.skipped.extend(self.source[self.finger : at])

@@ -15,7 +15,8 @@ Kind = Literal[
     "gap",  # missing beneath something that was copied
     "foreign",  # on the target, and nobody of ours wrote it
     "foreign-marker",  # a delete marker that the source does not have
-    "doubled",  # a replica that stands twice, or out of order
+    "doubled",  # a replica that stands twice
+    "disordered",  # a replica that stands above one of a newer version
     "differs",  # size or ETag
     "bytes",  # the bytes themselves (deep)
     "headers",
@@ -63,8 +64,10 @@ def of_alignment(bucket: str, key: str, alignment: Alignment) -> Iterator[Differ
     for entry in alignment.foreign:
         kind: Kind = "foreign-marker" if entry.is_marker else "foreign"
         yield Difference(bucket, key, kind, "", entry.version_id, _what(entry))
-    for entry in alignment.disordered:
+    for entry in alignment.doubled:
         yield Difference(bucket, key, "doubled", "", entry.version_id, _what(entry))
+    for entry in alignment.disordered:
+        yield Difference(bucket, key, "disordered", "", entry.version_id, _what(entry))
     for source, target in alignment.differing:
         detail = f"source {_what(source)}, target {_what(target)}"
         yield Difference(bucket, key, "differs", source.version_id, target.version_id, detail)

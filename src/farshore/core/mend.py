@@ -36,6 +36,7 @@ _REMEDY: dict[Kind, Action] = {
     "foreign-marker": "unhide",
     "doubled": "drop-double",
     "gap": "rebuild-tail",
+    "disordered": "rebuild-tail",
     "differs": "rebuild-tail",
     "bytes": "rebuild-tail",
     "headers": "rebuild-tail",

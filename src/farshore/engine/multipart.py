@@ -8,17 +8,29 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import TypeVar
 
 from farshore.clock import Clock
 from farshore.core.model import Attributes, Version
 from farshore.engine.copy import Copied, check_etag, condition_above, dress
 from farshore.engine.side import Side
-from farshore.errors import BadRequest, Corrupt, Gone, OutcomeUnknown, Precondition, StoreError
+from farshore.errors import (
+    BadRequest,
+    Corrupt,
+    Gone,
+    OutcomeUnknown,
+    Precondition,
+    StateError,
+    StoreError,
+)
 from farshore.journal.sqlite import Journal, UploadName
 from farshore.s3.store import ALWAYS, ObjectInfo, Part, Stream
+
+Result = TypeVar("Result")
 
 PARTS_AT_ONCE = 4
 """Parts of one version in flight together; each holds one bounded buffer."""
@@ -74,17 +86,29 @@ async def part_sizes(source: Side, version: Version) -> list[int]:
     count = parts_in(version.etag)
     if not source.capabilities.part_number:
         return likely_parts(version.size, count)
-    first = await _part_info(source, version, 1)
-    sizes = equal_parts(version.size, count, first.size)
-    if sizes is None:
-        sizes = [first.size]
-        sizes += [(await _part_info(source, version, n)).size for n in range(2, count + 1)]
+    gate = asyncio.Semaphore(PARTS_AT_ONCE)
+
+    async def size_of(number: int) -> int:
+        async with gate:
+            return (await _part_info(source, version, number)).size
+
+    sizes = await _together([size_of(number) for number in range(1, count + 1)])
     if sum(sizes) != version.size:
         raise Corrupt(
             f"{version.key!r} version {version.version_id}: its parts add up to {sum(sizes)} "
             f"bytes, the listing says {version.size}"
         )
     return sizes
+
+
+async def _together(work: Sequence[Coroutine[None, None, Result]]) -> list[Result]:
+    """All results, in order. The first failure ends the others, and is raised."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(each) for each in work]
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from failed
+    return [task.result() for task in tasks]
 
 
 async def _part_info(source: Side, version: Version, number: int) -> ObjectInfo:
@@ -108,12 +132,16 @@ class _Job:
     async def copy_part(self, number: int) -> str:
         size, start = self.sizes[number - 1], self.starts[number - 1]
         version = self.version
+        if not size:  # no range of bytes is empty: a range without an end would be the whole
+            return await self.target.store.put_part(
+                self.target.bucket, version.key, self.upload_id, number, b""
+            )
         async with self.source.store.get(
             self.source.bucket,
             version.key,
             version.version_id,
             first=start,
-            last=start + size - 1 if size else None,
+            last=start + size - 1,
         ) as opened:
             return await self.target.store.put_part(
                 self.target.bucket,
@@ -199,31 +227,42 @@ async def _open(
         except Gone:
             journal.forget_upload(name)  # completed or expired meanwhile: begin anew
     upload_id = await target.store.create_upload(target.bucket, name.key, attributes)
-    journal.remember_upload(name, upload_id)
+    try:
+        journal.remember_upload(name, upload_id)
+    except StateError:
+        # Nobody could take it up again: leave none behind that costs money for ever.
+        await target.store.abort_upload(target.bucket, name.key, upload_id)
+        raise
     return upload_id, []
 
 
 async def _fill(job: _Job, standing: list[Part]) -> list[str]:
     """Copy the parts that do not stand yet; answers all ETags in order."""
-    done = {
-        p.number: p.etag
-        for p in standing
-        if p.number <= len(job.sizes) and p.size == job.sizes[p.number - 1]
-    }
+    done = _usable(standing, job.sizes)
     gate = asyncio.Semaphore(PARTS_AT_ONCE)
 
     async def one(number: int) -> None:
         async with gate:
             done[number] = await _persist(job, number)
 
-    try:
-        async with asyncio.TaskGroup() as group:
-            for number in range(1, len(job.sizes) + 1):
-                if number not in done:
-                    group.create_task(one(number))
-    except ExceptionGroup as failed:
-        raise failed.exceptions[0] from failed
+    await _together([one(n) for n in range(1, len(job.sizes) + 1) if n not in done])
     return [done[number] for number in range(1, len(job.sizes) + 1)]
+
+
+def _usable(standing: list[Part], sizes: list[int]) -> dict[int, str]:
+    """ETags of the parts that stand with the right size, by number.
+
+    SeaweedFS lists a replaced part beside its replacement: which of two is the one that
+    counts cannot be known, so that number is sent again.
+    """
+    seen = Counter(part.number for part in standing)
+    return {
+        part.number: part.etag
+        for part in standing
+        if seen[part.number] == 1
+        and part.number <= len(sizes)
+        and part.size == sizes[part.number - 1]
+    }
 
 
 async def _persist(job: _Job, number: int) -> str:

@@ -6,7 +6,7 @@ is left alone and said.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -17,9 +17,11 @@ from farshore.core.join import KeyPair
 from farshore.core.mend import Mending
 from farshore.core.model import Version
 from farshore.core.rules import EVERYTHING, Rule
+from farshore.engine.copy import require_readable
 from farshore.engine.lane import Crew, Lane
 from farshore.engine.look import aligned, read_both, rule_for
-from farshore.errors import StoreError
+from farshore.engine.tally import NOT_OWED
+from farshore.errors import StoreError, Unsupported
 
 APPENDING = ("append", "rebuild-tail")
 
@@ -50,7 +52,7 @@ class _Mender:
         self._target = crew.target
         self._key = key
         self._tail_purged = False
-        self._appended = False
+        self._left_out: dict[str, str] | None = None  # by source version: why, once appended
 
     async def mend(self, mendings: Sequence[Mending]) -> list[Outcome]:
         outcomes: list[Outcome] = []
@@ -63,7 +65,6 @@ class _Mender:
                 outcomes.append(Outcome(mending, True, mending.why))
             except StoreError as error:
                 outcomes.append(Outcome(mending, False, str(error)))
-                break
         return outcomes
 
     async def _act(self, mending: Mending, together: Sequence[Mending]) -> None:
@@ -74,9 +75,10 @@ class _Mender:
         if mending.action == "rebuild-tail" and not self._tail_purged:
             await self._purge_tail(together)
             self._tail_purged = True
-        if not self._appended:
-            await self._append()
-            self._appended = True
+        if self._left_out is None:
+            self._left_out = await self._append()
+        if why := self._left_out.get(mending.difference.source_version):
+            raise StoreError(why)
 
     async def _touch(self, mending: Mending) -> None:
         difference = mending.difference
@@ -99,13 +101,15 @@ class _Mender:
         now = self._crew.clock.now()
         return pair, rule, await aligned(self._source, self._target, pair, rule, now)
 
-    async def _append(self) -> None:
+    async def _append(self) -> dict[str, str]:
+        """Copy all that is missing; the source versions that were left out, and why."""
         pair, rule, _ = await self._look()
-        before = self._crew.tally.failures
-        await Lane(self._crew, pair, rule).run()
-        if self._crew.tally.failures > before:
-            failed = self._crew.tally.not_copied[-1]
-            raise StoreError(f"{failed.reason}: {failed.explanation}")
+        refused = await Lane(self._crew, pair, rule).run()
+        return {
+            item.version_id: f"{item.reason}: {item.explanation}"
+            for item in refused
+            if item.reason not in NOT_OWED
+        }
 
     async def _purge(self, entry: Version) -> None:
         await self._target.store.delete(self._target.bucket, self._key, entry.version_id)
@@ -113,7 +117,7 @@ class _Mender:
     async def _purge_if_doubled(self, difference: Difference) -> None:
         """Only a replica that is a second one of the same original, as things stand now."""
         _, _, alignment = await self._look()
-        for entry in alignment.disordered:
+        for entry in alignment.doubled:
             if entry.version_id == difference.target_version:
                 await self._purge(entry)
 
@@ -125,23 +129,41 @@ class _Mender:
                 await self._purge(entry)
 
     async def _purge_tail(self, mendings: Sequence[Mending]) -> None:
-        """Purge the replicas above the last right one, newest first. Foreign ones forbid it."""
+        """Purge the replicas above the last right one, newest first.
+
+        Nothing is purged that is not a replica, or whose original cannot be read now.
+        """
         wrong = {
             m.difference.target_version
             for m in mendings
             if m.action == "rebuild-tail" and m.difference.target_version
         }
         pair, _, alignment = await self._look()
-        tail = tail_to_rebuild(pair, alignment, wrong)
-        ours = {t.version_id for _, t in alignment.pairs}
-        if any(entry.version_id not in ours for entry in tail):
+        hopeless = [entry for entry in alignment.gap if not await self._is_readable(entry)]
+        tail = tail_to_rebuild(pair, alignment, wrong, hopeless)
+        originals = {t.version_id: s for s, t in alignment.pairs}
+        again = originals.keys() | _ids(alignment.disordered) | _ids(alignment.doubled)
+        if not again.issuperset(_ids(tail)):
             raise StoreError(
                 f"{self._key!r}: above the wrong replica stand entries that are not replicas "
                 "of anything on the source; they would be lost",
                 hint="Copy them elsewhere or decide about them first.",
             )
+        for entry in tail:
+            original = originals.get(entry.version_id)
+            if original is not None and not original.is_marker:
+                await require_readable(self._source, original)
         for entry in reversed(tail):
             await self._purge(entry)
+
+    async def _is_readable(self, entry: Version) -> bool:
+        """Whether a replica of it could be made at all."""
+        try:
+            if not entry.is_marker:
+                await require_readable(self._source, entry)
+        except Unsupported:
+            return False
+        return True
 
     async def _set_tags(self, difference: Difference) -> None:
         source, target = self._source, self._target
@@ -165,21 +187,29 @@ class _Mender:
         )
 
 
-def tail_to_rebuild(pair: KeyPair, alignment: Alignment, wrong: set[str]) -> list[Version]:
+def tail_to_rebuild(
+    pair: KeyPair, alignment: Alignment, wrong: set[str], hopeless: Sequence[Version] = ()
+) -> list[Version]:
     """The target's entries, oldest first, above the last one that is right and in place.
 
     Right and in place: paired with the source entry of the same position from the
-    bottom, kept history (`extra`) aside, and not among the `wrong` version ids.
+    bottom, and not among the `wrong` version ids. Kept history (`extra`) has no place,
+    nor have source entries that are not required, or `hopeless`: they cannot be copied.
     """
     paired = {t.version_id: s.version_id for s, t in alignment.pairs}
-    kept = {entry.version_id for entry in alignment.extra}
-    expected = iter(reversed(pair.source))
+    kept = _ids(alignment.extra)
+    required = {*paired.values(), *_ids(alignment.gap)} - _ids(hopeless)
+    expected = (e.version_id for e in reversed(pair.source) if e.version_id in required)
     rows = list(reversed(pair.target))
     for at, entry in enumerate(rows):
         if entry.version_id in kept:
             continue
         original = next(expected, None)
-        in_place = original is not None and paired.get(entry.version_id) == original.version_id
+        in_place = original is not None and paired.get(entry.version_id) == original
         if not in_place or entry.version_id in wrong:
             return rows[at:]
     return []
+
+
+def _ids(entries: Iterable[Version]) -> set[str]:
+    return {entry.version_id for entry in entries}

@@ -2,8 +2,8 @@
 
 Shallow: the histories of every key, by order, size and ETag (and stamps where these
 cannot tell). Deep: the bytes, headers, metadata, tags and locks of every version too.
-A key that differs is read again before it is reported: the source may have moved on
-between the two listings.
+A key that differs is read again before it is reported, until two looks agree: the
+source may have moved on between the two listings, or a body been cut on the way.
 """
 
 from __future__ import annotations
@@ -24,13 +24,21 @@ from farshore.core.rules import Rule
 from farshore.engine.backfill import joined
 from farshore.engine.look import aligned, read_both, rule_for
 from farshore.engine.side import Side
-from farshore.errors import BucketMissing, Corrupt, Denied, Gone, StoreError, Unsupported
+from farshore.errors import (
+    BadRequest,
+    BucketMissing,
+    Corrupt,
+    Denied,
+    Gone,
+    StoreError,
+    Unsupported,
+)
 
 KEYS_AT_ONCE = 32
 """Keys that are read deeply, or read again, at the same time."""
 
 LOOKS_MAX = 3
-"""Times a key that differs is read before the difference is believed."""
+"""Times a key that differs is read at most: two looks that agree are believed."""
 
 LOOK_PAUSE_S = 1.0
 
@@ -117,18 +125,16 @@ class _Prover:
         found: list[Difference] = []
         retained = 0
         for look in range(1, LOOKS_MAX + 1):
+            earlier = found
             alignment = await aligned(source, target, pair, rule, self._q.clock.now())
             found = list(difference.of_alignment(source.bucket, pair.key, alignment))
             if self._q.deep:
                 found += await self._read(alignment)
             retained = len(alignment.extra)
-            if not found or look == LOOKS_MAX:
+            if not found or found == earlier or look == LOOKS_MAX:
                 break
             await self._q.sleep(LOOK_PAUSE_S * (look - 1))
-            newer = await read_both(source, target, pair.key)
-            if newer == pair:
-                break
-            pair = newer
+            pair = await read_both(source, target, pair.key)
         self._proof.differences += found
         self._proof.retained += retained
 
@@ -148,7 +154,7 @@ class _Prover:
             )
         except BucketMissing:
             raise
-        except (Denied, Gone, Unsupported, Corrupt) as error:
+        except (BadRequest, Denied, Gone, Unsupported, Corrupt) as error:
             return [_unreadable(bucket, pair, error)]
         return list(self._contrast(bucket, pair, ours, theirs))
 
