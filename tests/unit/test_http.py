@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import random
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -414,6 +415,28 @@ async def test_a_slow_reader_holds_the_server_back() -> None:
         async for chunk in body:
             read += len(chunk)
     assert read == total
+
+
+@pytest.mark.parametrize("encrypted", [False, True])
+async def test_a_large_body_whose_pieces_are_all_held(tmp_path: Path, encrypted: bool) -> None:
+    """Memory is used again only once nobody looks at it, TLS's own buffers included."""
+    content = random.Random(7).randbytes(24 * MIB)
+    ca = authority(tmp_path)
+
+    async def script(peer: Peer) -> None:
+        for body in (content, b"small", content):
+            await peer.request()
+            await peer.answer(body)
+
+    async with (
+        serve(script, context=ca.server if encrypted else None) as server,
+        pool_to(server, ca_file=ca.ca_file if encrypted else None) as pool,
+    ):
+        for expected in (content, b"small", content):
+            async with await pool.request("GET", b"/", (), b"") as answer:
+                pieces = [piece async for piece in answer.chunks()]
+            assert b"".join(pieces) == expected
+    assert server.accepted == 1
 
 
 async def test_an_answer_larger_than_the_limit_is_a_fault() -> None:

@@ -18,7 +18,7 @@ from farshore.core import stamp
 from farshore.core.model import Attributes, Lock, Version
 from farshore.engine.side import Side
 from farshore.errors import BadRequest, Corrupt, Unsupported
-from farshore.s3.store import ALWAYS, Condition, ObjectInfo, ObjectRead, Stream, Written
+from farshore.s3.store import ALWAYS, Chunk, Condition, ObjectInfo, ObjectRead, Stream, Written
 
 IN_MEMORY_BYTES = 1024 * 1024
 """Bodies up to this size are read whole: one buffer, one write."""
@@ -113,9 +113,9 @@ def _agreed(expected: bytes, found: bytes, version: Version) -> bytes:
 
 async def _hashed(
     opened: ObjectRead, digest: hashlib._Hash, expected: bytes, version: Version
-) -> AsyncIterator[bytes]:
+) -> AsyncIterator[Chunk]:
     """Pass the body on and hash it; the last chunk is held back until the hash agrees."""
-    held = b""
+    held: Chunk = b""
     async for chunk in opened.chunks():
         digest.update(chunk)
         if held:

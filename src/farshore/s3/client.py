@@ -24,6 +24,7 @@ from farshore.s3.sigv4 import UNSIGNED_PAYLOAD, Signer, encode_path, encode_quer
 from farshore.s3.store import (
     ALWAYS,
     Body,
+    Chunk,
     Condition,
     Deleted,
     ObjectInfo,
@@ -388,7 +389,7 @@ class _Reading:
     async def read(self) -> bytes:
         return await self._answer.read(self._answer.length)
 
-    def chunks(self) -> AsyncIterator[bytes]:
+    def chunks(self) -> AsyncIterator[Chunk]:
         return self._answer.chunks()
 
     async def aclose(self) -> None:

@@ -12,14 +12,24 @@ from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 from farshore.errors import Corrupt
+from farshore.s3.blocks import BLOCK_BYTES, Blocks
 from farshore.s3.framing import Framing, Malformed
-from farshore.s3.store import Body, Stream
+from farshore.s3.store import Body, Chunk, Stream
 
 ONE_WRITE_BYTES_MAX = 64 * 1024
 """A body up to this size goes out in one write together with the head."""
 
 WRITE_SLICE_BYTES = 256 * 1024
 """A larger body in memory is written in slices, so that an early answer stops it."""
+
+BULK_BYTES_MIN = 4 * 1024 * 1024
+"""With so much of a body still to come, it is read through blocks of memory used again."""
+
+COPIED_BYTES_MAX = BLOCK_BYTES // 4
+"""What came in one read and is smaller, is copied out of its block.
+
+So bytes that wait for a reader hold at most four times as much memory as they are.
+"""
 
 ERROR_STATUS_MIN = 300
 """An answer from here up, before the body is out, means: stop sending."""
@@ -46,16 +56,19 @@ class Connection(asyncio.Protocol):
         idle_timeout_s: float,
         body_buffer: int,
         on_lost: Callable[[Connection], None],
+        blocks: Blocks,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._idle_timeout_s = idle_timeout_s
         self._body_buffer = body_buffer
         self._on_lost = on_lost
+        self._bulk = _Bulk(self, blocks)
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._moved = 0.0
         self._unwritten = 0
+        self._reader: asyncio.BaseProtocol = self
         self._reading_paused = False
         self._writing_paused = False
         self.framing: Framing | None = None
@@ -93,7 +106,7 @@ class Connection(asyncio.Protocol):
             await self._wait()
         return framing
 
-    async def more(self) -> bytes:
+    async def more(self) -> Chunk:
         """Body bytes, at least one; b"" when the answer is complete or broken."""
         framing = self.framing
         assert framing is not None, "no request was made"
@@ -137,7 +150,8 @@ class Connection(asyncio.Protocol):
         So a stream that finds its content wrong at the very end (a hash that differs,
         a byte too many) still keeps the request from becoming complete.
         """
-        left, last = body.length, b""
+        left = body.length
+        last: Chunk = b""
         try:
             async for chunk in body.chunks:
                 left -= len(chunk)
@@ -216,7 +230,7 @@ class Connection(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
 
-    def data_received(self, data: bytes) -> None:
+    def data_received(self, data: Chunk) -> None:
         framing = self.framing
         if framing is None or framing.complete:
             self.abort("the server spoke before it was asked")
@@ -233,6 +247,14 @@ class Connection(asyncio.Protocol):
             self._out.pause_reading()
         if framing.head_done:
             self._wake()
+            self._choose_reader(framing)
+
+    def _choose_reader(self, framing: Framing) -> None:
+        """Let the rest of a large body come through blocks."""
+        wanted: asyncio.BaseProtocol = self._bulk if framing.left >= BULK_BYTES_MIN else self
+        if wanted is not self._reader:
+            self._reader = wanted
+            self._out.set_protocol(wanted)
 
     def pause_writing(self) -> None:
         self._writing_paused = True
@@ -253,3 +275,30 @@ class Connection(asyncio.Protocol):
             self._timer = None
         self._wake()
         self._on_lost(self)
+
+
+class _Bulk(asyncio.BufferedProtocol):
+    """Reads a large body in place of its connection, into blocks. All else it passes on."""
+
+    def __init__(self, connection: Connection, blocks: Blocks) -> None:
+        self._connection = connection
+        self._blocks = blocks
+        self._view = memoryview(b"")
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """A view and not the block: asyncio's TLS slices it, and a slice must be no copy."""
+        self._view = memoryview(self._blocks.take())
+        return self._view
+
+    def buffer_updated(self, nbytes: int) -> None:
+        view, self._view = self._view[:nbytes], memoryview(b"")
+        self._connection.data_received(bytes(view) if nbytes < COPIED_BYTES_MAX else view)
+
+    def pause_writing(self) -> None:
+        self._connection.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._connection.resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._connection.connection_lost(exc)

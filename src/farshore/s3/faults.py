@@ -39,6 +39,7 @@ from farshore.s3.fault_scripts import (
 from farshore.s3.store import (
     ALWAYS,
     Body,
+    Chunk,
     Condition,
     Deleted,
     ObjectInfo,
@@ -391,7 +392,7 @@ class _FaultyRead:
     async def read(self) -> bytes:
         return b"".join([chunk async for chunk in self.chunks()])
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def chunks(self) -> AsyncIterator[Chunk]:
         if isinstance(self._fault, CutBody):
             async for chunk in self._cut(min(self._fault.keep, self.body_length - 1)):
                 yield chunk
@@ -399,7 +400,7 @@ class _FaultyRead:
             async for chunk in self._altered(self._fault.position % self.body_length):
                 yield chunk
 
-    async def _cut(self, end: int) -> AsyncIterator[bytes]:
+    async def _cut(self, end: int) -> AsyncIterator[Chunk]:
         """The first `end` bytes, then `Corrupt`: what a broken connection looks like."""
         passed = 0
         async for chunk in self._read.chunks():
@@ -411,13 +412,15 @@ class _FaultyRead:
             f"{self._action}: {end} of {self.body_length} bytes came", action=self._action
         )
 
-    async def _altered(self, position: int) -> AsyncIterator[bytes]:
+    async def _altered(self, position: int) -> AsyncIterator[Chunk]:
         """The whole body, the byte at `position` flipped."""
         passed = 0
         async for chunk in self._read.chunks():
             place = position - passed
             if 0 <= place < len(chunk):
-                yield chunk[:place] + bytes([chunk[place] ^ 0xFF]) + chunk[place + 1 :]
+                altered = bytearray(chunk)
+                altered[place] ^= 0xFF
+                yield bytes(altered)
             else:
                 yield chunk
             passed += len(chunk)

@@ -26,6 +26,7 @@ from urllib.parse import quote, urlencode
 from farshore.core.model import NULL_VERSION, Version
 from farshore.errors import BadListing, ServerFault, StoreError, Unsupported
 from farshore.s3.http import HttpPool
+from farshore.s3.store import Chunk
 
 NAMES_PER_PAGE = 1000
 VERSIONS_PER_PAGE = 250
@@ -196,8 +197,8 @@ class _TooLong(ServerFault):
     retryable = False
 
 
-async def _bounded(chunks: AsyncIterator[bytes], action: str) -> bytes:
-    parts: list[bytes] = []
+async def _bounded(chunks: AsyncIterator[Chunk], action: str) -> bytes:
+    parts: list[Chunk] = []
     size = 0
     async for chunk in chunks:
         size += len(chunk)

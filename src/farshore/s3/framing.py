@@ -15,6 +15,8 @@ from collections import deque
 
 from httptools import HttpParserError, HttpResponseParser
 
+from farshore.s3.store import Chunk
+
 HEAD_BYTES_MAX = 64 * 1024
 """All header names and values of one answer. AWS sends at most about 10 KiB."""
 
@@ -87,10 +89,10 @@ class Framing:
         self.headers: dict[str, str] = {}
         self.length = UNKNOWN_LENGTH
         self.received = 0
-        self.chunks: deque[bytes] = deque()
+        self.chunks: deque[Chunk] = deque()
         self.buffered = 0
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: Chunk) -> None:
         """Bytes from the socket, in order. Raises `Malformed`."""
         if not self.started:
             self.started = True
@@ -109,7 +111,7 @@ class Framing:
         if self.head_done and self._until_close:
             self.complete = True
 
-    def take(self) -> bytes:
+    def take(self) -> Chunk:
         """The oldest body bytes, or b"" when there are none yet."""
         if not self.chunks:
             return b""
@@ -117,7 +119,12 @@ class Framing:
         self.buffered -= len(chunk)
         return chunk
 
-    def _read_ordinary(self, data: bytes) -> bool:
+    @property
+    def left(self) -> int:
+        """Bytes that a body of known length still lacks."""
+        return self._left
+
+    def _read_ordinary(self, data: Chunk) -> bool:
         """Read a whole ordinary head and what follows it. False: nothing has been read."""
         head = _ordinary_head(data)
         if head is None or head.end() > HEAD_BYTES_MAX:
@@ -135,7 +142,7 @@ class Framing:
             self.feed(data[head.end() :])
         return True
 
-    def _take_plain(self, data: bytes) -> None:
+    def _take_plain(self, data: Chunk) -> None:
         if len(data) > self._left:
             data = data[: self._left]
             self.reusable = False
@@ -144,13 +151,13 @@ class Framing:
         if not self._left:
             self.complete = True
 
-    def _keep(self, data: bytes) -> None:
+    def _keep(self, data: Chunk) -> None:
         self.chunks.append(data)
         self.buffered += len(data)
         self.received += len(data)
         self._silent = 0
 
-    def _parse(self, data: bytes) -> None:
+    def _parse(self, data: Chunk) -> None:
         self._silent += len(data)
         if self._parser is None:
             self._parser = HttpResponseParser(self)

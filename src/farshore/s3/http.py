@@ -28,9 +28,10 @@ from farshore.errors import (
     StoreError,
     Unreachable,
 )
+from farshore.s3.blocks import Blocks
 from farshore.s3.connection import Connection
 from farshore.s3.framing import UNKNOWN_LENGTH
-from farshore.s3.store import Body, Stream
+from farshore.s3.store import Body, Chunk, Stream
 
 REUSE_WITHIN_S = 4.0
 """A connection that was idle for longer is not used again.
@@ -90,6 +91,7 @@ class HttpPool:
         self._connect_timeout_s = connect_timeout_s
         self._idle_timeout_s = idle_timeout_s
         self._body_buffer = body_buffer
+        self._blocks = Blocks()
         self._slots = 0  # connections open or being opened
         self._live: set[Connection] = set()
         self._idle: list[Connection] = []
@@ -259,6 +261,7 @@ class HttpPool:
             idle_timeout_s=self._idle_timeout_s,
             body_buffer=self._body_buffer,
             on_lost=self._on_lost,
+            blocks=self._blocks,
         )
 
     def _on_lost(self, connection: Connection) -> None:
@@ -351,7 +354,7 @@ class HttpAnswer:
 
     async def read(self, limit: int) -> bytes:
         """The whole body; `ServerFault` when it is longer than `limit` bytes."""
-        parts: list[bytes] = []
+        parts: list[Chunk] = []
         while True:
             if self._framing.received > limit:
                 raise ServerFault(
@@ -361,10 +364,10 @@ class HttpAnswer:
                 )
             chunk = await self._next()
             if not chunk:
-                return parts[0] if len(parts) == 1 else b"".join(parts)
+                return bytes(parts[0]) if len(parts) == 1 else b"".join(parts)
             parts.append(chunk)
 
-    def chunks(self) -> AsyncIterator[bytes]:
+    def chunks(self) -> AsyncIterator[Chunk]:
         """The body as it comes. The socket is paused while nobody reads."""
         return _Chunks(self)
 
@@ -385,7 +388,7 @@ class HttpAnswer:
     ) -> None:
         await self.aclose()
 
-    async def _next(self) -> bytes:
+    async def _next(self) -> Chunk:
         """Body bytes; b"" at the end of a complete answer."""
         if self._pool is None:
             raise Corrupt(f"{self._action}: the answer was closed before it was read")
@@ -406,7 +409,7 @@ class _Chunks:
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> bytes:
+    async def __anext__(self) -> Chunk:
         chunk = await self._answer._next()
         if not chunk:
             raise StopAsyncIteration

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Protocol, TypeVar
 
 from farshore.clock import Clock, SystemClock
-from farshore.s3.store import Body, ObjectInfo, ObjectRead, Store, Stream
+from farshore.s3.store import Body, Chunk, ObjectInfo, ObjectRead, Store, Stream
 from farshore.s3.wrap import Operation, Through, Wrapper
 
 T = TypeVar("T")
@@ -97,11 +97,11 @@ class Limited(Wrapper):
 class _Paced(Through):
     """Chunks of a body, each let through by the gate."""
 
-    def __init__(self, chunks: AsyncIterator[bytes], gate: Gate) -> None:
+    def __init__(self, chunks: AsyncIterator[Chunk], gate: Gate) -> None:
         super().__init__(chunks)
         self._gate = gate
 
-    async def __anext__(self) -> bytes:
+    async def __anext__(self) -> Chunk:
         chunk = await anext(self._chunks)
         await self._gate.transfer(len(chunk))
         return chunk
@@ -126,5 +126,5 @@ class _PacedRead:
         await self._gate.transfer(self._read.body_length)
         return await self._read.read()
 
-    def chunks(self) -> AsyncIterator[bytes]:
+    def chunks(self) -> AsyncIterator[Chunk]:
         return _Paced(self._read.chunks(), self._gate)

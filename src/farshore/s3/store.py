@@ -14,13 +14,16 @@ from typing import NamedTuple, Protocol
 
 from farshore.core.model import NO_ATTRIBUTES, Attributes, Version
 
+Chunk = bytes | memoryview
+"""A piece of a body. A view keeps its memory for as long as it is held: hold few."""
+
 
 @dataclass(frozen=True, slots=True)
 class Stream:
     """A body that is not in memory: exactly `length` bytes, read once."""
 
     length: int
-    chunks: AsyncIterator[bytes]
+    chunks: AsyncIterator[Chunk]
 
 
 Body = bytes | Stream
@@ -81,7 +84,7 @@ class ObjectRead(Protocol):
         """The whole body. For small objects."""
         ...
 
-    def chunks(self) -> AsyncIterator[bytes]:
+    def chunks(self) -> AsyncIterator[Chunk]:
         """The body as it comes; the socket is paused while nobody reads."""
         ...
 

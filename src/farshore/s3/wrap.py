@@ -29,6 +29,7 @@ from farshore.s3.connection import Closable
 from farshore.s3.store import (
     ALWAYS,
     Body,
+    Chunk,
     Condition,
     Deleted,
     ObjectInfo,
@@ -397,13 +398,13 @@ def _raise_as_seen(operation: Operation, error: StoreError) -> NoReturn:
 class Through:
     """Chunks that come from other chunks; closing closes those."""
 
-    def __init__(self, chunks: AsyncIterator[bytes]) -> None:
+    def __init__(self, chunks: AsyncIterator[Chunk]) -> None:
         self._chunks = chunks
 
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> bytes:
+    async def __anext__(self) -> Chunk:
         return await anext(self._chunks)
 
     async def aclose(self) -> None:
@@ -416,7 +417,7 @@ class _Watched(Through):
 
     used = False
 
-    async def __anext__(self) -> bytes:
+    async def __anext__(self) -> Chunk:
         self.used = True
         return await anext(self._chunks)
 
