@@ -1,0 +1,323 @@
+"""The changes of a SeaweedFS, as its filer tells them: within milliseconds, resumable.
+
+The filer keeps a log of every change of its entries; a subscription reads it from a
+moment on and then waits for more. The feed's cursor is such a moment: everything up to it
+has been settled. Observed on SeaweedFS 4.48:
+
+- A subscription resumes behind `since_ns`. It needs a client id and an epoch that rises,
+  or the filer refuses it as doubled while it has not noticed that the old one is gone.
+- While nothing happens the filer sends a sign of life every 5 s, if asked to. Where these
+  stop, the line is cut.
+- The newest minute of the log is in memory: changes of the last minute before a SIGKILL
+  of the filer are not told again. The reconciling scan finds them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any
+
+from farshore.clock import Clock, SystemClock
+from farshore.errors import Corrupt, Denied, StoreError, Unreachable, Unsupported, UsageError
+from farshore.feed.entry import BUCKETS, touched
+from farshore.feed.hint import Delivery, Hint, Settles
+
+if TYPE_CHECKING:
+    from farshore.feed.filer_wire import Change
+
+FIRST_SECONDS = 30.0
+"""Without a cursor, reading begins this long ago: the two machines' clocks may differ."""
+
+SILENCE_SECONDS_MAX = 15.0
+"""A filer that gives signs of life, and then none for so long, is not reachable."""
+
+RECEIVED_MAX = 10_000
+"""Changes that were received and not yet delivered; then the filer has to wait."""
+
+DELIVERY_HINTS_MAX = 500
+"""One delivery takes every hint that waits, up to so many."""
+
+UNSETTLED_MAX = 10_000
+"""Deliveries that are not settled; then no more are handed out."""
+
+CURSOR_SECONDS_MIN = 0.5
+"""The cursor is written at most so often, and once more at the end."""
+
+MESSAGE_BYTES_MAX = 64 * 2**20
+"""One response: 256 changes at most, each with every chunk of the old and the new body."""
+
+EPOCH_MAX = 2**31 - 1
+
+CHANNEL_OPTIONS = (
+    ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+    # For filers that give no signs of life. More often, and they close the connection.
+    ("grpc.keepalive_time_ms", 75_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.max_pings_without_data", 0),
+    # A subscription that fails is begun anew by the caller, after a pause of its own.
+    ("grpc.enable_retries", 0),
+    ("grpc.use_local_subchannel_pool", 1),
+)
+
+GetCursor = Callable[[str], str]
+SetCursor = Callable[[str, str], Awaitable[None]]
+
+
+class FilerFeed:
+    """Hints of `buckets` at one site. `address`: host:port of the filer's gRPC.
+
+    `get_cursor(name)` answers what `set_cursor(name, value)` kept last, "" for nothing.
+    """
+
+    settles: Settles = "applied"
+
+    def __init__(
+        self,
+        site: str,
+        address: str,
+        buckets: Collection[str],
+        *,
+        get_cursor: GetCursor,
+        set_cursor: SetCursor,
+        clock: Clock | None = None,
+        silence_seconds_max: float = SILENCE_SECONDS_MAX,
+    ) -> None:
+        self.name = f"filer {site}"
+        self._address = address
+        self._buckets = frozenset(buckets)
+        self._clock = clock or SystemClock()
+        self._cursor = _Cursor(self.name, get_cursor, set_cursor, self._clock)
+        self._silence_seconds_max = silence_seconds_max
+        self._client = random.SystemRandom().randrange(1, EPOCH_MAX)
+        self._epoch = int(time.monotonic()) % (EPOCH_MAX // 2)
+        self._inboxes: set[_Inbox] = set()
+
+    async def deliveries(self) -> AsyncGenerator[Delivery, None]:
+        """`Unreachable` when the filer cannot be reached, ends the stream or falls silent;
+        `Denied` and `Unsupported` when it does not serve us; `UsageError` without grpcio."""
+        inbox = _Inbox(self._subscribe(self._since()))
+        self._inboxes.add(inbox)
+        ledger = _Ledger(self._cursor)
+        try:
+            while first := await inbox.take():
+                hints, moment = self._gather(first, inbox)
+                if hints:
+                    yield await ledger.open(hints, moment)
+                elif moment:
+                    await ledger.pass_by(moment)
+            raise self._unreachable("ended the subscription")
+        finally:
+            self._inboxes.discard(inbox)
+            await inbox.aclose()
+            await self._cursor.write()
+
+    async def aclose(self) -> None:
+        """End the subscription, and write the cursor where it is."""
+        for inbox in list(self._inboxes):
+            await inbox.aclose()
+        await self._cursor.write()
+
+    # -- reading ----------------------------------------------------------------------
+
+    def _since(self) -> int:
+        return self._cursor.moment or int((self._clock.now() - FIRST_SECONDS) * 1e9)
+
+    def _gather(self, first: Change, inbox: _Inbox) -> tuple[list[Hint], int]:
+        """What has been received: hints, and the moment up to which they reach."""
+        hints: list[Hint] = []
+        moment, one = 0, first
+        while True:
+            if not one.beat:
+                hints += self._hints(one)
+                moment = max(moment, one.moment)
+            if inbox.is_empty or len(hints) >= DELIVERY_HINTS_MAX:
+                return hints, moment
+            one = inbox.take_nowait()
+
+    def _hints(self, change: Change) -> list[Hint]:
+        found = touched(change.directory, change.old, change.new, change.new_parent)
+        at = max(change.moment, 0) / 1e9
+        return [Hint(b, k, at, "", size) for b, k, size in found if b in self._buckets]
+
+    async def _subscribe(self, since_ns: int) -> AsyncGenerator[Change, None]:
+        grpc, wire = _libraries()
+        self._epoch += 1
+        asked = wire.request(self._client, self._epoch, self._prefix(), since_ns)
+        async with grpc.aio.insecure_channel(self._address, options=CHANNEL_OPTIONS) as channel:
+            call = channel.unary_stream(wire.METHOD)(asked)
+            gives_signs = False
+            try:
+                while (got := await self._receive(call, gives_signs)) is not grpc.aio.EOF:
+                    for change in wire.changes(got):
+                        gives_signs = gives_signs or change.beat
+                        yield change
+            except grpc.aio.AioRpcError as error:
+                raise self._refusal(error.code()) from error
+
+    async def _receive(self, call: Any, gives_signs: bool) -> Any:
+        try:
+            async with asyncio.timeout(self._silence_seconds_max if gives_signs else None):
+                return await call.read()
+        except TimeoutError:
+            raise self._unreachable("has fallen silent") from None
+
+    def _prefix(self) -> str:
+        (only, *others) = self._buckets or ("",)
+        return BUCKETS if others or not only else f"{BUCKETS}{only}/"
+
+    def _refusal(self, code: Any) -> StoreError:
+        kind = {
+            "UNAUTHENTICATED": Denied,
+            "PERMISSION_DENIED": Denied,
+            "UNIMPLEMENTED": Unsupported,
+            "RESOURCE_EXHAUSTED": Corrupt,
+        }.get(code.name, Unreachable)
+        if kind is Unreachable:
+            return self._unreachable(f"is lost ({code.name})")
+        return kind(
+            f"The {self.name} at {self._address} refuses the subscription: {code.name}.",
+            hint="`filer_grpc` must be the gRPC port of a SeaweedFS filer, without TLS.",
+            action=f"subscribe to {self.name}",
+        )
+
+    def _unreachable(self, what: str) -> Unreachable:
+        return Unreachable(
+            f"The {self.name} at {self._address} {what}.",
+            hint="Changes are found by the scan until it is back.",
+            action=f"subscribe to {self.name}",
+        )
+
+
+def _libraries() -> tuple[Any, Any]:
+    """grpc, and our messages. They are an extra, and slow to import."""
+    try:
+        import grpc
+
+        from farshore.feed import filer_wire
+    except ImportError as error:
+        raise UsageError(
+            f"The filer feed needs a package that is not installed: {error.name}.",
+            hint="Install it with: pip install 'farshore[seaweedfs]'",
+        ) from error
+    return grpc, filer_wire
+
+
+class _Inbox:
+    """Receives ahead of who takes, so that what came together is delivered together."""
+
+    def __init__(self, changes: AsyncGenerator[Change, None]) -> None:
+        self._received: deque[Change] = deque()
+        self._news = asyncio.Event()
+        self._room = asyncio.Event()
+        self._reader = asyncio.create_task(self._read(changes))
+        self._reader.add_done_callback(lambda _: self._news.set())
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._received
+
+    def take_nowait(self) -> Change:
+        self._room.set()
+        return self._received.popleft()
+
+    async def take(self) -> Change | None:
+        """The next one; None, or the error, once there will be none."""
+        while not self._received:
+            if self._reader.done():
+                return None if self._reader.cancelled() else self._reader.result()
+            self._news.clear()
+            await self._news.wait()
+        return self.take_nowait()
+
+    async def aclose(self) -> None:
+        """Stop receiving. What was received and not taken is forgotten, an error with it."""
+        self._reader.cancel()
+        await asyncio.wait({self._reader})
+        if not self._reader.cancelled():
+            self._reader.exception()
+
+    async def _read(self, changes: AsyncGenerator[Change, None]) -> None:
+        async with aclosing(changes):
+            async for change in changes:
+                self._received.append(change)
+                self._news.set()
+                while len(self._received) >= RECEIVED_MAX:
+                    self._room.clear()
+                    await self._room.wait()
+
+
+class _Cursor:
+    """The moment up to which everything is settled, and how it is kept. Never goes back."""
+
+    def __init__(self, name: str, get: GetCursor, keep: SetCursor, clock: Clock) -> None:
+        kept = get(name)
+        self.moment = int(kept) if kept.isdecimal() else 0
+        self._name = name
+        self._keep = keep
+        self._clock = clock
+        self._written = self.moment
+        self._written_at = clock.monotonic()
+
+    async def advance(self, moment: int) -> None:
+        self.moment = max(self.moment, moment)
+        if self._clock.monotonic() - self._written_at >= CURSOR_SECONDS_MIN:
+            await self.write()
+
+    async def write(self) -> None:
+        if self.moment > self._written:
+            self._written, self._written_at = self.moment, self._clock.monotonic()
+            await self._keep(self._name, str(self.moment))
+
+
+class _Ledger:
+    """The deliveries of one subscription, oldest first, and which of them are settled."""
+
+    def __init__(self, cursor: _Cursor) -> None:
+        self._cursor = cursor
+        self._open: deque[_Batch] = deque()
+        self._room = asyncio.Event()
+
+    async def open(self, hints: list[Hint], moment: int) -> Delivery:
+        """A new delivery, once there is room for it."""
+        while len(self._open) >= UNSETTLED_MAX:
+            self._room.clear()
+            await self._room.wait()
+        batch = _Batch(self, tuple(hints), moment)
+        self._open.append(batch)
+        return batch
+
+    async def pass_by(self, moment: int) -> None:
+        """Nothing of ours happened up to `moment`."""
+        if self._open:
+            self._open[-1].moment = moment
+        else:
+            await self._cursor.advance(moment)
+
+    async def settled(self) -> None:
+        """Move the cursor over what is settled without a gap."""
+        moment = 0
+        while self._open and self._open[0].is_settled:
+            moment = self._open.popleft().moment
+        self._room.set()
+        if moment:
+            await self._cursor.advance(moment)
+
+
+class _Batch:
+    """A delivery."""
+
+    def __init__(self, ledger: _Ledger, hints: tuple[Hint, ...], moment: int) -> None:
+        self.hints = hints
+        self.moment = moment
+        self.is_settled = False
+        self._ledger = ledger
+
+    async def settle(self) -> None:
+        if not self.is_settled:
+            self.is_settled = True
+            await self._ledger.settled()
