@@ -24,7 +24,7 @@ SLOW = LinkSettings(latency_ms=30)
 """A line on which a run takes some seconds, so that its middle can be met."""
 
 
-def long_histories(keys: int = 30, versions: int = 12) -> dict[str, list[bytes | None]]:
+def long_histories(keys: int = 20, versions: int = 12) -> dict[str, list[bytes | None]]:
     """A lane each; two markers in a row, one beneath others and one on top among them."""
     made: dict[str, list[bytes | None]] = {}
     for k in range(keys):
@@ -128,7 +128,7 @@ def test_a_second_backfill_at_the_same_time_is_refused(farshore: Farshore) -> No
 
 
 def test_killed_five_times_and_started_again(farshore: Farshore) -> None:
-    farshore.put_all(long_histories(keys=40))
+    farshore.put_all(long_histories(keys=30))
     put_multipart(farshore, "parts/two", [b"a" * (5 << 20), b"b" * 1000])
     put_multipart(farshore, "parts/one", [b"c" * 10_000])
     farshore.lab.link("west", SLOW)
