@@ -10,6 +10,7 @@ import pytest
 from farshore.s3.store import Store
 
 pytest.register_assert_rewrite(
+    "tests.contract.backlog_suite",
     "tests.contract.history",
     "tests.contract.suite_keys",
     "tests.contract.suite_listings",

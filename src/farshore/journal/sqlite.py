@@ -6,13 +6,10 @@ interrupted one can only be taken up again by who remembers it.
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from farshore.errors import StateError
+from farshore.journal.statefile import opened, reporting
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS upload (
@@ -36,8 +33,6 @@ FORGET = """
 DELETE FROM upload
 WHERE target_site = ? AND target_bucket = ? AND key = ? AND origin = ?
 """
-
-BUSY_TIMEOUT_S = 5.0
 
 
 class UploadName(NamedTuple):
@@ -70,37 +65,21 @@ class SqliteJournal:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        with self._reporting("opened"):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(path, isolation_level=None, timeout=BUSY_TIMEOUT_S)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=NORMAL")
-            self._db.execute(SCHEMA)
+        self._db = opened(path, SCHEMA)
 
     def remember_upload(self, name: UploadName, upload_id: str) -> None:
-        with self._reporting("written"):
+        with reporting(self._path, "written"):
             self._db.execute(REMEMBER, (*name, upload_id))
 
     def recall_upload(self, name: UploadName) -> str:
-        with self._reporting("read"):
+        with reporting(self._path, "read"):
             row = self._db.execute(RECALL, name).fetchone()
         return row[0] if row else ""
 
     def forget_upload(self, name: UploadName) -> None:
-        with self._reporting("written"):
+        with reporting(self._path, "written"):
             self._db.execute(FORGET, name)
 
     def close(self) -> None:
         """Give the file back. What was written stays."""
         self._db.close()
-
-    @contextmanager
-    def _reporting(self, what: str) -> Iterator[None]:
-        try:
-            yield
-        except (sqlite3.Error, OSError) as error:
-            raise StateError(
-                f"the state file {self._path} cannot be {what}: {error}",
-                hint="Free some space or mend the rights of that folder, then run the same "
-                "command again. If the file is damaged, delete it: it is only a cache.",
-            ) from error

@@ -1,0 +1,234 @@
+"""The backlog: keys that are known to have changed and are not yet in step on the target.
+
+The unit of work is a *dirty key*, never an event: whoever takes one reads both histories
+and does what their alignment asks for. So work that is done twice costs a look and nothing
+else, and only forgetting is dangerous. Losing the whole backlog costs time: a reconcile
+finds every key anew.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+BACKGROUND = 0
+"""What a reconcile or a backfill found."""
+LIVE = 1
+"""What a feed told."""
+ASKED = 2
+"""What a person asked for: `farshore sync PREFIX`."""
+PRIORITY_MAX = 9
+
+SIZE_MAX = 1 << 50
+"""Bytes. Events come from outside: a size beyond any object is cut to this."""
+
+WORDS_MAX = 1_000
+"""Characters of a cause or an explanation that are kept."""
+
+NOT_FAILED = ("", "PENDING")
+"""Reasons of work that waits for its turn or its time; every other one is a failure."""
+
+
+class Change(Protocol):
+    """A hint, as feeds bring it: see `farshore.feed.hint.Hint`."""
+
+    @property
+    def bucket(self) -> str: ...
+    @property
+    def key(self) -> str: ...
+    @property
+    def at(self) -> float: ...
+    @property
+    def size(self) -> int: ...
+
+
+class Work(NamedTuple):
+    """One dirty key.
+
+    `since`: Unix seconds by the source's clock of the oldest change that is not applied.
+    `generation`: rises with every note of the key and is never used again for it.
+    `due_at`: not to be taken before. `size`: bytes, a guess from the hints.
+    `reason`: "" until it was put back with one of `core.plan.Reason`; then `cause` is a
+    stable word and `explanation` a sentence. `attempts`: how often it failed so far.
+    """
+
+    bucket: str
+    key: str
+    since: float
+    generation: int
+    priority: int
+    attempts: int
+    due_at: float
+    size: int
+    reason: str
+    cause: str
+    explanation: str
+
+
+@dataclass(frozen=True, slots=True)
+class BacklogSummary:
+    """All of the backlog in numbers.
+
+    `count`, `bytes` and `oldest_since` (None when empty) are over every row, whatever its
+    reason. `failed` counts rows by reason, without those that only wait ("" and PENDING:
+    `held` of them are PENDING); `causes` counts every row that has a cause by it. `due`:
+    rows that need not wait. `in_flight`: taken by this process, and not yet given back.
+    """
+
+    count: int
+    bytes: int
+    oldest_since: float | None
+    due: int
+    held: int
+    failed: Mapping[str, int]
+    causes: Mapping[str, int]
+    in_flight: int
+
+
+class Backlog(Protocol):
+    """Pending work, at most one row a key. Every method raises only `StateError`.
+
+    After a `StateError` nothing of that call has happened, and it may be called again;
+    work that could not be marked as done or put back is then due once more.
+    """
+
+    async def note(
+        self, hints: Sequence[Change], *, now: float, priority: int = LIVE
+    ) -> list[tuple[str, str, int]]:
+        """Remember that these keys changed: on the disk when it returns.
+
+        Answers (bucket, key, generation), one for each hint in its order; hints of one key
+        share a generation. A key that waits already keeps its row: the earlier `since`
+        (`at`, or `now` where the hint does not say), the earlier due time (`now` at the
+        latest), the higher priority and the larger size count.
+        """
+        ...
+
+    async def take(self, now: float, limit: int) -> list[Work]:
+        """Up to `limit` rows that are due and that this process has not taken.
+
+        The higher priority first, then what is due longest, then what was noted first. It
+        sees what other processes wrote. Every one must come back by `done`, `put_back` or
+        `release`; a process that ends gives back everything.
+        """
+        ...
+
+    async def done(self, work: Work) -> None:
+        """The key is in step, as of when it was taken.
+
+        Noted again meanwhile: it stays, without its reason and attempts, due at once, and
+        `since` is the time of the earliest newer note.
+        """
+        ...
+
+    async def put_back(
+        self,
+        work: Work,
+        *,
+        due_at: float,
+        reason: str,
+        cause: str,
+        explanation: str,
+        attempts: int,
+    ) -> None:
+        """The key is not in step: say why, and when to try again.
+
+        Noted again meanwhile: it is due at once in spite of `due_at`.
+        """
+        ...
+
+    def release(self, work: Work) -> None:
+        """Give taken work back unchanged: this object, if it is still the one that is taken."""
+        ...
+
+    async def applied(self, bucket: str, key: str, generation: int) -> None:
+        """Wait until that note was done, or put back with a reason, by this process."""
+        ...
+
+    async def retry(self, prefix: str = "") -> int:
+        """Make due at once what failed (attempts, or a reason other than PENDING).
+
+        Only keys that begin with `prefix`. Attempts begin anew; the reason stays until the
+        next one ends. Answers how many rows.
+        """
+        ...
+
+    def summary(self, now: float) -> BacklogSummary:
+        """Numbers as of the last commit."""
+        ...
+
+    def rows(self, *, failed: bool = False, prefix: str = "", limit: int = 1000) -> list[Work]:
+        """Rows for people, the oldest `since` first. `failed`: without those that only wait."""
+        ...
+
+    def cursor(self, name: str) -> str:
+        """A feed's resume point, or ""."""
+        ...
+
+    async def set_cursor(self, name: str, value: str) -> None:
+        """Never on the disk before notes that were made earlier."""
+        ...
+
+    async def aclose(self) -> None:
+        """End what is under way and give the file back. Those who wait are cancelled."""
+        ...
+
+
+class Noted(NamedTuple):
+    """All hints of one key in one call, as one."""
+
+    bucket: str
+    key: str
+    since: float
+    size: int
+
+
+def merged(hints: Iterable[Change], now: float) -> list[Noted]:
+    """One entry a key, in order of first mention. Values from outside are made sane."""
+    found: dict[tuple[str, str], Noted] = {}
+    for hint in hints:
+        name = (hint.bucket, hint.key)
+        since = hint.at if 0 < hint.at < math.inf else now
+        size = min(max(hint.size, 0), SIZE_MAX)
+        if (seen := found.get(name)) is not None:
+            since, size = min(since, seen.since), max(size, seen.size)
+        found[name] = Noted(*name, since, size)
+    return list(found.values())
+
+
+def storable(text: str) -> str:
+    """A cause or explanation as a database takes it: valid Unicode, and not too long."""
+    return text[:WORDS_MAX].encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+class Group(NamedTuple):
+    """Rows of one reason and cause."""
+
+    reason: str
+    cause: str
+    rows: int
+    bytes: int
+    oldest_since: float
+    due: int
+
+
+def folded(groups: Sequence[Group], in_flight: int) -> BacklogSummary:
+    """All groups as one summary."""
+    failed: Counter[str] = Counter()
+    causes: Counter[str] = Counter()
+    for group in groups:
+        failed[group.reason] += group.rows
+        causes[group.cause] += group.rows
+    return BacklogSummary(
+        count=sum(group.rows for group in groups),
+        bytes=sum(group.bytes for group in groups),
+        oldest_since=min((group.oldest_since for group in groups), default=None),
+        due=sum(group.due for group in groups),
+        held=failed["PENDING"],
+        failed={reason: n for reason, n in failed.items() if reason not in NOT_FAILED},
+        causes={cause: n for cause, n in causes.items() if cause},
+        in_flight=in_flight,
+    )

@@ -1,0 +1,428 @@
+"""The conformance suite of `farshore.journal.backlog.Backlog`: every implementation.
+
+A test file subclasses `BacklogSuite` and gives the fixture `backlog`, which is empty.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from typing import Any
+
+import pytest
+
+from farshore.feed.hint import Hint
+from farshore.journal.backlog import (
+    ASKED,
+    BACKGROUND,
+    LIVE,
+    SIZE_MAX,
+    WORDS_MAX,
+    Backlog,
+    Work,
+)
+
+NOW = 1_767_225_600.0
+FAILED: dict[str, Any] = {"reason": "FAILED", "cause": "Denied", "explanation": "no right to it"}
+
+
+def hint(key: str, at: float = 0.0, size: int = 0) -> Hint:
+    return Hint("files", key, at, "", size)
+
+
+async def noted(backlog: Backlog, *keys: str, now: float = NOW, priority: int = LIVE) -> None:
+    await backlog.note([hint(key) for key in keys], now=now, priority=priority)
+
+
+async def taken(backlog: Backlog, now: float = NOW, limit: int = 100) -> list[str]:
+    return [work.key for work in await backlog.take(now, limit)]
+
+
+async def one(backlog: Backlog, now: float = NOW) -> Work:
+    (work,) = await backlog.take(now, 10)
+    return work
+
+
+async def soon(waiting: asyncio.Future[None]) -> bool:
+    """Whether it is over after everything that can happen now has happened."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+    return waiting.done()
+
+
+class BacklogSuite:
+    """All of the contract."""
+
+    # -- note ----------------------------------------------------------------------
+
+    async def test_a_new_key_waits_with_what_the_hint_says(self, backlog: Backlog) -> None:
+        answer = await backlog.note([hint("a", NOW - 5, 17)], now=NOW)
+        generation = answer[0][2]
+        assert answer == [("files", "a", generation)]
+        expected = Work("files", "a", NOW - 5, generation, LIVE, 0, NOW, 17, "", "", "")
+        assert backlog.rows() == [expected]
+        assert await backlog.take(NOW, 1) == [expected]
+
+    async def test_nothing_noted_is_nothing(self, backlog: Backlog) -> None:
+        assert await backlog.note([], now=NOW) == []
+        assert backlog.rows() == []
+
+    async def test_a_hint_without_a_time_counts_from_now(self, backlog: Backlog) -> None:
+        await backlog.note([hint("a", 0.0)], now=NOW)
+        assert backlog.rows()[0].since == NOW
+
+    @pytest.mark.parametrize("at", [-1.0, math.nan, math.inf, -math.inf])
+    async def test_a_senseless_time_counts_as_none(self, backlog: Backlog, at: float) -> None:
+        await backlog.note([hint("a", at)], now=NOW)
+        assert backlog.rows()[0].since == NOW
+
+    @pytest.mark.parametrize(("size", "kept"), [(-1, 0), (1 << 80, SIZE_MAX)])
+    async def test_a_senseless_size_is_cut(self, backlog: Backlog, size: int, kept: int) -> None:
+        await backlog.note([hint("a", NOW, size), hint("b", NOW, size)], now=NOW)
+        assert backlog.summary(NOW).bytes == 2 * kept
+
+    @pytest.mark.parametrize("key", ["", "a\0b", "\ud800", "ü\U0010ffff", "' OR 1 --"])
+    async def test_every_key_comes_back_as_it_was(self, backlog: Backlog, key: str) -> None:
+        await noted(backlog, key, "other")
+        assert {row.key for row in backlog.rows()} == {key, "other"}
+        assert [row.key for row in backlog.rows(prefix=key) if key] == [key] * bool(key)
+        for work in await backlog.take(NOW, 10):
+            await backlog.done(work)
+        assert backlog.rows() == []
+
+    async def test_a_key_that_waits_is_noted_again(self, backlog: Backlog) -> None:
+        ((_, _, first),) = await backlog.note([hint("a", NOW - 1, 5)], now=NOW, priority=ASKED)
+        ((_, _, second),) = await backlog.note([hint("a", NOW - 9, 3)], now=NOW + 1, priority=LIVE)
+        assert second > first
+        assert backlog.rows() == [Work("files", "a", NOW - 9, second, ASKED, 0, NOW, 5, "", "", "")]
+        await backlog.note([hint("a", NOW + 7, 8)], now=NOW - 30, priority=BACKGROUND)
+        (row,) = backlog.rows()
+        assert row[2:8] == (NOW - 9, second + 1, ASKED, 0, NOW - 30, 8)
+
+    async def test_hints_of_one_key_in_one_call_are_one_note(self, backlog: Backlog) -> None:
+        answer = await backlog.note([hint("a", 7.0, 1), hint("b"), hint("a", 5.0, 9)], now=NOW)
+        assert [key for _, key, _ in answer] == ["a", "b", "a"]
+        assert answer[0] == answer[2]
+        row = backlog.rows(prefix="a")[0]
+        assert (row.since, row.size) == (5.0, 9)
+
+    async def test_buckets_are_apart(self, backlog: Backlog) -> None:
+        await backlog.note([Hint("one", "a"), Hint("two", "a")], now=NOW)
+        assert [(work.bucket, work.key) for work in await backlog.take(NOW, 9)] == [
+            ("one", "a"),
+            ("two", "a"),
+        ]
+
+    async def test_a_generation_is_never_used_again(self, backlog: Backlog) -> None:
+        await noted(backlog, "a")
+        first = await one(backlog)
+        await backlog.done(first)
+        await noted(backlog, "a")
+        second = await one(backlog)
+        assert second.generation > first.generation
+        await backlog.done(first)
+        assert backlog.rows() == [second]
+
+    async def test_more_than_a_group_at_once(self, backlog: Backlog) -> None:
+        hints = [hint(f"{number:04}") for number in range(1201)]
+        answer = await backlog.note(hints, now=NOW)
+        assert [key for _, key, _ in answer] == [h.key for h in hints]
+        assert len({generation for _, _, generation in answer}) == 1201
+        assert backlog.summary(NOW).count == 1201
+
+    async def test_many_callers_at_once(self, backlog: Backlog) -> None:
+        calls = (noted(backlog, f"{number % 50}") for number in range(2000))
+        await asyncio.gather(*calls)
+        assert len(await taken(backlog)) == 50
+
+    # -- take ----------------------------------------------------------------------
+
+    async def test_the_order(self, backlog: Backlog) -> None:
+        await noted(backlog, "late", now=NOW + 2)
+        await noted(backlog, "b", now=NOW)
+        await noted(backlog, "a", now=NOW)
+        await noted(backlog, "early", now=NOW - 1)
+        await noted(backlog, "back", now=NOW - 9, priority=BACKGROUND)
+        await noted(backlog, "asked", now=NOW + 3, priority=ASKED)
+        assert await taken(backlog, NOW + 5, 2) == ["asked", "early"]
+        assert await taken(backlog, NOW + 5) == ["b", "a", "late", "back"]
+
+    async def test_what_is_not_due_waits(self, backlog: Backlog) -> None:
+        await noted(backlog, "a", now=NOW)
+        assert await taken(backlog, NOW - 0.001) == []
+        assert await taken(backlog, NOW) == ["a"]
+
+    async def test_what_is_taken_is_not_taken_twice(self, backlog: Backlog) -> None:
+        await noted(backlog, *(f"{number}" for number in range(30)))
+        parts = await asyncio.gather(*(taken(backlog, limit=7) for _ in range(6)))
+        assert sorted(len(part) for part in parts) == [0, 2, 7, 7, 7, 7]
+        assert len({key for part in parts for key in part}) == 30
+        assert backlog.summary(NOW).in_flight == 30
+
+    async def test_a_limit_of_nothing(self, backlog: Backlog) -> None:
+        await noted(backlog, "a")
+        assert await taken(backlog, limit=0) == []
+        assert await taken(backlog, limit=1) == ["a"]
+
+    async def test_a_taker_who_is_cancelled_has_taken_nothing(self, backlog: Backlog) -> None:
+        await noted(backlog, "a", "b")
+        for turns in range(12):
+            taker = asyncio.create_task(backlog.take(NOW, 1))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            taker.cancel()
+            ((outcome),) = await asyncio.gather(taker, return_exceptions=True)
+            if isinstance(outcome, list):
+                backlog.release(outcome[0])
+        assert await taken(backlog) == ["a", "b"]
+
+    async def test_released_work_can_be_taken_again(self, backlog: Backlog) -> None:
+        await noted(backlog, "a")
+        work = await one(backlog)
+        backlog.release(work)
+        backlog.release(work)
+        assert await one(backlog) == work
+        assert backlog.summary(NOW).in_flight == 1
+
+    async def test_release_of_the_work_before_frees_nothing(self, backlog: Backlog) -> None:
+        await noted(backlog, "a")
+        first = await one(backlog)
+        backlog.release(first)
+        await one(backlog)
+        backlog.release(first)
+        assert await taken(backlog) == []
+
+    # -- done and put_back -----------------------------------------------------------
+
+    async def test_what_is_done_is_gone(self, backlog: Backlog) -> None:
+        await noted(backlog, "a", "b")
+        first, _ = await backlog.take(NOW, 2)
+        await backlog.done(first)
+        assert [row.key for row in backlog.rows()] == ["b"]
+        assert backlog.summary(NOW).in_flight == 1
+        await backlog.done(first)
+        assert [row.key for row in backlog.rows()] == ["b"]
+
+    async def test_noted_while_in_flight(self, backlog: Backlog) -> None:
+        await backlog.note([hint("a", NOW - 60, 100)], now=NOW)
+        work = await one(backlog)
+        assert await taken(backlog) == []
+        await backlog.note([hint("a", NOW + 20, 7)], now=NOW + 21)
+        ((_, _, last),) = await backlog.note([hint("a", NOW + 10, 9)], now=NOW + 22)
+        assert await taken(backlog, NOW + 30) == []
+        assert backlog.rows()[0].since == NOW - 60
+        await backlog.done(work)
+        again = await one(backlog, NOW + 22)
+        assert (again.since, again.generation, again.size) == (NOW + 10, last, 9)
+        await backlog.done(again)
+        assert backlog.rows() == []
+
+    async def test_note_and_done_in_one_breath(self, backlog: Backlog) -> None:
+        await noted(backlog, "a")
+        work = await one(backlog)
+        await asyncio.gather(
+            backlog.note([hint("a", NOW + 5)], now=NOW + 5),
+            backlog.done(work),
+        )
+        assert (await one(backlog, NOW + 5)).since == NOW + 5
+
+    async def test_put_back_says_why_and_when(self, backlog: Backlog) -> None:
+        await noted(backlog, "a")
+        work = await one(backlog)
+        await backlog.put_back(work, due_at=NOW + 60, attempts=3, **FAILED)
+        assert await taken(backlog, NOW + 59) == []
+        assert await one(backlog, NOW + 60) == work._replace(due_at=NOW + 60, attempts=3, **FAILED)
+
+    async def test_put_back_of_a_key_that_was_noted_again(self, backlog: Backlog) -> None:
+        await noted(backlog, "a")
+        work = await one(backlog)
+        await noted(backlog, "a", now=NOW + 5)
+        await backlog.put_back(work, due_at=NOW + 60, attempts=1, **FAILED)
+        again = await one(backlog, NOW + 5)
+        assert (again.since, again.attempts, again.reason) == (work.since, 1, "FAILED")
+        await noted(backlog, "a", now=NOW + 6)
+        await backlog.done(again)
+        (row,) = backlog.rows()
+        assert (row.since, row.attempts, row.reason, row.cause) == (NOW + 6, 0, "", "")
+
+    async def test_a_note_makes_due_what_was_put_back(self, backlog: Backlog) -> None:
+        await noted(backlog, "a")
+        await backlog.put_back(await one(backlog), due_at=math.inf, attempts=1, **FAILED)
+        assert await taken(backlog, NOW * 2) == []
+        await noted(backlog, "a", now=NOW + 5)
+        work = await one(backlog, NOW + 5)
+        assert (work.reason, work.attempts) == ("FAILED", 1)
+
+    async def test_put_back_of_what_is_gone(self, backlog: Backlog) -> None:
+        await noted(backlog, "a")
+        work = await one(backlog)
+        await backlog.done(work)
+        await backlog.put_back(work, due_at=NOW, attempts=1, **FAILED)
+        assert backlog.rows() == []
+
+    async def test_long_and_broken_words_are_kept_as_far_as_they_can(
+        self, backlog: Backlog
+    ) -> None:
+        await noted(backlog, "a")
+        await backlog.put_back(
+            await one(backlog),
+            due_at=NOW,
+            attempts=1,
+            reason="FAILED",
+            cause="\udcff",
+            explanation="x" * (WORDS_MAX + 1),
+        )
+        (row,) = backlog.rows()
+        assert (row.cause, row.explanation) == ("\\udcff", "x" * WORDS_MAX)
+
+    # -- applied ---------------------------------------------------------------------
+
+    async def test_applied_waits_for_done(self, backlog: Backlog) -> None:
+        ((*_, generation),) = await backlog.note([hint("a")], now=NOW)
+        waiting = asyncio.ensure_future(backlog.applied("files", "a", generation))
+        work = await one(backlog)
+        assert not await soon(waiting)
+        await backlog.done(work)
+        await waiting
+        await backlog.applied("files", "a", generation)
+
+    async def test_applied_waits_for_its_own_generation(self, backlog: Backlog) -> None:
+        ((*_, first),) = await backlog.note([hint("a")], now=NOW)
+        work = await one(backlog)
+        ((*_, second),) = await backlog.note([hint("a")], now=NOW)
+        early = asyncio.ensure_future(backlog.applied("files", "a", first))
+        late = asyncio.ensure_future(backlog.applied("files", "a", second))
+        await backlog.done(work)
+        await early
+        assert not await soon(late)
+        await backlog.applied("files", "a", first)
+        await backlog.done(await one(backlog))
+        await late
+
+    @pytest.mark.parametrize("before", [True, False])
+    async def test_applied_ends_with_a_reason_but_not_without(
+        self, backlog: Backlog, before: bool
+    ) -> None:
+        ((*_, generation),) = await backlog.note([hint("a")], now=NOW)
+        plain: dict[str, Any] = {"reason": "", "cause": "", "explanation": ""}
+        await backlog.put_back(await one(backlog), due_at=NOW, attempts=1, **plain)
+        waiting = asyncio.ensure_future(backlog.applied("files", "a", generation))
+        assert not await soon(waiting)
+        if before:
+            waiting.cancel()
+        await backlog.put_back(await one(backlog), due_at=NOW, attempts=1, **FAILED)
+        await (backlog.applied("files", "a", generation) if before else waiting)
+
+    async def test_an_old_reason_does_not_settle_a_new_note(self, backlog: Backlog) -> None:
+        await noted(backlog, "a")
+        await backlog.put_back(await one(backlog), due_at=NOW, attempts=1, **FAILED)
+        ((*_, generation),) = await backlog.note([hint("a")], now=NOW)
+        waiting = asyncio.ensure_future(backlog.applied("files", "a", generation))
+        assert not await soon(waiting)
+        await backlog.done(await one(backlog))
+        await waiting
+
+    async def test_applied_of_a_key_that_came_again(self, backlog: Backlog) -> None:
+        ((*_, first),) = await backlog.note([hint("a")], now=NOW)
+        await backlog.done(await one(backlog))
+        await noted(backlog, "a")
+        await backlog.applied("files", "a", first)
+
+    async def test_those_who_wait_are_cancelled_at_the_end(self, backlog: Backlog) -> None:
+        ((*_, generation),) = await backlog.note([hint("a")], now=NOW)
+        waiting = asyncio.ensure_future(backlog.applied("files", "a", generation))
+        assert not await soon(waiting)
+        await backlog.aclose()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+    # -- for people ------------------------------------------------------------------
+
+    async def test_retry_makes_due_what_failed(self, backlog: Backlog) -> None:
+        await noted(backlog, "a/failed", "a/again", "a/held", "b/failed", "a/new", now=NOW)
+        ends: dict[str, tuple[str, int]] = {
+            "a/failed": ("UNSUPPORTED", 0),
+            "a/again": ("PENDING", 2),
+            "a/held": ("PENDING", 0),
+            "b/failed": ("FAILED", 1),
+        }
+        for work in await backlog.take(NOW, 4):
+            reason, attempts = ends[work.key]
+            await backlog.put_back(
+                work,
+                due_at=NOW + 900,
+                attempts=attempts,
+                reason=reason,
+                cause="x",
+                explanation="y",
+            )
+        assert await backlog.retry("a/") == 2
+        due = await backlog.take(NOW, 9)
+        assert [work.key for work in due] == ["a/failed", "a/again", "a/new"]
+        assert [work.reason for work in due] == ["UNSUPPORTED", "PENDING", ""]
+        assert {work.attempts for work in due} == {0}
+        assert await backlog.retry() == 2
+        assert await taken(backlog) == ["b/failed"]
+        assert await backlog.retry("%") == 0
+
+    async def test_retry_of_more_than_a_group(self, backlog: Backlog) -> None:
+        await noted(backlog, *(f"{number:04}" for number in range(1100)))
+        works = await backlog.take(NOW, 2000)
+        puts = (backlog.put_back(w, due_at=NOW + 9, attempts=1, **FAILED) for w in works)
+        await asyncio.gather(*puts)
+        assert await taken(backlog) == []
+        assert await backlog.retry() == 1100
+        assert len(await taken(backlog, limit=2000)) == 1100
+
+    async def test_an_empty_summary(self, backlog: Backlog) -> None:
+        summary = backlog.summary(NOW)
+        assert (summary.count, summary.bytes, summary.oldest_since) == (0, 0, None)
+        assert (summary.due, summary.held, summary.in_flight) == (0, 0, 0)
+        assert (summary.failed, summary.causes) == ({}, {})
+
+    async def test_the_summary(self, backlog: Backlog) -> None:
+        await backlog.note([hint(key, NOW - ord(key), 10) for key in "abcdef"], now=NOW)
+        reasons = {
+            "a": ("FAILED", "Denied"),
+            "b": ("FAILED", "Throttled"),
+            "c": ("UNSUPPORTED", "SSE-C"),
+            "d": ("PENDING", "Throttled"),
+        }
+        for work in await backlog.take(NOW, 5):
+            reason, cause = reasons.get(work.key, ("", ""))
+            if reason:
+                await backlog.put_back(
+                    work,
+                    due_at=NOW + 1,
+                    attempts=1,
+                    reason=reason,
+                    cause=cause,
+                    explanation="",
+                )
+        summary = backlog.summary(NOW)
+        assert (summary.count, summary.bytes, summary.due) == (6, 60, 2)
+        assert summary.oldest_since == NOW - ord("f")
+        assert summary.failed == {"FAILED": 2, "UNSUPPORTED": 1}
+        assert summary.causes == {"Denied": 1, "Throttled": 2, "SSE-C": 1}
+        assert (summary.held, summary.in_flight) == (1, 1)
+        assert backlog.summary(NOW + 1).due == 6
+
+    async def test_rows(self, backlog: Backlog) -> None:
+        await backlog.note([hint(k, at) for k, at in [("a/1", 9), ("a/2", 5), ("b", 1)]], now=NOW)
+        assert [row.key for row in backlog.rows()] == ["b", "a/2", "a/1"]
+        assert [row.key for row in backlog.rows(prefix="a/")] == ["a/2", "a/1"]
+        assert [row.key for row in backlog.rows(limit=1)] == ["b"]
+        assert backlog.rows(failed=True) == []
+        for work in await backlog.take(NOW, 9):
+            reason = "CONFLICT" if work.key == "a/1" else "PENDING"
+            await backlog.put_back(
+                work, due_at=NOW, attempts=1, reason=reason, cause="", explanation=""
+            )
+        assert [row.key for row in backlog.rows(failed=True)] == ["a/1"]
+
+    async def test_cursors(self, backlog: Backlog) -> None:
+        assert backlog.cursor("filer east") == ""
+        await backlog.set_cursor("filer east", "1")
+        await backlog.set_cursor("filer east", "2")
+        await backlog.set_cursor("sqs", "ü")
+        assert (backlog.cursor("filer east"), backlog.cursor("sqs")) == ("2", "ü")
