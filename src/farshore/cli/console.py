@@ -28,11 +28,11 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask; for machines.")]
 
 EXIT_CODES = {
-    0: "done",
+    0: "done; SAFE",
     1: "an error",
     2: "wrong usage or configuration",
     3: "AT RISK",
-    4: "differences were found",
+    4: "differences were found; NOT SAFE",
     5: "refused by a safety rule",
     6: "the outcome of a write is unknown",
     130: "interrupted; can be run again",

@@ -17,7 +17,7 @@ from typing import Annotated
 import typer
 
 from farshore import __version__
-from farshore.cli import apply, backfill, config, demo, init, lab, presign, probe, verify
+from farshore.cli import apply, backfill, config, demo, init, lab, presign, probe, status, verify
 from farshore.cli.console import (
     DEFAULT_CONFIG,
     EXIT_CODES,
@@ -53,6 +53,7 @@ app.command("apply")(apply.apply)
 app.command("backfill")(backfill.backfill)
 app.command("verify")(verify.verify)
 app.command("repair")(verify.repair)
+app.command("status")(status.status)
 app.command("presign")(presign.presign)
 app.add_typer(lab.app, name="lab")
 app.command("demo")(demo.demo)

@@ -1,0 +1,204 @@
+"""Where a pair stands now: both sites asked, the documents read, nothing written.
+
+Works without the daemon and with either site gone: what could not be had is None.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from farshore.clock import Clock
+from farshore.config import Config, Site
+from farshore.control.contact import make_contact
+from farshore.control.sites import open_store
+from farshore.control.status import (
+    ProofRecord,
+    StatusDocument,
+    StatusReport,
+    read_local,
+    read_proof,
+)
+from farshore.core.verdict import Snapshot
+from farshore.errors import FarshoreError, StoreError
+from farshore.s3.store import Store
+
+ANSWER_SECONDS_MAX = 5.0
+"""Who waits for a status is in a hurry: a site that needs longer does not answer."""
+
+DATE_RESOLUTION_S = 1.0
+"""Date headers count whole seconds: clocks that seem this close count as equal."""
+
+
+class Reached(NamedTuple):
+    """What a site answered. `offset_s`: its clock minus ours; `trouble` is "" when it did."""
+
+    answers: bool
+    offset_s: float | None = None
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """All that could be had. `local`: the report is this machine's own copy.
+
+    `now`: by the source's clock, as well as it is known.
+    """
+
+    now: float
+    source: Reached
+    target: Reached
+    report: StatusReport | None = None
+    proof: ProofRecord | None = None
+    local: bool = False
+    trouble: str = ""
+
+
+class Opener(Protocol):
+    """Opens a site as the replicator."""
+
+    def __call__(self, site: str) -> Store: ...
+
+
+async def stand(config: Config, clock: Clock, opener: Opener | None = None) -> Standing:
+    """Ask both sites and read the target's documents. Raises only `ConfigError`."""
+
+    def configured(site: str) -> Store:
+        return open_store(config, site, "replicator")
+
+    opened = opener or configured
+    async with contextlib.AsyncExitStack() as stack:
+        ours, theirs = opened(config.pair.source), opened(config.pair.target)
+        stack.push_async_callback(ours.aclose)
+        stack.push_async_callback(theirs.aclose)
+        source, target = await asyncio.gather(
+            _reach(ours, config.source), _reach(theirs, config.target)
+        )
+        report, proof, trouble = await _documents(config, theirs, target)
+    local = None
+    if report is None and not target.answers:
+        local = read_local(config.state_dir, config.pair.name)
+    known = report or local
+    return Standing(
+        now=_source_now(clock.now(), source, target, known),
+        source=source,
+        target=target,
+        report=known,
+        proof=proof,
+        local=local is not None,
+        trouble=trouble,
+    )
+
+
+async def _reach(store: Store, site: Site) -> Reached:
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS_MAX):
+            await make_contact(store, site, "replicator", seconds_max=ANSWER_SECONDS_MAX)
+            return Reached(True, await store.server_time_offset())
+    except StoreError as error:
+        return Reached(False, trouble=error.message)
+    except TimeoutError:
+        return Reached(
+            False, trouble=f"{site.name} did not answer within {ANSWER_SECONDS_MAX:g} s."
+        )
+
+
+async def _documents(
+    config: Config, store: Store, target: Reached
+) -> tuple[StatusReport | None, ProofRecord | None, str]:
+    """(report, proof, what went wrong)."""
+    report: StatusReport | None = None
+    proof: ProofRecord | None = None
+    if not target.answers:
+        return report, proof, ""
+    bucket, pair = config.target.control_bucket, config.pair.name
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS_MAX):
+            report = await StatusDocument(store, bucket, pair).read()
+            proof = await read_proof(store, bucket, pair)
+    except FarshoreError as error:
+        return report, proof, error.message
+    except TimeoutError:
+        return report, proof, f"{bucket} at {config.pair.target} could not be read in time."
+    return report, proof, ""
+
+
+def _source_now(now: float, source: Reached, target: Reached, known: StatusReport | None) -> float:
+    """Our clock put right by the source's; with the source gone, by way of the target's."""
+    if source.offset_s is not None:
+        return now + _believed(source.offset_s)
+    apart = _told_apart(known)
+    if target.offset_s is None or apart is None:
+        return now
+    return now + _believed(target.offset_s - apart)
+
+
+def _told_apart(report: StatusReport | None) -> float | None:
+    """The target's clock minus the source's, as the daemon saw them last."""
+    if report is None or report.source_offset_s is None or report.target_offset_s is None:
+        return None
+    return report.target_offset_s - report.source_offset_s
+
+
+def _believed(offset_s: float | None) -> float:
+    """An offset that a Date header can show; the later end of its second, to understate nothing."""
+    if offset_s is None or abs(offset_s) <= DATE_RESOLUTION_S:
+        return 0.0
+    return offset_s + DATE_RESOLUTION_S
+
+
+def snapshot_of(config: Config, standing: Standing) -> Snapshot:
+    """What the verdict is judged from."""
+    report, proof = standing.report, standing.proof
+    scan = report.scan if report else None
+    beat = report.heartbeat_at if report else None
+    return Snapshot(
+        source=config.pair.source,
+        target=config.pair.target,
+        now=standing.now,
+        source_answers=standing.source.answers,
+        target_answers=standing.target.answers,
+        watermark=watermark_of(standing),
+        scan_finished_at=_latest(
+            (scan.finished_at if scan else None, proof.finished_at if proof else None)
+        ),
+        scan_versions=scan.versions if scan else proof.versions if proof else None,
+        verified_at=proof.began_at if proof else None,
+        verified_deep=proof.deep if proof else False,
+        differences=proof.differences if proof else 0,
+        reported_at=report.written_at if report else None,
+        heartbeat_age_s=None if beat is None else max(standing.now - beat, 0.0),
+        waiting=report.backlog.count if report else None,
+        owed=report.not_replicated if report else {},
+        deletes_held=report.deletes_held if report else 0,
+        paused_by=report.paused_by if report else "",
+        clocks_apart_s=_apart(standing),
+    )
+
+
+def watermark_of(standing: Standing) -> float | None:
+    """The daemon's watermark, or what a verify proved that no daemon has reported after.
+
+    A verify of everything that found no difference is a complete reconcile, too: up to its
+    beginning everything is on the target. A later report knows more: a scan may have found
+    something missing since.
+    """
+    report, proof = standing.report, standing.proof
+    told = report.watermark if report else None
+    if proof is None or proof.differences:
+        return told
+    if report is None or told is None or report.written_at <= proof.began_at:
+        return _latest((told, proof.began_at))
+    return told
+
+
+def _apart(standing: Standing) -> float | None:
+    source, target = standing.source.offset_s, standing.target.offset_s
+    return None if source is None or target is None else target - source
+
+
+def _latest(moments: Iterable[float | None]) -> float | None:
+    return max((m for m in moments if m is not None), default=None)
