@@ -4,8 +4,9 @@ The filer keeps a log of every change of its entries; a subscription reads it fr
 moment on and then waits for more. The feed's cursor is such a moment: everything up to it
 has been settled. Observed on SeaweedFS 4.48:
 
-- A subscription resumes behind `since_ns`. It needs a client id and an epoch that rises,
-  or the filer refuses it as doubled while it has not noticed that the old one is gone.
+- A subscription begins with `since_ns`, that moment included; no two changes of a filer
+  have the same. It needs a client id and an epoch that rises, or the filer refuses it as
+  doubled while it has not noticed that the old one is gone.
 - While nothing happens the filer sends a sign of life every 5 s, if asked to. Where these
   stop, the line is cut.
 - The newest minute of the log is in memory: changes of the last minute before a SIGKILL
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
 FIRST_SECONDS = 30.0
 """Without a cursor, reading begins this long ago: the two machines' clocks may differ."""
+
+CLOCK_AHEAD_SECONDS_MAX = 60.0
+"""A cursor further ahead was made before somebody set a clock back; nothing would come."""
 
 SILENCE_SECONDS_MAX = 15.0
 """A filer that gives signs of life, and then none for so long, is not reachable."""
@@ -125,7 +129,11 @@ class FilerFeed:
     # -- reading ----------------------------------------------------------------------
 
     def _since(self) -> int:
-        return self._cursor.moment or int((self._clock.now() - FIRST_SECONDS) * 1e9)
+        """The first moment that is asked for. A cursor in the future is not believed."""
+        now = self._clock.now()
+        if 0 < self._cursor.moment < (now + CLOCK_AHEAD_SECONDS_MAX) * 1e9:
+            return self._cursor.moment + 1
+        return int((now - FIRST_SECONDS) * 1e9)
 
     def _gather(self, first: Change, inbox: _Inbox) -> tuple[list[Hint], int]:
         """What has been received: hints, and the moment up to which they reach."""
