@@ -229,14 +229,20 @@ class WebhookFeed:
         name: str = "webhook",
         path: str = PATH,
         intake_seconds_max: float = INTAKE_SECONDS_MAX,
+        posts_max: int = POSTS_MAX,
         count: Callable[[Outcome], None] = lambda outcome: None,
     ) -> None:
         self.name = name
         self.routes = webhook_routes(tokens, self.intake, path=path, count=count)
         self._intake_seconds_max = intake_seconds_max
-        self._waiting: asyncio.Queue[_Post] = asyncio.Queue(POSTS_MAX)
+        self._waiting: asyncio.Queue[_Post] = asyncio.Queue(posts_max)
         self._unsettled: set[asyncio.Future[None]] = set()
         self._closed = False
+
+    @property
+    def waiting(self) -> int:
+        """Events that no delivery has taken yet: for a gauge."""
+        return self._waiting.qsize()
 
     async def intake(self, hints: Sequence[Hint]) -> None:
         """Returns when a delivery with these hints was settled. `Throttled`: not now."""
