@@ -17,7 +17,19 @@ from typing import Annotated
 import typer
 
 from farshore import __version__
-from farshore.cli import apply, backfill, config, demo, init, lab, presign, probe, status, verify
+from farshore.cli import (
+    apply,
+    backfill,
+    backlog,
+    config,
+    demo,
+    init,
+    lab,
+    presign,
+    probe,
+    status,
+    verify,
+)
 from farshore.cli.console import (
     DEFAULT_CONFIG,
     EXIT_CODES,
@@ -51,6 +63,7 @@ app.add_typer(config.app, name="config")
 app.command("probe")(probe.probe)
 app.command("apply")(apply.apply)
 app.command("backfill")(backfill.backfill)
+app.add_typer(backlog.app, name="backlog")
 app.command("verify")(verify.verify)
 app.command("repair")(verify.repair)
 app.command("status")(status.status)

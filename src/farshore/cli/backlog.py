@@ -1,0 +1,173 @@
+"""`farshore backlog`: what waits, why, and "try it again now".
+
+It reads and writes the state file itself, whether `farshore run` is at work or not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from farshore.cli.console import Console, JsonOption, load_config, run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from farshore.journal.backlog import Backlog, BacklogSummary, Work
+
+LIMIT = 1_000
+
+Result = TypeVar("Result")
+
+app = typer.Typer(
+    help="Show what is known and not yet on the target, or try it again.", no_args_is_help=True
+)
+
+PrefixOption = Annotated[str, typer.Option(help="Only keys that begin with this.")]
+
+
+@app.command("list")
+def list_(
+    context: typer.Context,
+    failed: Annotated[
+        bool, typer.Option("--failed", help="Only what failed, not what waits for its turn.")
+    ] = False,
+    prefix: PrefixOption = "",
+    limit: Annotated[
+        int, typer.Option(min=1, max=1_000_000, help="At most so many keys, the oldest first.")
+    ] = LIMIT,
+    as_json: JsonOption = False,
+) -> None:
+    """List the keys that wait, with the reason, the cause and the next attempt."""
+
+    async def look(backlog: Backlog) -> tuple[BacklogSummary, list[Work]]:
+        return backlog.summary(_now()), backlog.rows(failed=failed, prefix=prefix, limit=limit)
+
+    path = _state_file(context)
+    console = Console(as_json=as_json)
+    summary, rows = _with_backlog(path, look)
+    _show(console, rows)
+    console.say(_sentence(summary, len(rows)))
+    console.document(
+        {
+            "state_file": str(path),
+            "count": summary.count,
+            "bytes": summary.bytes,
+            "oldest_since": _moment(summary.oldest_since),
+            "held": summary.held,
+            "failed": dict(summary.failed),
+            "causes": dict(summary.causes),
+            "rows": [_document(work) for work in rows],
+        }
+    )
+
+
+@app.command()
+def retry(context: typer.Context, prefix: PrefixOption = "", as_json: JsonOption = False) -> None:
+    """Try what failed again now, instead of when its pause ends.
+
+    A daemon that is at work takes it up at once; else the next one does.
+    """
+
+    async def ask(backlog: Backlog) -> int:
+        return await backlog.retry(prefix)
+
+    path = _state_file(context)
+    console = Console(as_json=as_json)
+    count = _with_backlog(path, ask)
+    console.say(f"{_keys(count)} that failed will be tried again now.")
+    console.document({"state_file": str(path), "retried": count})
+
+
+def _state_file(context: typer.Context) -> Path:
+    from farshore.engine.run import JOURNAL_FILE
+
+    return load_config(context).state_dir / JOURNAL_FILE
+
+
+def _with_backlog(path: Path, work: Callable[[Backlog], Coroutine[Any, Any, Result]]) -> Result:
+    """Run the work on the state file; on an empty backlog where there is no file yet."""
+    from farshore.journal.backlog_sqlite import SqliteBacklog
+    from farshore.journal.memory import MemoryBacklog
+
+    is_there = path.exists()
+
+    async def perform() -> Result:
+        backlog: Backlog = SqliteBacklog(path) if is_there else MemoryBacklog()
+        try:
+            return await work(backlog)
+        finally:
+            await backlog.aclose()
+
+    return run(perform())
+
+
+def _show(console: Console, rows: list[Work]) -> None:
+    if rows:
+        console.table(
+            ("CHANGED", "STATE", "TRIES", "NEXT TRY", "KEY", "WHY"),
+            [
+                (
+                    _moment(work.since),
+                    work.reason or "WAITS",
+                    work.attempts,
+                    _moment(work.due_at) or "when asked",
+                    f"{work.bucket}/{work.key}",
+                    f"{work.cause}: {work.explanation}" if work.cause else "",
+                )
+                for work in rows
+            ],
+        )
+
+
+def _sentence(summary: BacklogSummary, shown: int) -> str:
+    if not summary.count:
+        return "Nothing waits."
+    parts = [f"{_keys(summary.count)} in the backlog"]
+    parts += [f"{count:,} {reason}" for reason, count in sorted(summary.failed.items())]
+    parts += [f"{shown:,} shown"] if shown < summary.count else []
+    return f"{', '.join(parts)}; the oldest change is of {_moment(summary.oldest_since)}."
+
+
+def _keys(count: int) -> str:
+    return "1 key" if count == 1 else f"{count:,} keys"
+
+
+def _document(work: Work) -> dict[str, Any]:
+    names = {name: _whole(getattr(work, name)) for name in ("bucket", "key", "explanation")}
+    return {
+        **names,
+        "since": _moment(work.since),
+        "due_at": _moment(work.due_at),
+        "reason": work.reason,
+        "cause": work.cause,
+        "attempts": work.attempts,
+        "priority": work.priority,
+        "size": work.size,
+    }
+
+
+def _whole(text: str) -> str:
+    """What is no Unicode (an event may hold half a character) as escapes: JSON wants text."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _moment(seconds: float | None) -> str | None:
+    """ISO 8601, UTC; None for no time, or one that never comes."""
+    if seconds is None or math.isinf(seconds):
+        return None
+    try:
+        moment = datetime.fromtimestamp(seconds, UTC)
+    except (OverflowError, ValueError, OSError):
+        return None  # beyond the calendar: an event may say anything
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _now() -> float:
+    from farshore.clock import SystemClock
+
+    return SystemClock().now()
