@@ -1,0 +1,148 @@
+"""The daemon's HTTP side: metrics, health, a small JSON API, and the webhook's door."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import os
+import secrets
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from pathlib import Path
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from farshore.errors import StateError
+
+TOKEN_FILE = "api-token"
+START_SECONDS_MAX = 10.0
+BACKLOG_OF_CONNECTIONS = 128
+
+
+class Answers:
+    """What the API says: each a callable, so that the daemon stays free of HTTP."""
+
+    def __init__(
+        self,
+        status: Callable[[], dict[str, object]],
+        metrics: Callable[[], tuple[bytes, str]],
+        ready: Callable[[], str],
+        scan: Callable[[], Awaitable[None]],
+    ) -> None:
+        self.status = status
+        self.metrics = metrics
+        self.ready = ready
+        self.scan = scan
+
+
+def application(answers: Answers, token: str, more: Sequence[BaseRoute] = ()) -> Starlette:
+    """The ASGI application. `/metrics`, `/healthz` and `/readyz` are open: keep to loopback."""
+
+    async def metrics(_: Request) -> Response:
+        body, kind = answers.metrics()
+        return Response(body, media_type=kind)
+
+    async def healthz(_: Request) -> Response:
+        return PlainTextResponse("alive\n")
+
+    async def readyz(_: Request) -> Response:
+        missing = answers.ready()
+        return PlainTextResponse(f"{missing or 'ready'}\n", status_code=503 if missing else 200)
+
+    async def status(request: Request) -> Response:
+        return _refusal(request, token) or JSONResponse(answers.status())
+
+    async def scan(request: Request) -> Response:
+        refusal = _refusal(request, token)
+        if refusal is None:
+            await answers.scan()
+        return refusal or JSONResponse({"scan": "begun"}, status_code=202)
+
+    return Starlette(
+        routes=[
+            Route("/metrics", metrics),
+            Route("/healthz", healthz),
+            Route("/readyz", readyz),
+            Route("/v1/status", status),
+            Route("/v1/scan", scan, methods=["POST"]),
+            *more,
+        ]
+    )
+
+
+def _refusal(request: Request, token: str) -> Response | None:
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and hmac.compare_digest(given.encode(), token.encode()):
+        return None
+    return JSONResponse(
+        {"error": "a bearer token is needed"},
+        status_code=401,
+        headers={"WWW-Authenticate": "Bearer"},
+    )
+
+
+def api_token(environ_name: str, state_dir: Path) -> str:
+    """The configured token, or one of our own, kept for its owner alone in the state folder."""
+    if environ_name:
+        given = os.environ.get(environ_name, "")
+        if not given:
+            raise StateError(
+                f"The environment variable {environ_name} holds no API token.",
+                hint="Set it, or leave [daemon] token out: then one is made.",
+            )
+        return given
+    path = state_dir / TOKEN_FILE
+    if path.exists():
+        return path.read_text().strip()
+    state_dir.mkdir(parents=True, exist_ok=True)
+    token = secrets.token_urlsafe(32)
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w") as file:
+        file.write(token + "\n")
+    return token
+
+
+@contextlib.asynccontextmanager
+async def served(app: Starlette, host: str, port: int) -> AsyncIterator[int]:
+    """Serve while the body runs; answers the port. `StateError` when it is taken."""
+    listener = _listen(host, port)
+    config = uvicorn.Config(app, log_level="error", access_log=False, lifespan="off")
+    server = _Server(config)
+    task = asyncio.create_task(server.serve([listener]))
+    try:
+        yield int(listener.getsockname()[1])
+    finally:
+        server.should_exit = True
+        server.force_exit = True
+        await task
+        listener.close()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, leaving the process's signals to the daemon."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise StateError(
+            f"{host}:{port} cannot be served: {error.strerror}.",
+            hint="Is another farshore running? Or choose another [daemon] listen.",
+        ) from error
+    listener.listen(BACKLOG_OF_CONNECTIONS)
+    listener.setblocking(False)
+    return listener

@@ -1,0 +1,232 @@
+"""What the daemon says of itself: the watermark kept, the status published on the far side."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from farshore import __version__
+from farshore.clock import Clock
+from farshore.config import Config
+from farshore.control.sites import open_store
+from farshore.control.status import (
+    BacklogState,
+    DaemonState,
+    ScanState,
+    StatusDocument,
+    StatusReport,
+    write_local,
+)
+from farshore.core.watermark import Watermark
+from farshore.engine.dispatch import Dispatcher
+from farshore.engine.lane import Crew
+from farshore.engine.reconcile import Scan
+from farshore.errors import StoreError
+from farshore.journal.backlog import Backlog, Work
+from farshore.s3.store import Store
+from farshore.s3.wrap import Retrying
+
+RATE_WINDOW_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The tally at one moment."""
+
+    at: float
+    versions: int
+    bytes: int
+
+
+class Reporter:
+    """Hears of everything that happens, and answers how things stand."""
+
+    def __init__(self, config: Config, backlog: Backlog, clock: Clock) -> None:
+        self._config = config
+        self._backlog = backlog
+        self._clock = clock
+        self._daemon = DaemonState(socket.gethostname(), os.getpid(), __version__, clock.now())
+        self._dispatcher: Dispatcher | None = None
+        self._crews: list[Crew] = []
+        self._samples: deque[Sample] = deque()
+        self._source_offset_s: float | None = None
+        self._target_offset_s: float | None = None
+        self._source_answers: bool | None = None
+        self._target_answers: bool | None = None
+        self._scan: ScanState | None = None
+        self._loss: Callable[[float], None] = lambda _: None
+        self.trouble = "not started yet"
+        self.mark = Watermark()
+
+    # -- what happens ------------------------------------------------------------
+
+    def working(self, dispatcher: Dispatcher | None, crews: list[Crew]) -> None:
+        """Replication begins (or, with None, has ended)."""
+        self._dispatcher, self._crews = dispatcher, crews
+        self._samples.clear()
+        if dispatcher is not None:
+            self.trouble = ""
+
+    def standing_by(self, why: str) -> None:
+        """Another daemon replicates this pair."""
+        self.trouble = why
+
+    def stopped(self, error: StoreError) -> None:
+        """Replication cannot go on for now."""
+        self.trouble = error.message
+        self.mark = self.mark.feed_lost()
+
+    def feed_lost(self) -> None:
+        """Hints may have been lost."""
+        self.mark = self.mark.feed_lost()
+
+    def heartbeat_written(self, at: float) -> None:
+        self.mark = self.mark.heartbeat_written(at)
+
+    def heartbeat_seen(self, at: float) -> None:
+        """All changes before `at` are in the backlog, or applied."""
+        self._refresh_pending()
+        self.mark = self.mark.heartbeat_seen(at)
+
+    def replicated(self, work: Work, now: float) -> None:
+        """One key is in step."""
+        self._loss(now + self.offset() - work.since)
+
+    def on_replicated(self, told: Callable[[float], None]) -> None:
+        """Tell the seconds from each change to its replica."""
+        self._loss = told
+
+    def scan_started(self, tally: Scan) -> None:
+        self.mark = self.mark.scan_started(tally.started_at)
+
+    def scan_failed(self, tally: Scan, error: StoreError) -> None:
+        """The listing broke off: it proves nothing."""
+        self.mark = self.mark.scan_closed(tally.started_at, complete=False, left_over=None)
+        self.trouble = f"the last scan broke off: {error.message}"
+
+    def scan_closed(self, tally: Scan) -> None:
+        """Everything that stood on the source at the scan's start is known."""
+        self.trouble = ""
+        self._scan = ScanState(tally.started_at, tally.finished_at, tally.keys, tally.versions)
+        self.mark = self.mark.scan_closed(tally.started_at, complete=True, left_over=self._oldest())
+
+    def source_answered(self) -> None:
+        self._source_answers = True
+
+    def source_failed(self, error: StoreError) -> None:
+        self._source_answers = False
+        self.trouble = f"{self._config.pair.source}: {error.message}"
+
+    # -- answers -----------------------------------------------------------------
+
+    def offset(self) -> float:
+        """The source's clock minus ours, as last measured."""
+        return self._source_offset_s or 0.0
+
+    def ready(self) -> str:
+        """What keeps us from replicating; "" when nothing does."""
+        return self.trouble
+
+    def report(self) -> StatusReport:
+        """How things stand now."""
+        self._refresh_pending()
+        now = self._clock.now()
+        summary = self._backlog.summary(now)
+        versions, size = self._rates(now)
+        owed: dict[str, dict[str, int]] = {}
+        for row_reason, count in summary.failed.items():
+            owed[row_reason] = {row_reason: count}
+        mark = self.mark
+        return StatusReport(
+            pair=self._config.pair.name,
+            written_at=now + self.offset(),
+            daemon=self._daemon,
+            watermark=mark.watermark,
+            proved_at=mark.proved_at,
+            basis=mark.basis,
+            understatements=mark.understatements,
+            backlog=BacklogState(summary.count, summary.bytes, summary.oldest_since),
+            not_replicated=owed,
+            deletes_held=summary.causes.get("DeleteGuard", 0),
+            in_flight=self._dispatcher.flying if self._dispatcher else 0,
+            versions_per_s=versions,
+            bytes_per_s=size,
+            scan=self._scan,
+            heartbeat_at=mark.heartbeat_seen_at,
+            source_answers=self._source_answers,
+            target_answers=self._target_answers,
+            source_offset_s=self._source_offset_s,
+            target_offset_s=self._target_offset_s,
+        )
+
+    def _oldest(self) -> float | None:
+        return self._backlog.summary(self._clock.now()).oldest_since
+
+    def _refresh_pending(self) -> None:
+        self.mark = self.mark.backlog_oldest(self._oldest())
+
+    def _rates(self, now: float) -> tuple[float, float]:
+        tally = [crew.tally for crew in self._crews]
+        done = tally[0].done if tally else 0
+        size = tally[0].copied_bytes if tally else 0
+        self._samples.append(Sample(now, done, size))
+        while len(self._samples) > 2 and self._samples[1].at <= now - RATE_WINDOW_S:
+            self._samples.popleft()
+        first = self._samples[0]
+        seconds = max(now - first.at, 1e-3)
+        if len(self._samples) < 2:
+            return 0.0, 0.0
+        return (done - first.versions) / seconds, (size - first.bytes) / seconds
+
+    # -- publishing --------------------------------------------------------------
+
+    async def publish_for_ever(self, every_s: float) -> None:
+        """Write the status on the target, and here, again and again. Raises `StateError`."""
+        config = self._config
+        store = open_store(config, config.pair.target, "replicator")
+        document = StatusDocument(Retrying(store), config.target.control_bucket, config.pair.name)
+        try:
+            await self._resume(document)
+            while True:
+                await self.measure_clocks(self._crews)
+                await self._publish(document)
+                await asyncio.sleep(every_s)
+        finally:
+            await store.aclose()
+
+    async def _resume(self, document: StatusDocument) -> None:
+        """Go on from what was published before this daemon began."""
+        if self.mark.watermark is not None:
+            return
+        last = await document.read()
+        if last is not None:
+            self.mark = Watermark.resumed(last.watermark, last.proved_at)
+
+    async def _publish(self, document: StatusDocument) -> None:
+        report = self.report()
+        write_local(self._config.state_dir, report)
+        try:
+            await document.write(report)
+        except StoreError as error:
+            self._target_answers = False
+            self.trouble = f"{self._config.pair.target}: {error.message}"
+        else:
+            self._target_answers = True
+
+    async def measure_clocks(self, crews: list[Crew]) -> None:
+        """Ask both servers for their time; a side that does not answer is noted as such."""
+        for crew in crews[:1]:
+            self._source_offset_s, self._source_answers = await _offset(crew.source.store)
+            self._target_offset_s, self._target_answers = await _offset(crew.target.store)
+
+
+async def _offset(store: Store) -> tuple[float | None, bool]:
+    """The server's clock minus ours, and whether it answered at all."""
+    try:
+        return await store.server_time_offset(), True
+    except StoreError:
+        return None, False

@@ -1,0 +1,200 @@
+"""Dispatch: due keys from the journal into lanes, and what became of them back into it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from farshore.clock import Clock
+from farshore.core.join import KeyPair
+from farshore.core.rules import Rule
+from farshore.engine.guard import DeleteGuard
+from farshore.engine.lane import Crew, Lane
+from farshore.engine.look import read_both, rule_for, written_at
+from farshore.engine.tally import NotCopied
+from farshore.errors import FarshoreError, StateError, StoreError, Unreachable
+from farshore.journal.backlog import Backlog, Work
+
+FLYING_MAX = 512
+"""Keys in lanes at once; the gate bounds how many of them move bytes."""
+
+IDLE_S = 0.25
+"""How often the journal is looked at when nothing wakes us: other processes write there too."""
+
+RETRY_FIRST_S = 1.0
+RETRY_MAX_S = 300.0
+"""A key that failed is tried again after 1, 2, 4 … seconds, at most every five minutes."""
+
+AWAY_S = 2.0
+"""A site that does not answer is tried again this soon, however often: it may be back."""
+
+HELD_S = 30.0 * 86400
+"""A key that the delete guard holds waits for a person, or for this long."""
+
+Done = Callable[[Work, float], None]
+"""Told of every key that reached the target: the work, and when."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What a lane left undone: None of it means that the key is in step."""
+
+    refused: list[NotCopied]
+    due_at: float = 0.0
+
+
+class Dispatcher:
+    """Runs until it is cancelled. One key is in one lane at a time.
+
+    `away`: the error of the last key, when a site did not answer; None once one went through.
+    """
+
+    def __init__(
+        self,
+        crews: Mapping[str, Crew],
+        backlog: Backlog,
+        guard: DeleteGuard,
+        clock: Clock,
+        on_done: Done,
+    ) -> None:
+        self._careful = crews
+        self._bold = {bucket: replace(crew, hiding_released=True) for bucket, crew in crews.items()}
+        self._backlog = backlog
+        self._guard = guard
+        self._clock = clock
+        self._on_done = on_done
+        self._lanes: set[asyncio.Task[None]] = set()
+        self._awake = asyncio.Event()
+        self._failed: FarshoreError | None = None
+        self.paused = False
+        self.target_keys = 0
+        self.away: Unreachable | None = None
+
+    @property
+    def flying(self) -> int:
+        """Keys in lanes now."""
+        return len(self._lanes)
+
+    def wake(self) -> None:
+        """Something was noted: look at the journal now."""
+        self._awake.set()
+
+    async def run(self) -> None:
+        """Dispatch for ever. Raises `StateError` when the journal fails."""
+        try:
+            while True:
+                self._awake.clear()
+                if self._failed is not None:
+                    raise self._failed
+                room = FLYING_MAX - len(self._lanes)
+                if not self.paused and room > 0:
+                    for work in await self._backlog.take(self._clock.now(), room):
+                        self._start(work)
+                await self._nap()
+        finally:
+            for lane in self._lanes:
+                lane.cancel()
+            await asyncio.gather(*self._lanes, return_exceptions=True)
+
+    async def _nap(self) -> None:
+        try:
+            async with asyncio.timeout(IDLE_S):
+                await self._awake.wait()
+        except TimeoutError:
+            return
+
+    def _start(self, work: Work) -> None:
+        lane = asyncio.create_task(self._lane(work))
+        self._lanes.add(lane)
+        lane.add_done_callback(self._ended)
+
+    def _ended(self, lane: asyncio.Task[None]) -> None:
+        self._lanes.discard(lane)
+        self._awake.set()
+        if not lane.cancelled() and isinstance(error := lane.exception(), FarshoreError):
+            self._failed = error
+
+    async def _lane(self, work: Work) -> None:
+        """One key, once. Store errors become its reason; journal errors end the dispatcher."""
+        try:
+            fate = await self._replicate(work)
+        except StateError:
+            raise
+        except Unreachable as error:
+            self.away = error
+            await self._wait(work, self._clock.now() + AWAY_S, "Unreachable", str(error))
+            return
+        except StoreError as error:
+            await self._put_back(work, "PENDING", error.cause_word, str(error))
+            return
+        self.away = None
+        if not fate.refused and not fate.due_at:
+            await self._backlog.done(work)
+            self._on_done(work, self._clock.now())
+            return
+        if not fate.refused:
+            await self._wait(work, fate.due_at, "DelayedMarker", "a delete marker waits its time")
+            return
+        worst = fate.refused[0]
+        if worst.cause == "DeleteGuard":
+            await self._wait(work, self._clock.now() + HELD_S, worst.cause, worst.explanation)
+            return
+        await self._put_back(work, worst.reason, worst.cause, worst.explanation)
+
+    async def _replicate(self, work: Work) -> Fate:
+        crew = self._careful.get(work.bucket)
+        if crew is None:
+            return Fate([])  # its bucket left the configuration: nothing is owed any more
+        pair = await read_both(crew.source, crew.target, work.key)
+        rule = await rule_for(crew.rules, crew.source, pair)
+        if rule is None or rule.exclude or not pair.source:
+            return Fate([])
+        refused = await Lane(crew, pair, rule).run()
+        if pair in crew.held:
+            crew.held.remove(pair)
+            if not self._guard.admit(self._clock.now(), self.target_keys):
+                return Fate([_held(work, pair)])
+            refused = await Lane(self._bold[work.bucket], pair, rule).run()
+        return Fate(refused, _marker_due_at(pair, rule, self._clock.now()))
+
+    async def _wait(self, work: Work, due_at: float, cause: str, explanation: str) -> None:
+        await self._backlog.put_back(
+            work,
+            due_at=due_at,
+            reason="PENDING",
+            cause=cause,
+            explanation=explanation,
+            attempts=work.attempts,
+        )
+
+    async def _put_back(self, work: Work, reason: str, cause: str, explanation: str) -> None:
+        pause = min(RETRY_MAX_S, RETRY_FIRST_S * 2 ** min(work.attempts, 20))
+        await self._backlog.put_back(
+            work,
+            due_at=self._clock.now() + pause,
+            reason=reason,
+            cause=cause,
+            explanation=explanation,
+            attempts=work.attempts + 1,
+        )
+
+
+def _held(work: Work, pair: KeyPair) -> NotCopied:
+    return NotCopied(
+        work.bucket,
+        work.key,
+        pair.source[0].version_id,
+        "PENDING",
+        "DeleteGuard",
+        "more deletes arrived than the delete guard lets through; `farshore deletes` shows them",
+    )
+
+
+def _marker_due_at(pair: KeyPair, rule: Rule, now: float) -> float:
+    """When a current delete marker that waits must be looked at again; 0.0 when none waits."""
+    top = pair.source[0]
+    if rule.delete_markers != "after" or not top.is_marker:
+        return 0.0
+    due = written_at(top) + rule.delay_s
+    return due if due > now else 0.0

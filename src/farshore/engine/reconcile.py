@@ -1,0 +1,84 @@
+"""Reconcile: the listing that is always right, walked again and again in the background.
+
+It finds what no hint told of, and puts it into the journal like a hint. Only its end says
+that up to its start everything is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from farshore.clock import Clock
+from farshore.core.align import identical
+from farshore.core.join import KeyPair
+from farshore.core.rules import OWN_PREFIX, Rule
+from farshore.engine.backfill import joined
+from farshore.engine.look import aligned, rule_for, written_at
+from farshore.engine.side import Side
+from farshore.feed.hint import Hint
+from farshore.journal.backlog import Backlog
+
+BATCH_MAX = 500
+"""Keys noted in one commit."""
+
+
+@dataclass(slots=True)
+class Scan:
+    """One walk of one bucket pair. `found` keys differed and were noted."""
+
+    started_at: float
+    finished_at: float = 0.0
+    keys: int = 0
+    target_keys: int = 0
+    versions: int = 0
+    found: int = 0
+
+
+async def scan(
+    source: Side,
+    target: Side,
+    rules: Sequence[Rule],
+    backlog: Backlog,
+    clock: Clock,
+    tally: Scan,
+    *,
+    prefix: str = "",
+    priority: int = 0,
+) -> None:
+    """Walk both sides and note every key that differs. Raises what listings raise."""
+    waiting: list[Hint] = []
+    async for pairs in joined(source, target, prefix):
+        for pair in pairs:
+            tally.keys += 1
+            tally.versions += len(pair.source)
+            tally.target_keys += bool(pair.target)
+            if identical(pair.source, pair.target) or not pair.source:
+                continue
+            hint = await _missing(source, target, rules, pair, clock.now())
+            if hint is not None:
+                tally.found += 1
+                waiting.append(hint)
+        if len(waiting) >= BATCH_MAX:
+            await backlog.note(waiting, now=clock.now(), priority=priority)
+            waiting = []
+    if waiting:
+        await backlog.note(waiting, now=clock.now(), priority=priority)
+    tally.finished_at = clock.now()
+
+
+async def _missing(
+    source: Side, target: Side, rules: Sequence[Rule], pair: KeyPair, now: float
+) -> Hint | None:
+    """A hint for the oldest entry that the target lacks; None when it lacks nothing."""
+    if pair.key.startswith(OWN_PREFIX):
+        return None
+    rule = await rule_for(rules, source, pair)
+    if rule is None or rule.exclude:
+        return None
+    alignment = await aligned(source, target, pair, rule, now)
+    if not alignment.missing:
+        return None
+    oldest = min(written_at(entry) for entry in alignment.missing)
+    size = sum(entry.size for entry in alignment.missing)
+    return Hint(source.bucket, pair.key, oldest, "", size)

@@ -1,0 +1,188 @@
+"""From noted keys to equal histories: lanes, retries, the guard, and what is put back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from farshore.core.rules import Rule
+from farshore.engine.dispatch import Dispatcher
+from farshore.engine.guard import DeleteGuard, GuardLimits
+from farshore.engine.reconcile import Scan, scan
+from farshore.errors import Denied
+from farshore.feed.hint import Hint
+from farshore.journal.backlog import BacklogSummary, Work
+from farshore.journal.memory import MemoryBacklog
+from farshore.s3.faults import Fail, Script, on, unreachable
+from tests.unit.pairs import BUCKET, Pair, quiet
+
+TRIES = 2000
+"""Turns of the event loop that a condition may take."""
+
+
+@dataclass
+class Live:
+    """A pair with a dispatcher on it."""
+
+    pair: Pair
+    limits: GuardLimits = field(default_factory=GuardLimits)
+    target_script: Script = quiet
+    backlog: MemoryBacklog = field(default_factory=MemoryBacklog)
+    done: list[Work] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.crew = self.pair.crew(quiet, self.target_script)
+        self.guard = DeleteGuard(self.limits)
+        self.dispatcher = Dispatcher(
+            {BUCKET: self.crew},
+            self.backlog,
+            self.guard,
+            self.pair.clock,
+            lambda work, _: self.done.append(work),
+        )
+
+    async def note(self, *keys: str) -> None:
+        hints = [Hint(BUCKET, key, self.pair.clock.now()) for key in keys]
+        await self.backlog.note(hints, now=self.pair.clock.now())
+        self.dispatcher.wake()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        task = asyncio.create_task(self.dispatcher.run())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def until(self, true: Callable[[], bool]) -> None:
+        for _ in range(TRIES):
+            if true():
+                return
+            self.dispatcher.wake()
+            await asyncio.sleep(0)
+        raise AssertionError("it did not come about")
+
+    def summary(self) -> BacklogSummary:
+        return self.backlog.summary(self.pair.clock.now())
+
+    def count(self) -> int:
+        return self.summary().count
+
+
+async def test_a_noted_key_reaches_the_target_and_leaves_the_backlog() -> None:
+    live = Live(await Pair().ready())
+    await live.pair.east.put(BUCKET, "k", b"one")
+    await live.pair.east.put(BUCKET, "k", b"two")
+    async with live.running():
+        await live.note("k")
+        await live.until(lambda: live.count() == 0)
+    assert live.pair.equal()
+    assert [work.key for work in live.done] == ["k"]
+
+
+async def test_hints_that_are_doubled_late_or_about_nothing_change_nothing() -> None:
+    live = Live(await Pair().ready())
+    await live.pair.east.put(BUCKET, "k", b"one")
+    async with live.running():
+        for keys in (("k", "k"), ("never-there",), ("k",)):
+            await live.note(*keys)
+            await live.until(lambda: live.count() == 0)
+    assert live.pair.equal()
+
+
+async def test_a_denied_key_waits_longer_each_time_and_blocks_nobody() -> None:
+    def refusal(action: str) -> Denied:
+        return Denied(f"{action}: AccessDenied", status=403, code="AccessDenied")
+
+    live = Live(await Pair().ready(), target_script=on("put", Fail(refusal), times=2, key="bad"))
+    for key in ("bad", "good"):
+        await live.pair.east.put(BUCKET, key, b"one")
+    async with live.running():
+        await live.note("bad", "good")
+        await live.until(lambda: len(live.done) == 1 and live.summary().in_flight == 0)
+        row = live.backlog.rows(failed=True)[0]
+        assert (row.reason, row.cause, row.attempts) == ("FAILED", "AccessDenied", 1)
+        live.pair.clock.advance(1.1)
+        await live.until(lambda: live.backlog.rows(failed=True)[0].attempts == 2)
+        live.pair.clock.advance(1.1)
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert live.count() == 1, "the second pause is two seconds"
+        live.pair.clock.advance(1.0)
+        await live.until(lambda: live.count() == 0)
+    assert live.pair.equal()
+
+
+async def test_a_target_that_is_away_is_tried_again_soon_however_often() -> None:
+    live = Live(await Pair().ready(), target_script=on("put", unreachable(), times=12))
+    await live.pair.east.put(BUCKET, "k", b"one")
+    live.pair.clock.advance(3600)
+    async with live.running():
+        await live.note("k")
+        for _ in range(TRIES):
+            await asyncio.sleep(0)
+            live.dispatcher.wake()
+            assert all(row.attempts == 0 for row in live.backlog.rows())
+            live.pair.clock.advance(0.1)
+        await live.until(lambda: live.count() == 0)
+    assert live.pair.equal()
+    assert live.dispatcher.away is None
+
+
+async def test_the_guard_holds_a_flood_of_deletes_until_a_person_releases_it() -> None:
+    live = Live(await Pair().ready(), limits=GuardLimits(count=3, share=0.0))
+    keys = [f"k{n}" for n in range(6)]
+    for key in keys:
+        await live.pair.east.put(BUCKET, key, b"one")
+    async with live.running():
+        await live.note(*keys)
+        await live.until(lambda: live.count() == 0)
+        for key in keys:
+            await live.pair.east.delete(BUCKET, key)
+        await live.note(*keys)
+        await live.until(lambda: live.summary().causes.get("DeleteGuard") == 3)
+        assert sum(h.version.is_marker for h in live.pair.west.dump(BUCKET)) == 3
+        live.guard.release(3)
+        await live.note(*keys)
+        await live.until(lambda: live.count() == 0)
+    assert live.pair.equal()
+
+
+async def test_a_delayed_marker_waits_in_the_backlog_and_then_goes_through() -> None:
+    pair = await Pair(rules=(Rule(delete_markers="after", delay_s=60.0),)).ready()
+    live = Live(pair)
+    await pair.east.put(BUCKET, "k", b"one")
+    await pair.east.delete(BUCKET, "k")
+    async with live.running():
+        await live.note("k")
+        await live.until(lambda: live.summary().causes.get("DelayedMarker") == 1)
+        assert [h.version.is_marker for h in pair.west.dump(BUCKET)] == [False]
+        pair.clock.advance(61)
+        await live.until(lambda: live.count() == 0)
+    assert pair.equal()
+
+
+async def test_a_key_of_a_bucket_that_left_the_configuration_is_dropped() -> None:
+    live = Live(await Pair().ready())
+    async with live.running():
+        await live.backlog.note([Hint("gone", "k")], now=live.pair.clock.now())
+        await live.until(lambda: live.count() == 0)
+
+
+async def test_a_scan_finds_what_no_hint_told_of() -> None:
+    live = Live(await Pair().ready())
+    for number in range(30):
+        await live.pair.east.put(BUCKET, f"k{number}", b"one")
+    crew, clock = live.crew, live.pair.clock
+    tally = Scan(clock.now())
+    await scan(crew.source, crew.target, crew.rules, live.backlog, clock, tally)
+    assert (tally.keys, tally.found) == (30, 30)
+    async with live.running():
+        await live.until(lambda: live.count() == 0)
+    assert live.pair.equal()
+    again = Scan(clock.now())
+    await scan(crew.source, crew.target, crew.rules, live.backlog, clock, again)
+    assert again.found == 0
