@@ -8,7 +8,8 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from farshore.lab.settings import LinkSettings
 from tests.lab.farshore_cli import COMMAND_SECONDS_MAX, Farshore
@@ -16,11 +17,11 @@ from tests.lab.test_bad_input import refused, require_replicated
 
 KILLS = 5
 KILL_SEED = 2
-KILL_AFTER_S = (0.0, 0.5)
+KILL_AFTER_S = (0.0, 0.3)
 """A kill comes at a random moment in this time, once the run has begun to write."""
 
 POLL_S = 0.02
-SLOW = LinkSettings(latency_ms=30)
+SLOW = LinkSettings(latency_ms=50)
 """A line on which a run takes some seconds, so that its middle can be met."""
 
 
@@ -51,6 +52,19 @@ def put_multipart(farshore: Farshore, key: str, parts: Sequence[bytes]) -> None:
     s3.complete_multipart_upload(**where, UploadId=upload, MultipartUpload={"Parts": done})
 
 
+@contextmanager
+def begun(farshore: Farshore, *words: str) -> Iterator[subprocess.Popen[str]]:
+    """A run in the background that has begun to write; it is over when the block ends."""
+    farshore.lab.link("west", SLOW)
+    running = farshore.start(*words)
+    try:
+        wait_until_more_stands(farshore, running)
+        yield running
+    finally:
+        running.kill()
+        running.communicate()
+
+
 def wait_until_more_stands(farshore: Farshore, running: subprocess.Popen[str]) -> int:
     """Until the run has written something; answers how many entries the target has then."""
     s3 = farshore.s3("west")
@@ -76,11 +90,9 @@ def ended(running: subprocess.Popen[str]) -> tuple[int, str, str]:
 
 def test_ctrl_c_finishes_what_is_in_flight_and_says_how_to_go_on(farshore: Farshore) -> None:
     farshore.put_all(long_histories())
-    farshore.lab.link("west", SLOW)
-    running = farshore.start("backfill")
-    wait_until_more_stands(farshore, running)
-    running.send_signal(signal.SIGINT)
-    code, stdout, stderr = ended(running)
+    with begun(farshore, "backfill") as running:
+        running.send_signal(signal.SIGINT)
+        code, stdout, stderr = ended(running)
     assert code == 130
     assert "Stopping: finishing what is in flight." in stderr
     assert re.match(r"Interrupted after .* s; nothing is half done\.\n", stdout)
@@ -95,11 +107,9 @@ def test_ctrl_c_finishes_what_is_in_flight_and_says_how_to_go_on(farshore: Farsh
 
 def test_sigterm_with_json_leaves_one_document(farshore: Farshore) -> None:
     farshore.put_all(long_histories(keys=15))
-    farshore.lab.link("west", SLOW)
-    running = farshore.start("backfill", "--json")
-    wait_until_more_stands(farshore, running)
-    running.terminate()
-    code, stdout, _ = ended(running)
+    with begun(farshore, "backfill", "--json") as running:
+        running.terminate()
+        code, stdout, _ = ended(running)
     assert code == 130
     report = json.loads(stdout)
     assert report["interrupted"] is True
@@ -109,18 +119,19 @@ def test_sigterm_with_json_leaves_one_document(farshore: Farshore) -> None:
 
 def test_a_second_backfill_at_the_same_time_is_refused(farshore: Farshore) -> None:
     farshore.put_all(long_histories())
-    farshore.lab.link("west", SLOW)
-    first = farshore.start("backfill", "--json")
-    wait_until_more_stands(farshore, first)
+    with begun(farshore, "backfill", "--json") as first:
+        first.send_signal(signal.SIGSTOP)  # it holds its lease and is sure not to end meanwhile
+        second = farshore.run("backfill", "--json")
+        first.send_signal(signal.SIGCONT)
+        code, stdout, _ = ended(first)
     error = refused(
-        farshore.run("backfill", "--json"),
+        second,
         5,
         rf"^Another farshore works on this pair: process {first.pid} on \S+, since "
         r"20\d\d-\d\d-\d\dT[\d:.]+Z; its lease replicate-east-west is good until 20",
         f"stop process {first.pid} on",
     )
     assert error["kind"] == "Refused"
-    code, stdout, _ = ended(first)
     assert code == 0, "the first one goes on unharmed"
     report = json.loads(stdout)
     assert report["copied"] + report["delete_markers"] == report["versions"]
@@ -131,26 +142,22 @@ def test_killed_five_times_and_started_again(farshore: Farshore) -> None:
     farshore.put_all(long_histories(keys=30))
     put_multipart(farshore, "parts/two", [b"a" * (5 << 20), b"b" * 1000])
     put_multipart(farshore, "parts/one", [b"c" * 10_000])
-    farshore.lab.link("west", SLOW)
     moments = random.Random(KILL_SEED)
     killed = 0
     for _ in range(KILLS):
-        running = farshore.start("backfill")
-        wait_until_more_stands(farshore, running)
-        time.sleep(moments.uniform(*KILL_AFTER_S))  # the moment itself is what is tried
-        running.kill()
-        killed += ended(running)[0] == -signal.SIGKILL
+        with begun(farshore, "backfill") as running:
+            time.sleep(moments.uniform(*KILL_AFTER_S))  # the moment itself is what is tried
+            running.kill()
+            killed += running.wait() == -signal.SIGKILL
     assert killed >= 2, "the runs were over too soon: nothing was interrupted"
     require_replicated(farshore)
 
 
 def test_a_target_that_dies_in_the_middle(farshore: Farshore) -> None:
     farshore.put_all(long_histories())
-    farshore.lab.link("west", SLOW)
-    running = farshore.start("backfill", "--json")
-    wait_until_more_stands(farshore, running)
-    farshore.lab.kill("west")
-    code, stdout, stderr = ended(running)
+    with begun(farshore, "backfill", "--json") as running:
+        farshore.lab.kill("west")
+        code, stdout, stderr = ended(running)
     assert code == 1
     error = json.loads(stdout)["error"]
     assert error["kind"] == "Unreachable"
@@ -165,13 +172,11 @@ def test_a_target_that_dies_in_the_middle(farshore: Farshore) -> None:
 
 def test_a_target_that_comes_back_soon_is_waited_for(farshore: Farshore) -> None:
     farshore.put_all(long_histories(keys=15))
-    farshore.lab.link("west", SLOW)
-    running = farshore.start("backfill", "--json")
-    wait_until_more_stands(farshore, running)
-    farshore.lab.link("west", LinkSettings(refuse=True))
-    time.sleep(1.0)  # an outage lasts
-    farshore.lab.link("west", LinkSettings())
-    code, stdout, _ = ended(running)
+    with begun(farshore, "backfill", "--json") as running:
+        farshore.lab.link("west", LinkSettings(refuse=True))
+        time.sleep(1.0)  # an outage lasts
+        farshore.lab.link("west", LinkSettings())
+        code, stdout, _ = ended(running)
     assert code == 0, stdout
     assert json.loads(stdout)["retries"] > 0
     require_replicated(farshore)
