@@ -36,7 +36,7 @@ check: setup     ## lint, format, types, layer rules
 bench: setup     ## measure, and write docs/benchmarks.md and build/bench.json
 	$(BIN)/python -m bench
 
-docs: setup      ## write docs/cli.md and docs/configuration.md anew from the code
+docs: setup      ## write docs/cli.md, configuration.md and metrics.md anew from the code
 	$(BIN)/python -m farshore.cli.reference
 
 lock: setup      ## compile requirements.txt anew from pyproject.toml

@@ -1,6 +1,6 @@
-"""docs/cli.md and docs/configuration.md, made from the commands and the file's form.
+"""docs/cli.md, configuration.md and metrics.md, made from what the code says of itself.
 
-    python -m farshore.cli.reference [FOLDER]      writes both (default: docs)
+    python -m farshore.cli.reference [FOLDER]      writes all (default: docs)
 
 A test compares them with what the code says, and fails on anything without words.
 """
@@ -22,6 +22,7 @@ from farshore.cli.main import app
 from farshore.config.form import FileForm
 from farshore.config.problems import form_of
 from farshore.config.quantity import size_text
+from farshore.watch import catalogue
 
 MADE = "<!-- Made by `python -m farshore.cli.reference`: change the code, not this page. -->"
 
@@ -142,7 +143,11 @@ def _cell(text: str) -> str:
 
 def pages() -> dict[str, str]:
     """File name to text."""
-    return {"cli.md": cli_page(), "configuration.md": configuration_page()}
+    return {
+        "cli.md": cli_page(),
+        "configuration.md": configuration_page(),
+        "metrics.md": catalogue.page(),
+    }
 
 
 if __name__ == "__main__":
