@@ -160,6 +160,7 @@ async def test_a_delayed_marker_waits_in_the_backlog_and_then_goes_through() -> 
         await live.note("k")
         await live.until(lambda: live.summary().causes.get("DelayedMarker") == 1)
         assert [h.version.is_marker for h in pair.west.dump(BUCKET)] == [False]
+        assert live.summary().oldest_since is None, "it waits on purpose: nothing is at risk"
         pair.clock.advance(61)
         await live.until(lambda: live.count() == 0)
     assert pair.equal()

@@ -19,6 +19,20 @@ Reason = Literal[
 """Why a version is not on the target (DESIGN, promise 3: no silence)."""
 
 
+DELAYED_MARKER = "DelayedMarker"
+DELETE_GUARD = "DeleteGuard"
+"""Causes of PENDING deletes that wait on purpose: for their time, or for a person."""
+
+
+def holds_back(reason: str, cause: str) -> bool:
+    """Whether such work keeps the watermark back: some change that should be there is not.
+
+    What can never be copied (UNSUPPORTED) and deletes that wait on purpose are told by
+    counters of their own; they would freeze the exposure for ever.
+    """
+    return reason != "UNSUPPORTED" and cause not in (DELAYED_MARKER, DELETE_GUARD)
+
+
 class Copy(NamedTuple):
     """Append the replica of `version`, on top of `above` (None: the key is new there)."""
 

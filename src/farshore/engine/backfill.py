@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from farshore.core.align import identical
 from farshore.core.join import Batch, Join, KeyPair
 from farshore.core.join import Side as End
-from farshore.core.plan import DeleteLimits, deletes_allowed
+from farshore.core.plan import DELETE_GUARD, DeleteLimits, deletes_allowed
 from farshore.engine.lane import Crew, Lane
 from farshore.engine.look import rule_for
 from farshore.engine.side import Side
@@ -179,7 +179,7 @@ class Backfill:
                     pair.key,
                     pair.source[0].version_id,
                     "PENDING",
-                    "DeleteGuard",
+                    DELETE_GUARD,
                     f"{len(held)} keys would be hidden by delete markers on a target of "
                     f"{crew.tally.target_keys}: the delete guard holds all of them",
                 )

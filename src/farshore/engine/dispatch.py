@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from farshore.clock import Clock
 from farshore.core.join import KeyPair
+from farshore.core.plan import DELAYED_MARKER, DELETE_GUARD
 from farshore.core.rules import Rule
 from farshore.engine.guard import DeleteGuard
 from farshore.engine.lane import Crew, Lane
@@ -134,10 +135,10 @@ class Dispatcher:
             self._on_done(work, self._clock.now())
             return
         if not fate.refused:
-            await self._wait(work, fate.due_at, "DelayedMarker", "a delete marker waits its time")
+            await self._wait(work, fate.due_at, DELAYED_MARKER, "a delete marker waits its time")
             return
         worst = fate.refused[0]
-        if worst.cause == "DeleteGuard":
+        if worst.cause == DELETE_GUARD:
             await self._wait(work, self._clock.now() + HELD_S, worst.cause, worst.explanation)
             return
         await self._put_back(work, worst.reason, worst.cause, worst.explanation)
@@ -186,7 +187,7 @@ def _held(work: Work, pair: KeyPair) -> NotCopied:
         work.key,
         pair.source[0].version_id,
         "PENDING",
-        "DeleteGuard",
+        DELETE_GUARD,
         "more deletes arrived than the delete guard lets through; `farshore deletes` shows them",
     )
 

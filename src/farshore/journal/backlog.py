@@ -14,6 +14,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from farshore.core.plan import holds_back
+
 BACKGROUND = 0
 """What a reconcile or a backfill found."""
 LIVE = 1
@@ -72,8 +74,8 @@ class Work(NamedTuple):
 class BacklogSummary:
     """All of the backlog in numbers.
 
-    `count`, `bytes` and `oldest_since` (None when empty) are over every row, whatever its
-    reason. `failed` counts rows by reason, without those that only wait ("" and PENDING:
+    `count` and `bytes` are over every row, whatever its reason; `oldest_since` (None when
+    there is none) over those that hold the watermark back (`core.plan.holds_back`). `failed` counts rows by reason, without those that only wait ("" and PENDING:
     `held` of them are PENDING); `causes` counts every row that has a cause by it. `due`:
     rows that need not wait. `in_flight`: taken by this process, and not yet given back.
     """
@@ -225,7 +227,9 @@ def folded(groups: Sequence[Group], in_flight: int) -> BacklogSummary:
     return BacklogSummary(
         count=sum(group.rows for group in groups),
         bytes=sum(group.bytes for group in groups),
-        oldest_since=min((group.oldest_since for group in groups), default=None),
+        oldest_since=min(
+            (g.oldest_since for g in groups if holds_back(g.reason, g.cause)), default=None
+        ),
         due=sum(group.due for group in groups),
         held=failed["PENDING"],
         failed={reason: n for reason, n in failed.items() if reason not in NOT_FAILED},
