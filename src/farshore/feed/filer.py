@@ -16,6 +16,7 @@ has been settled. Observed on SeaweedFS 4.48:
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import time
 from collections import deque
@@ -202,7 +203,12 @@ class FilerFeed:
 
 
 def _libraries() -> tuple[Any, Any]:
-    """grpc, and our messages. They are an extra, and slow to import."""
+    """grpc, and our messages. They are an extra, and slow to import.
+
+    Unless somebody wants to see them, grpc's own remarks about every server that goes away
+    stay out of our output; it reads this setting while it is imported.
+    """
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     try:
         import grpc
 
