@@ -241,6 +241,27 @@ def test_an_old_null_version_that_was_never_copied_is_a_gap_and_never_on_top() -
         assert not outcome.missing
 
 
+def test_an_old_null_version_is_not_appended_in_the_middle() -> None:
+    elder, newer = version(1, 1), version(2, 2)
+    null = version(3, 3)._replace(version_id=NULL_VERSION)
+    target = Target()
+    for step in target.plan([elder]).steps:
+        target.perform(step)
+    outcome = target.align([newer, elder, null])
+    assert (outcome.gap, outcome.missing) == ((null,), (newer,))
+
+
+def test_a_foreign_marker_on_top_is_not_taken_for_an_old_null_marker() -> None:
+    elder, newer = version(1, 1), version(2, 2)
+    null = version(3, None)._replace(version_id=NULL_VERSION)
+    target = Target()
+    for step in target.plan([newer, elder]).steps:
+        target.perform(step)
+    foreign = target.write_natively(None)
+    outcome = target.align([newer, elder, null])
+    assert (outcome.gap, outcome.foreign) == ((null,), (foreign,))
+
+
 def test_a_replica_copied_twice_is_seen() -> None:
     source = [version(1, 1, latest=True)]
     target = Target()

@@ -50,6 +50,8 @@ class JournalSuite:
         other = NAME._replace(**{field: "other"})
         journal.remember_upload(NAME, "ours")
         journal.remember_upload(other, "other's")
+        assert journal.recall_upload(NAME) == "ours"
+        assert journal.recall_upload(other) == "other's"
         journal.forget_upload(other)
         assert journal.recall_upload(NAME) == "ours"
 

@@ -213,6 +213,16 @@ async def test_what_was_mended_meanwhile_is_left_alone() -> None:
     assert pair.equal()
 
 
+async def test_a_double_that_nobody_was_shown_is_not_purged() -> None:
+    pair = await copied()
+    await DAMAGES["doubled"].do(pair)
+    plan = plan_mending((await pair.prove()).differences, rebuild_tail=False)
+    await pair.west.put(BUCKET, "k", b"three", replica(pair, b"three").attributes)
+    (outcome,) = await repair(pair.crew(), plan)
+    assert outcome.done
+    assert bodies(pair) == [b"three", b"three", b"two", b"one"]
+
+
 async def test_only_replicas_and_shown_markers_are_ever_purged() -> None:
     """Every damage at once, every mending allowed: what is native stays."""
     pair = await copied()
