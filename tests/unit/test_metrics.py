@@ -52,8 +52,10 @@ def plain(metrics: Metrics) -> dict[str, float]:
 
 def everything_happened(source: Source) -> Metrics:
     metrics = metrics_of(source)
-    metrics.copied(4096, 0.04)
-    metrics.marked(0.2)
+    metrics.copied(4096)
+    metrics.marked()
+    metrics.replicated(0.04)
+    metrics.replicated(0.2)
     metrics.failed("Denied")
     metrics.hinted("filer east", 3)
     return metrics

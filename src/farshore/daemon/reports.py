@@ -58,7 +58,7 @@ class Reporter:
         self._source_answers: bool | None = None
         self._target_answers: bool | None = None
         self._scan: ScanState | None = None
-        self._loss: Callable[[float], None] = lambda _: None
+        self._tell_latency: Callable[[float], None] = lambda _: None
         self.trouble = "not started yet"
         self.mark = Watermark()
 
@@ -93,12 +93,12 @@ class Reporter:
         self.mark = self.mark.heartbeat_seen(at)
 
     def replicated(self, work: Work, now: float) -> None:
-        """One key is in step."""
-        self._loss(now + self.offset() - work.since)
+        """One key is in step: tell how long after its oldest change."""
+        self._tell_latency(now + self.offset() - work.since)
 
-    def on_replicated(self, told: Callable[[float], None]) -> None:
-        """Tell the seconds from each change to its replica."""
-        self._loss = told
+    def tell_latency(self, listener: Callable[[float], None]) -> None:
+        """Whom to tell the seconds from each change to its replica."""
+        self._tell_latency = listener
 
     def scan_started(self, tally: Scan) -> None:
         self.mark = self.mark.scan_started(tally.started_at)
@@ -131,15 +131,16 @@ class Reporter:
         """What keeps us from replicating; "" when nothing does."""
         return self.trouble
 
+    def now(self) -> float:
+        """The source's time, as well as we know it."""
+        return self._clock.now() + self.offset()
+
     def report(self) -> StatusReport:
         """How things stand now."""
         self._refresh_pending()
         now = self._clock.now()
         summary = self._backlog.summary(now)
         versions, size = self._rates(now)
-        owed: dict[str, dict[str, int]] = {}
-        for row_reason, count in summary.failed.items():
-            owed[row_reason] = {row_reason: count}
         mark = self.mark
         return StatusReport(
             pair=self._config.pair.name,
@@ -150,7 +151,7 @@ class Reporter:
             basis=mark.basis,
             understatements=mark.understatements,
             backlog=BacklogState(summary.count, summary.bytes, summary.oldest_since),
-            not_replicated=owed,
+            not_replicated=summary.owed,
             deletes_held=summary.causes.get("DeleteGuard", 0),
             in_flight=self._dispatcher.flying if self._dispatcher else 0,
             versions_per_s=versions,

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 
 from farshore.clock import Clock
 from farshore.config import Config
+from farshore.core.model import Version
 from farshore.daemon.intake import Intake
 from farshore.daemon.reports import Reporter
 from farshore.engine.dispatch import Dispatcher
@@ -51,7 +52,10 @@ Say = Callable[[str], None]
 
 @dataclass(slots=True)
 class Service:
-    """One daemon for one pair. `run` lasts until it is cancelled."""
+    """One daemon for one pair. `run` lasts until it is cancelled.
+
+    `tell` hears of every version and marker that was written.
+    """
 
     config: Config
     backlog: Backlog
@@ -59,6 +63,7 @@ class Service:
     clock: Clock
     say: Say
     reporter: Reporter
+    tell: Callable[[Version], None] = lambda _: None
     dispatcher: Dispatcher | None = None
     hearts: list[Heartbeat] = field(default_factory=list)
     scan_now: asyncio.Event = field(default_factory=asyncio.Event)
@@ -111,6 +116,8 @@ class Service:
         """Replicate while the lease is held and both sides answer."""
         stop = asyncio.Event()
         async with working_crews(self.config, Tally(), stop, self.clock) as crews:
+            for crew in crews:
+                crew.tell = self.tell
             await self.reporter.measure_clocks(crews)
             self.say(f"replicating {self.config.pair.name}")
             self.hearts = [Heartbeat(c.source, self.clock, self.reporter.offset) for c in crews]

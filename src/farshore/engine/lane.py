@@ -72,7 +72,7 @@ class Crew:
     `held`: keys whose plan would hide an object that the target's clients can read now.
     They wait until the whole listing is known and the delete guard has judged their
     number; then `hiding_released` lets them run. `stop` asks every lane to end after the
-    entry that it is writing.
+    entry that it is writing. `tell` hears of every entry that was written.
     """
 
     source: Side
@@ -85,6 +85,7 @@ class Crew:
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     jitter: random.Random = field(default_factory=random.Random)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
+    tell: Callable[[Version], None] = lambda _: None
     held: list[KeyPair] = field(default_factory=list)
     hiding_released: bool = False
     last_success: float = field(init=False)
@@ -221,6 +222,7 @@ class Lane:
         tally.copied_bytes += version.size
         tally.unstamped += copied.stamped == "none"
         tally.stamped_by_tag += copied.stamped == "tag"
+        self._crew.tell(version)
 
     async def _mark(self, marker: Version, above: Version | None) -> Version:
         """A marker is never sent twice blindly: DELETE always adds another (S3-SEMANTICS)."""
@@ -231,6 +233,7 @@ class Lane:
         else:
             await target.store.delete(target.bucket, self._key, condition=condition)
         self._crew.tally.markers += 1
+        self._crew.tell(marker)
         return marker
 
     async def _may_go_on(self, error: StoreError, attempt: int) -> bool:

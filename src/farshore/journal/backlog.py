@@ -75,9 +75,10 @@ class BacklogSummary:
     """All of the backlog in numbers.
 
     `count` and `bytes` are over every row, whatever its reason; `oldest_since` (None when
-    there is none) over those that hold the watermark back (`core.plan.holds_back`). `failed` counts rows by reason, without those that only wait ("" and PENDING:
-    `held` of them are PENDING); `causes` counts every row that has a cause by it. `due`:
-    rows that need not wait. `in_flight`: taken by this process, and not yet given back.
+    there is none) over those that hold the watermark back (`core.plan.holds_back`). `failed`
+    counts rows by reason, without those that only wait ("" and PENDING: `held` of them are
+    PENDING), `owed` the same by reason and cause; `causes` counts every row that has one.
+    `due`: rows that need not wait. `in_flight`: taken by this process, not yet given back.
     """
 
     count: int
@@ -86,6 +87,7 @@ class BacklogSummary:
     due: int
     held: int
     failed: Mapping[str, int]
+    owed: Mapping[str, Mapping[str, int]]
     causes: Mapping[str, int]
     in_flight: int
 
@@ -221,9 +223,12 @@ def folded(groups: Sequence[Group], in_flight: int) -> BacklogSummary:
     """All groups as one summary."""
     failed: Counter[str] = Counter()
     causes: Counter[str] = Counter()
+    owed: dict[str, Counter[str]] = {}
     for group in groups:
         failed[group.reason] += group.rows
         causes[group.cause] += group.rows
+        if group.reason not in NOT_FAILED:
+            owed.setdefault(group.reason, Counter())[group.cause] += group.rows
     return BacklogSummary(
         count=sum(group.rows for group in groups),
         bytes=sum(group.bytes for group in groups),
@@ -233,6 +238,7 @@ def folded(groups: Sequence[Group], in_flight: int) -> BacklogSummary:
         due=sum(group.due for group in groups),
         held=failed["PENDING"],
         failed={reason: n for reason, n in failed.items() if reason not in NOT_FAILED},
+        owed={reason: dict(counts) for reason, counts in owed.items()},
         causes={cause: n for cause, n in causes.items() if cause},
         in_flight=in_flight,
     )

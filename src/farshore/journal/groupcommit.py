@@ -27,7 +27,6 @@ GROUP_ROWS_MAX = 500
 """Rows changed in one transaction: a few milliseconds of the event loop."""
 
 BUSY_PAUSE_S = 0.01
-BUSY_TRIES_MAX = round(BUSY_TIMEOUT_S / BUSY_PAUSE_S)
 
 Result = TypeVar("Result")
 Operation = Callable[[sqlite3.Connection], Result]
@@ -52,9 +51,13 @@ class Asked:
 class GroupCommit:
     """Owns a connection that nobody else uses, and closes it."""
 
-    def __init__(self, db: sqlite3.Connection, path: Path) -> None:
+    def __init__(
+        self, db: sqlite3.Connection, path: Path, *, busy_timeout_s: float = BUSY_TIMEOUT_S
+    ) -> None:
+        self._busy_tries_max = round(busy_timeout_s / BUSY_PAUSE_S)
         self._db = db
         self._path = path
+        self._changes = 0
         self._db.execute("PRAGMA busy_timeout=0")  # we wait by ourselves, without blocking
         self._waiting: asyncio.Queue[Asked] = asyncio.Queue(QUEUE_MAX)
         self._group: list[Asked] = []
@@ -119,7 +122,7 @@ class GroupCommit:
         """Take the write lock, which another process may hold for a while."""
         level = "FULL" if any(asked.durable for asked in self._group) else "NORMAL"
         self._db.execute(f"PRAGMA synchronous={level}")
-        for _ in range(BUSY_TRIES_MAX):
+        for _ in range(self._busy_tries_max):
             try:
                 self._db.execute("BEGIN IMMEDIATE")
             except sqlite3.OperationalError as error:

@@ -82,18 +82,18 @@ class Metrics:
 
     # -- what happens ------------------------------------------------------------
 
-    def copied(self, size: int, latency_s: float | None = None) -> None:
-        """A version of `size` bytes is on the target, `latency_s` after its write."""
+    def copied(self, size: int) -> None:
+        """A version of `size` bytes is on the target."""
         self._copied.inc()
         self._bytes.inc(size)
-        if latency_s is not None:
-            self._latency.observe(max(latency_s, 0.0))
 
-    def marked(self, latency_s: float | None = None) -> None:
+    def marked(self) -> None:
         """A delete marker is on the target."""
         self._markers.inc()
-        if latency_s is not None:
-            self._latency.observe(max(latency_s, 0.0))
+
+    def replicated(self, latency_s: float) -> None:
+        """A key is in step, `latency_s` after its oldest change."""
+        self._latency.observe(max(latency_s, 0.0))
 
     def failed(self, cause: str) -> None:
         """An attempt failed; `cause` is an error's `cause_word`."""
