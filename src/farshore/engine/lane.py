@@ -52,12 +52,16 @@ CONDITIONS_UNTIL = 3
 LOST_AFTER_S = 20.0
 """A site is lost when it cannot be reached and nothing has succeeded for this long."""
 
+AWAY_MAX = 120
+AWAY_PAUSE_S = 0.5
+"""A lane waits this long for a site that does not answer, this often at most."""
+
 PAUSE_FIRST_S = 0.05
 PAUSE_MAX_S = 5.0
 """A lane waits with full jitter between these before it starts over."""
 
 
-PASSING = (Throttled, Unreachable, ServerFault, OutcomeUnknown, Precondition, Corrupt, Gone)
+PASSING = (Throttled, ServerFault, OutcomeUnknown, Precondition, Corrupt, Gone)
 """Errors after which a lane looks again: another try may well succeed."""
 
 
@@ -115,6 +119,8 @@ class Lane:
         self._rule = rule
         self._to = crew.target
         self._planned: list[Version] = []
+        self._attempt = 0
+        self._away = 0
         self._accounted: set[str] = set()
         self._refused: list[NotCopied] = []
 
@@ -127,21 +133,31 @@ class Lane:
         return self._refused
 
     async def _run(self) -> None:
-        for attempt in range(1, ATTEMPTS_MAX + 1):
+        while self._attempt < ATTEMPTS_MAX and self._away < AWAY_MAX:
             try:
-                if attempt > 1:
+                if self._attempt or self._away:
                     self._crew.tally.retries += 1
                     await self._look_again()
                 await self._go()
                 return
             except Superseded:
-                continue
+                self._attempt += 1
+            except Unreachable as error:
+                await self._wait_for_the_site(error)
             except StoreError as error:
-                if not await self._may_go_on(error, attempt):
+                self._attempt += 1
+                if not await self._may_go_on(error):
                     return
         self._refuse(
             self._target_lacks(), "FAILED", "Contended", "other writers kept changing this key"
         )
+
+    async def _wait_for_the_site(self, error: Unreachable) -> None:
+        """A silent site is no fault of this key: wait, until the site counts as lost."""
+        self._away += 1
+        if self._crew.silent_s() > LOST_AFTER_S or self._away == AWAY_MAX:
+            raise error
+        await self._crew.sleep(AWAY_PAUSE_S)
 
     async def _go(self) -> None:
         """Once through: align, plan, write."""
@@ -236,27 +252,25 @@ class Lane:
         self._crew.tell(marker)
         return marker
 
-    async def _may_go_on(self, error: StoreError, attempt: int) -> bool:
+    async def _may_go_on(self, error: StoreError) -> bool:
         """Whether the lane starts over after this error; counts the key as failed if not.
 
         A server that keeps failing may be failing over the condition alone (SeaweedFS
         4.48 answers 500 to If-None-Match on a long key): the last tries go without.
         """
-        if isinstance(error, ServerFault) and attempt == CONDITIONS_UNTIL:
+        if isinstance(error, ServerFault) and self._attempt >= CONDITIONS_UNTIL:
             self._to = self._to.unconditional()
         if isinstance(error, Throttled):
             self._crew.gate.throttled()
         passing = isinstance(error, PASSING) and not isinstance(error, BucketMissing)
-        if isinstance(error, Unreachable) and self._crew.silent_s() > LOST_AFTER_S:
-            raise error
-        if passing and attempt < ATTEMPTS_MAX:
-            await self._pause(attempt, error.retry_after)
+        if passing and self._attempt < ATTEMPTS_MAX:
+            await self._pause(error.retry_after)
             return True
         self._refuse(self._target_lacks(), "FAILED", error.code or error.cause_word, str(error))
         return False
 
-    async def _pause(self, attempt: int, at_least_s: float) -> None:
-        longest = min(PAUSE_MAX_S, PAUSE_FIRST_S * 2**attempt)
+    async def _pause(self, at_least_s: float) -> None:
+        longest = min(PAUSE_MAX_S, PAUSE_FIRST_S * 2**self._attempt)
         await self._crew.sleep(max(at_least_s, longest * self._crew.jitter.random()))
 
     async def _look_again(self) -> None:
