@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PROMTOOL := build/promtool
 
 .PHONY: help setup demo test check bench docs lock clean
 
@@ -24,8 +25,16 @@ $(STAMP): requirements.txt pyproject.toml
 demo: setup      ## two regions, one tree, every version replicated and proved
 	$(BIN)/farshore demo
 
-test: setup      ## all tests, on real servers on loopback
+test: setup $(PROMTOOL)  ## all tests, on real servers on loopback
 	$(BIN)/pytest -n 2
+
+$(PROMTOOL):
+	@if command -v promtool >/dev/null; then mkdir -p build && ln -sf "$$(command -v promtool)" $@; exit; fi; \
+	echo "promtool (it tests the alert rules) is not installed: unpacking it from Debian's package prometheus into build/"; \
+	mkdir -p build/prometheus && cd build/prometheus && \
+	{ apt-get download prometheus || { [ "$$(id -u)" = 0 ] && apt-get update && apt-get download prometheus; }; } && \
+	dpkg-deb -x prometheus_*.deb . && ln -sf prometheus/usr/bin/promtool ../promtool && rm prometheus_*.deb || { \
+	  echo "promtool could not be had. Install it (Debian: apt-get install prometheus) and try again."; exit 1; }
 
 check: setup     ## lint, format, types, layer rules
 	$(BIN)/ruff check .
@@ -36,7 +45,7 @@ check: setup     ## lint, format, types, layer rules
 bench: setup     ## measure, and write docs/benchmarks.md and build/bench.json
 	$(BIN)/python -m bench
 
-docs: setup      ## write docs/cli.md, configuration.md and metrics.md anew from the code
+docs: setup      ## write docs/cli.md, configuration.md and metrics.md from the code
 	$(BIN)/python -m farshore.cli.reference
 
 lock: setup      ## compile requirements.txt anew from pyproject.toml

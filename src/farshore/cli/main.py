@@ -23,6 +23,7 @@ from farshore.cli import (
     backlog,
     config,
     demo,
+    export,
     init,
     lab,
     presign,
@@ -68,6 +69,7 @@ app.command("verify")(verify.verify)
 app.command("repair")(verify.repair)
 app.command("status")(status.status)
 app.command("presign")(presign.presign)
+app.add_typer(export.app, name="export")
 app.add_typer(lab.app, name="lab")
 app.command("demo")(demo.demo)
 
