@@ -51,6 +51,10 @@ class Side(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
+        # asyncio does so by itself only for sockets whose protocol is named, and accepted
+        # ones have none: small writes would wait up to 40 ms for the peer's acknowledgement.
+        raw: socket.socket = transport.get_extra_info("socket")
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.transport = transport
         self._outgoing.source = transport
         self._incoming.sink = transport
