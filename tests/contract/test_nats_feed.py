@@ -19,7 +19,7 @@ import pytest
 from nats.js.api import AckPolicy, ConsumerConfig
 
 from farshore.config import NatsSource
-from farshore.errors import ConfigError, Denied, Gone, Unreachable
+from farshore.errors import BadRequest, ConfigError, Denied, Gone, Unreachable
 from farshore.feed.hint import Delivery, Feed
 from farshore.feed.in_hand import POISON_RECEIVES_MAX
 from farshore.feed.nats import NatsFeed
@@ -241,7 +241,7 @@ async def test_a_consumer_that_would_lose_messages_is_refused(
 ) -> None:
     async with connected(origin.server) as connection:
         await connection.jsm().add_consumer(origin.name, config.evolve(durable_name=CONSUMER))
-    with pytest.raises(ConfigError, match=words):
+    with pytest.raises(BadRequest, match=words):
         await anext(origin.feed().deliveries())
 
 

@@ -74,7 +74,8 @@ SetCursor = Callable[[str, str], Awaitable[None]]
 
 
 class FilerFeed:
-    """Hints of `buckets` at one site. `address`: host:port of the filer's gRPC.
+    """Hints of `buckets` at one site, of all of them where none is named. `address`: host:port
+    of the filer's gRPC.
 
     `get_cursor(name)` answers what `set_cursor(name, value)` kept last, "" for nothing.
     """
@@ -151,7 +152,8 @@ class FilerFeed:
     def _hints(self, change: Change) -> list[Hint]:
         found = touched(change.directory, change.old, change.new, change.new_parent)
         at = max(change.moment, 0) / 1e9
-        return [Hint(b, k, at, "", size) for b, k, size in found if b in self._buckets]
+        ours = self._buckets
+        return [Hint(b, k, at, "", size) for b, k, size in found if not ours or b in ours]
 
     async def _subscribe(self, since_ns: int) -> AsyncGenerator[Change, None]:
         grpc, wire = _libraries()

@@ -70,8 +70,8 @@ class NatsStream:
         """Connect, and make the consumer where it is not there yet.
 
         `ack_wait_s` is for a new consumer; one that exists keeps its own. `Gone` when there
-        is no such stream; `ConfigError` when nats-py is missing, or when the consumer
-        would lose messages.
+        is no such stream; `BadRequest` when the consumer would lose messages; `ConfigError`
+        when nats-py is missing.
         """
         connection = await _connect(source, token)
         opened = cls(source, connection)
@@ -217,7 +217,7 @@ def _checked(source: NatsSource, config: Any) -> float:
     elif getattr(config.ack_policy, "value", config.ack_policy) != "explicit":
         problem = "does not wait for each message's acknowledgement"
     if problem:
-        raise ConfigError(
+        raise BadRequest(
             f"The consumer {source.consumer} of the stream {source.stream} {problem}.",
             hint="Name another consumer: farshore makes the right one where there is none.",
         )

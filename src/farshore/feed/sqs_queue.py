@@ -87,7 +87,7 @@ class SqsQueue:
     async def open(
         cls, url: str, region: str, keys: Credentials, *, wait_s: int, ca_file: Path | None = None
     ) -> Self:
-        """No request is sent yet. `ConfigError` when the SDK is not installed or not usable."""
+        """No request is sent yet. `ConfigError` when the SDK is not installed."""
         session = _session()
         from botocore.config import Config as SdkConfig
 
@@ -207,7 +207,7 @@ def _translated(action: str, url: str) -> Iterator[None]:
             hint="Is the queue's host right, and does the network let us reach it?",
         ) from None
     except BotoCoreError as error:
-        raise ConfigError(
+        raise BadRequest(
             f"The AWS SDK cannot be used for {url}: {type(error).__name__}.",
             hint="Look at AWS_PROFILE, AWS_CONFIG_FILE, AWS_CA_BUNDLE and ~/.aws/config.",
         ) from None
