@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from farshore.core.plan import DELAYED_MARKER
 from farshore.feed.hint import Hint
 from farshore.journal.backlog import (
     ASKED,
@@ -23,6 +24,8 @@ from farshore.journal.backlog import (
 )
 
 NOW = 1_767_225_600.0
+EXCUSED: dict[str, Any] = {"reason": "UNSUPPORTED", "cause": "SSE-C", "explanation": "no key"}
+DELAYED: dict[str, Any] = {"reason": "PENDING", "cause": DELAYED_MARKER, "explanation": "later"}
 FAILED: dict[str, Any] = {"reason": "FAILED", "cause": "Denied", "explanation": "no right to it"}
 
 
@@ -259,6 +262,40 @@ class BacklogSuite:
         await backlog.done(work)
         await backlog.put_back(work, due_at=NOW, attempts=1, **FAILED)
         assert backlog.rows() == []
+
+    # -- what does not hold the watermark back ------------------------------------------
+
+    @pytest.mark.parametrize("why", [EXCUSED, DELAYED])
+    async def test_an_excuse_covers_no_later_change(
+        self, backlog: Backlog, why: dict[str, Any]
+    ) -> None:
+        await noted(backlog, "a")
+        await backlog.put_back(await one(backlog), due_at=math.inf, attempts=0, **why)
+        assert backlog.summary(NOW).oldest_since is None
+        await backlog.note([hint("a", NOW)], now=NOW + 1)  # the same, told again
+        assert backlog.summary(NOW).oldest_since is None
+        assert backlog.rows()[0].reason == why["reason"]
+        await backlog.note([hint("a", NOW + 2)], now=NOW + 3)
+        assert backlog.summary(NOW).oldest_since == NOW + 2
+        assert backlog.rows()[0].reason == ""
+
+    @pytest.mark.parametrize("why", [EXCUSED, DELAYED])
+    async def test_an_excuse_covers_no_change_that_came_meanwhile(
+        self, backlog: Backlog, why: dict[str, Any]
+    ) -> None:
+        ((*_, generation),) = await backlog.note([hint("a")], now=NOW)
+        work = await one(backlog)
+        await noted(backlog, "a", now=NOW + 2)
+        await backlog.put_back(work, due_at=math.inf, attempts=0, **why)
+        assert backlog.summary(NOW).oldest_since == NOW + 2
+        await backlog.applied("files", "a", generation)
+        assert (await one(backlog, NOW + 2)).reason == ""
+
+    async def test_a_failure_is_as_old_as_its_oldest_change(self, backlog: Backlog) -> None:
+        await noted(backlog, "a")
+        await backlog.put_back(await one(backlog), due_at=math.inf, attempts=1, **FAILED)
+        await noted(backlog, "a", now=NOW + 2)
+        assert backlog.summary(NOW).oldest_since == NOW
 
     async def test_long_and_broken_words_are_kept_as_far_as_they_can(
         self, backlog: Backlog

@@ -13,6 +13,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from farshore.core.plan import DELAYED_MARKER
 from farshore.feed.hint import Hint
 from farshore.journal.backlog import PRIORITY_MAX, Backlog, Work
 from farshore.journal.backlog_sqlite import SqliteBacklog
@@ -96,7 +97,7 @@ class Alike(RuleBasedStateMachine):
                         its,
                         due_at=due_at,
                         reason=reason,
-                        cause=reason.lower(),
+                        cause=DELAYED_MARKER if reason == "PENDING" else reason.lower(),
                         explanation="because",
                         attempts=attempts,
                     )

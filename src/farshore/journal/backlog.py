@@ -107,7 +107,9 @@ class Backlog(Protocol):
         Answers (bucket, key, generation), one for each hint in its order; hints of one key
         share a generation. A key that waits already keeps its row: the earlier `since`
         (`at`, or `now` where the hint does not say), the earlier due time (`now` at the
-        latest), the higher priority and the larger size count.
+        latest), the higher priority and the larger size count. Where its older changes do
+        not hold the watermark back and this one is later, only this one counts: the reason
+        is gone, and `since` is its time.
         """
         ...
 
@@ -140,7 +142,8 @@ class Backlog(Protocol):
     ) -> None:
         """The key is not in step: say why, and when to try again.
 
-        Noted again meanwhile: it is due at once in spite of `due_at`.
+        Noted again meanwhile: it is due at once in spite of `due_at`; and if the reason does
+        not hold the watermark back, only the newer notes count, as after `done`.
         """
         ...
 

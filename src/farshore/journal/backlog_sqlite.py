@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from farshore.core.plan import holds_back
 from farshore.journal.backlog import (
     LIVE,
     PRIORITY_MAX,
@@ -77,14 +78,20 @@ SCHEMA = (WORK, BY_TURN, BY_STANDING, NOTES, FIRST_NOTES, CURSOR)
 
 COUNT_NOTES = "UPDATE notes SET count = count + ? RETURNING count"
 
-NOTE = """
+# A later change of a key whose older ones are excused: this one is not, as far as we know.
+NEWS = "excluded.since > since AND NOT holds_back(reason, cause)"
+
+NOTE = f"""
 INSERT INTO work VALUES (NULL, ?1, ?2, ?3, ?4, ?4 - 1, ?5, 0, ?6, ?7, '', '', '')
 ON CONFLICT (bucket, key) DO UPDATE SET
-    since      = min(since, excluded.since),
+    since      = iif({NEWS}, excluded.since, min(since, excluded.since)),
     generation = excluded.generation,
     priority   = max(priority, excluded.priority),
     due_at     = min(due_at, excluded.due_at),
-    size       = max(size, excluded.size)
+    size       = max(size, excluded.size),
+    reason      = iif({NEWS}, '', reason),
+    cause       = iif({NEWS}, '', cause),
+    explanation = iif({NEWS}, '', explanation)
 """
 
 COLUMNS = """
@@ -118,7 +125,7 @@ UPDATE work SET
     due_at   = iif(generation = :generation, :due_at, due_at),
     settled  = iif(:reason = '', settled, :generation),
     attempts = :attempts, reason = :reason, cause = :cause, explanation = :explanation
-WHERE bucket = :bucket AND key = :key
+WHERE bucket = :bucket AND key = :key AND (generation = :generation OR :holds_back)
 """
 
 SETTLED = "SELECT settled FROM work WHERE bucket = ? AND key = ?"
@@ -168,6 +175,7 @@ class SqliteBacklog:
             (page_bytes,) = db.execute("PRAGMA page_size").fetchone()
             db.execute(f"PRAGMA max_page_count={bytes_max // page_bytes}")
             db.create_function("taken", 2, self._is_taken)
+            db.create_function("holds_back", 2, holds_back, deterministic=True)
             self._group = GroupCommit(db, path)
         self._reader = opened(path)
 
@@ -253,6 +261,11 @@ class SqliteBacklog:
         name = _name(work)
         if db.execute(REMOVE, (name["bucket"], name["key"], work.generation)).rowcount:
             return
+        self._renew(db, work)
+
+    def _renew(self, db: sqlite3.Connection, work: Work) -> None:
+        """Only what was noted since it was taken is still owed."""
+        name = _name(work)
         since, size = self._flight.newer(work)
         db.execute(RENEW, {**name, "since": since, "size": size, "generation": work.generation})
 
@@ -279,8 +292,14 @@ class SqliteBacklog:
             "cause": storable(cause),
             "explanation": storable(explanation),
             "attempts": attempts,
+            "holds_back": holds_back(reason, cause),
         }
-        await self._group.perform(lambda db: db.execute(PUT_BACK, values).close(), after=after)
+
+        def operation(db: sqlite3.Connection) -> None:
+            if not db.execute(PUT_BACK, values).rowcount:
+                self._renew(db, work)
+
+        await self._group.perform(operation, after=after)
 
     def release(self, work: Work) -> None:
         self._flight.release(work)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from farshore.core.plan import holds_back
 from farshore.journal.backlog import (
     LIVE,
     NOT_FAILED,
@@ -48,8 +49,12 @@ class MemoryBacklog:
                 *name, entry.since, self._notes, priority, 0, now, entry.size, "", "", ""
             )
             return
+        since = min(old.since, entry.since)
+        if entry.since > old.since and not holds_back(old.reason, old.cause):
+            since = entry.since
+            old = old._replace(reason="", cause="", explanation="")
         self._rows[name] = old._replace(
-            since=min(old.since, entry.since),
+            since=since,
             generation=self._notes,
             priority=max(old.priority, priority),
             due_at=min(old.due_at, now),
@@ -74,18 +79,22 @@ class MemoryBacklog:
         if row is not None and row.generation == work.generation:
             del self._rows[name], self._settled[name]
         elif row is not None:
-            since, size = self._flight.newer(work)
-            self._settled[name] = work.generation
-            self._rows[name] = row._replace(
-                since=row.since if since is None else since,
-                size=row.size if since is None else size,
-                attempts=0,
-                reason="",
-                cause="",
-                explanation="",
-            )
+            self._renew(row, work)
         self._flight.returned(work)
         self._flight.land(work)
+
+    def _renew(self, row: Work, work: Work) -> None:
+        since, size = self._flight.newer(work)
+        name = (work.bucket, work.key)
+        self._settled[name] = work.generation
+        self._rows[name] = row._replace(
+            since=row.since if since is None else since,
+            size=row.size if since is None else size,
+            attempts=0,
+            reason="",
+            cause="",
+            explanation="",
+        )
 
     async def put_back(
         self,
@@ -99,7 +108,9 @@ class MemoryBacklog:
     ) -> None:
         name = (work.bucket, work.key)
         row = self._rows.get(name)
-        if row is not None:
+        if row is not None and row.generation != work.generation and not holds_back(reason, cause):
+            self._renew(row, work)
+        elif row is not None:
             self._rows[name] = row._replace(
                 due_at=due_at if row.generation == work.generation else row.due_at,
                 reason=reason,

@@ -1,0 +1,364 @@
+"""The state file under bad luck: kills, a full disk, torn writes, damage, and others who write."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from farshore.errors import StateError
+from farshore.feed.hint import Hint
+from farshore.journal.backlog_sqlite import SqliteBacklog
+from farshore.journal.groupcommit import QUEUE_MAX, GroupCommit
+from farshore.journal.sqlite import SqliteJournal, UploadName
+from farshore.journal.statefile import opened
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "journal.sqlite"
+
+
+@pytest.fixture
+async def backlog(file: Path) -> AsyncIterator[SqliteBacklog]:
+    backlog = SqliteBacklog(file)
+    yield backlog
+    await backlog.aclose()
+
+
+async def note(backlog: SqliteBacklog, *keys: str) -> None:
+    await backlog.note([Hint("files", key) for key in keys], now=1.0)
+
+
+async def keys_in(file: Path) -> set[str]:
+    backlog = SqliteBacklog(file)
+    found = {row.key for row in backlog.rows(limit=1_000_000)}
+    await backlog.aclose()
+    with sqlite3.connect(file) as db:
+        assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    db.close()
+    return found
+
+
+def child(mode: str, file: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tests.unit.backlog_child", mode, str(file)]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+
+
+# -- a kill ------------------------------------------------------------------------
+
+
+async def test_a_kill_at_any_moment_loses_nothing_that_was_noted(file: Path) -> None:
+    moments = random.Random(20_261_122)
+    expected: set[str] = set()
+    for number in range(4):
+        file = file.with_name(f"{number}.sqlite")
+        told = _killed(file, after_lines=moments.randrange(3, 400))
+        done = {key for word, *keys in told if word == "done" for key in keys}
+        perhaps = {key for word, *keys in told if word == "finishing" for key in keys}
+        expected = {key for word, *keys in told if word == "noted" for key in keys}
+        found = await keys_in(file)
+        assert expected - perhaps <= found
+        assert not found & done
+    assert expected
+
+
+def _killed(file: Path, after_lines: int) -> list[list[str]]:
+    """What it told before it was killed, some lines in."""
+    process = child("endless", file)
+    assert process.stdout is not None
+    told = [process.stdout.readline().split() for _ in range(after_lines)]
+    process.send_signal(signal.SIGKILL)
+    told += [line.split() for line in process.stdout if line.endswith("\n")]
+    process.stdout.close()
+    assert process.wait(30) == -signal.SIGKILL
+    return told
+
+
+# -- a full disk -------------------------------------------------------------------
+
+
+async def test_a_full_disk_is_told_and_survived(file: Path) -> None:
+    """A limit of the operating system on the size of files stands in for the disk."""
+    process = child("starved", file)
+    told = [line.split() for line in process.communicate(timeout=60)[0].splitlines()]
+    assert process.returncode == 0
+    (refusal,) = [" ".join(words) for word, *words in told if word == "refused"]
+    assert f"the state file {file} cannot be written" in refusal
+    assert "Free some space" in refusal
+    noted = [key for word, *keys in told if word == "noted" for key in keys]
+    assert told.index(next(line for line in told if line[0] == "refused")) == len(told) - 2 > 0
+    assert await keys_in(file) == set(noted)
+
+
+async def fill(backlog: SqliteBacklog, noted: list[str]) -> None:
+    for group in range(100):
+        keys = [f"{group}-{number}" for number in range(100)]
+        await note(backlog, *keys)
+        noted += keys
+
+
+async def test_a_backlog_that_is_full_takes_up_again_when_work_is_done(file: Path) -> None:
+    backlog = SqliteBacklog(file, bytes_max=200_000)
+    noted: list[str] = []
+    with pytest.raises(StateError, match="cannot be written") as caught:
+        await fill(backlog, noted)
+    assert "Free some space" in caught.value.hint
+    assert {row.key for row in backlog.rows(limit=100_000)} == set(noted)
+    with pytest.raises(StateError):
+        await note(backlog, *(f"more-{number}" for number in range(400)))
+    for work in await backlog.take(1.0, len(noted) // 2):
+        await backlog.done(work)
+    await note(backlog, *(f"more-{number}" for number in range(100)))
+    await backlog.aclose()
+    assert len(await keys_in(file)) == len(noted) - len(noted) // 2 + 100
+
+
+async def test_work_that_could_not_be_marked_is_due_once_more(
+    file: Path, backlog: SqliteBacklog
+) -> None:
+    await note(backlog, "a", "b")
+    first, second = await backlog.take(1.0, 2)
+    other = opened(file)
+    other.execute("CREATE TRIGGER no BEFORE DELETE ON work BEGIN SELECT RAISE(ABORT, 'no'); END")
+    waiting = asyncio.ensure_future(backlog.applied("files", "a", first.generation))
+    outcomes = await asyncio.gather(
+        backlog.done(first),
+        note(backlog, "c"),
+        backlog.put_back(
+            second, due_at=9.0, reason="FAILED", cause="x", explanation="", attempts=1
+        ),
+        return_exceptions=True,
+    )
+    assert {type(outcome) for outcome in outcomes} == {StateError}  # one group, one fate
+    other.execute("DROP TRIGGER no")
+    other.close()
+    assert await backlog.take(1.0, 9) == [first, second]
+    assert not waiting.done()
+    await backlog.done(first)
+    await waiting
+
+
+# -- torn writes and damage --------------------------------------------------------
+
+
+@pytest.fixture
+async def torn(file: Path, backlog: SqliteBacklog, tmp_path: Path) -> Path:
+    """A copy of a state file in use, as a power cut leaves it: all of it in the log."""
+    for number in range(40):
+        await note(backlog, f"{number:02}")
+    copy = tmp_path / "copy" / file.name
+    copy.parent.mkdir()
+    for beside in ("", "-wal"):
+        shutil.copy(file.with_name(file.name + beside), copy.with_name(file.name + beside))
+    return copy
+
+
+@pytest.mark.parametrize("garbage", [b"", b"\0" * 5000, b"garbage " * 1000])
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.77, 0.999])
+async def test_a_torn_log_keeps_what_was_whole(torn: Path, share: float, garbage: bytes) -> None:
+    log = torn.with_name(torn.name + "-wal")
+    cut = int(log.stat().st_size * share)
+    log.write_bytes(log.read_bytes()[:cut] + garbage)
+    found = sorted(await keys_in(torn))
+    assert found == [f"{number:02}" for number in range(len(found))]
+    assert 40 * share - 12 < len(found) < 40
+
+
+async def test_a_log_of_garbage_is_an_empty_one(torn: Path) -> None:
+    torn.with_name(torn.name + "-wal").write_bytes(b"garbage " * 5000)
+    torn.with_name(torn.name + "-shm").write_bytes(b"garbage " * 5000)
+    assert await keys_in(torn) == set()
+
+
+def test_a_file_that_is_no_database(file: Path) -> None:
+    file.write_bytes(b"no database " * 1000)
+    for open_it in (SqliteBacklog, SqliteJournal):
+        with pytest.raises(StateError, match="cannot be opened: file is not a database") as caught:
+            open_it(file)
+        assert "it is only a cache" in caught.value.hint
+        assert "journal.sqlite-wal" in caught.value.hint
+
+
+def damage(file: Path) -> None:
+    """Ten pages in the middle."""
+    whole = file.read_bytes()
+    at = len(whole) // 2 // 4096 * 4096
+    file.write_bytes(whole[:at] + b"\xff" * 40_960 + whole[at + 40_960 :])
+
+
+async def empty(backlog: SqliteBacklog) -> None:
+    while works := await backlog.take(1.0, 500):
+        await asyncio.gather(*(backlog.done(work) for work in works))
+
+
+async def test_damage_in_the_middle_is_found_when_it_is_read(file: Path) -> None:
+    backlog = SqliteBacklog(file)
+    await note(backlog, *(f"{number}-{'x' * 200}" for number in range(2000)))
+    await backlog.aclose()
+    damage(file)
+    backlog = SqliteBacklog(file)
+    with pytest.raises(StateError, match="malformed") as caught:
+        await empty(backlog)
+    assert "it is only a cache" in caught.value.hint
+    await backlog.aclose()
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("in the way")
+    with pytest.raises(StateError, match="cannot be opened") as caught:
+        SqliteBacklog(tmp_path / "state" / "journal.sqlite")
+    assert "mend the rights" in caught.value.hint
+
+
+def test_a_folder_in_the_file_s_place(file: Path) -> None:
+    file.mkdir()
+    with pytest.raises(StateError, match="cannot be opened"):
+        SqliteBacklog(file)
+
+
+# -- several who write -------------------------------------------------------------
+
+
+async def test_who_waits_for_another_writer_does_not_stop_the_others(
+    file: Path, backlog: SqliteBacklog
+) -> None:
+    other = opened(file)
+    other.execute("BEGIN IMMEDIATE")
+    waiting = asyncio.ensure_future(note(backlog, "a"))
+    for _ in range(3):
+        await asyncio.sleep(0.01)  # the loop turns, and nothing is written yet
+        assert not waiting.done()
+        assert backlog.rows() == []
+    other.execute("ROLLBACK")
+    other.close()
+    await waiting
+    assert [row.key for row in backlog.rows()] == ["a"]
+
+
+async def test_another_writer_who_does_not_end(file: Path) -> None:
+    other = opened(file, "CREATE TABLE t (x)")
+    other.execute("BEGIN IMMEDIATE")
+    group = GroupCommit(opened(file), file, busy_timeout_s=0.03)
+    with pytest.raises(StateError, match="locked") as caught:
+        await group.perform(lambda db: db.execute("INSERT INTO t VALUES (1)").close())
+    assert "Another farshore" in caught.value.hint
+    other.execute("ROLLBACK")
+    await group.perform(lambda db: db.execute("INSERT INTO t VALUES (2)").close())
+    await group.aclose()
+    assert other.execute("SELECT x FROM t").fetchall() == [(2,)]
+    other.close()
+
+
+async def test_uploads_and_backlog_share_the_file(file: Path, backlog: SqliteBacklog) -> None:
+    """Both write from one event loop; neither ever waits for the other for ever."""
+    journal = SqliteJournal(file)
+    name = UploadName("west", "files", "big", "east:1")
+    noting = [asyncio.ensure_future(note(backlog, f"{number}")) for number in range(50)]
+    for number in range(50):
+        journal.remember_upload(name, str(number))
+        await asyncio.sleep(0)
+    await asyncio.gather(*noting)
+    assert journal.recall_upload(name) == "49"
+    assert len(backlog.rows()) == 50
+    journal.forget_upload(name)
+    assert journal.recall_upload(name) == ""
+    journal.close()
+
+
+async def test_two_processes_give_out_different_generations(
+    file: Path, backlog: SqliteBacklog
+) -> None:
+    other = SqliteBacklog(file)
+    answers = [
+        await (backlog, other)[number % 2].note([Hint("files", "a")], now=1.0)
+        for number in range(6)
+    ]
+    generations = [generation for ((_, _, generation),) in answers]
+    assert generations == sorted(set(generations))
+    await other.aclose()
+
+
+# -- group commit ------------------------------------------------------------------
+
+
+@pytest.fixture
+async def group(file: Path) -> AsyncIterator[GroupCommit]:
+    group = GroupCommit(opened(file, "CREATE TABLE t (x)"), file)
+    yield group
+    await group.aclose()
+
+
+def insert(value: int) -> Any:
+    return lambda db: db.execute("INSERT INTO t VALUES (?) RETURNING x", (value,)).fetchall()
+
+
+async def test_results_and_order(file: Path, group: GroupCommit) -> None:
+    ended: list[int] = []
+
+    def note_end(n: int, committed: bool) -> None:
+        ended.append(n if committed else -1)
+
+    results = await asyncio.gather(
+        *(group.perform(insert(n), after=partial(note_end, n)) for n in range(2 * QUEUE_MAX))
+    )
+    assert results == [[(n,)] for n in range(2 * QUEUE_MAX)]
+    assert ended == list(range(2 * QUEUE_MAX))
+
+
+async def test_many_share_one_transaction(file: Path, group: GroupCommit) -> None:
+    versions: set[int] = set()
+    watcher = opened(file)
+
+    def look(_committed: bool) -> None:
+        versions.add(watcher.execute("PRAGMA data_version").fetchone()[0])
+
+    await asyncio.gather(*(group.perform(insert(n), after=look) for n in range(400)))
+    assert len(versions) == 1
+    watcher.close()
+
+
+async def test_a_defect_reaches_all_of_its_group_and_none_after(group: GroupCommit) -> None:
+    ended: list[bool] = []
+    outcomes = await asyncio.gather(
+        group.perform(insert(1), after=ended.append),
+        group.perform(lambda _db: 1 // 0),
+        return_exceptions=True,
+    )
+    assert {type(outcome) for outcome in outcomes} == {ZeroDivisionError}
+    assert ended == [False]
+    select: Any = lambda db: db.execute("SELECT count(*) FROM t").fetchone()  # noqa: E731
+    assert await group.perform(select) == (0,)
+
+
+async def test_the_end_commits_what_waits_and_then_refuses(file: Path, group: GroupCommit) -> None:
+    waiting = [asyncio.ensure_future(group.perform(insert(n), durable=True)) for n in range(20)]
+    await asyncio.sleep(0)
+    await group.aclose()
+    assert await asyncio.gather(*waiting) == [[(n,)] for n in range(20)]
+    with pytest.raises(StateError, match="is closed"):
+        await group.perform(insert(1))
+
+
+def test_a_loop_that_ends_in_a_hurry_leaves_nobody_waiting(file: Path) -> None:
+    async def hurry() -> asyncio.Task[Any]:
+        group = GroupCommit(opened(file, "CREATE TABLE t (x)"), file)
+        task = asyncio.create_task(group.perform(insert(1), durable=True))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        return task
+
+    task = asyncio.run(hurry())
+    assert task.cancelled() or isinstance(task.exception(), StateError)
