@@ -82,8 +82,9 @@ class Snapshot:
 
 
 class Reason(NamedTuple):
-    """One sentence, with what to do about it."""
+    """One sentence, with what to do about it. `name` stays the same while numbers change."""
 
+    name: str
     level: Level
     text: str
 
@@ -105,24 +106,30 @@ def judge(snapshot: Snapshot, objectives: Objectives) -> Verdict:
 def _reach(s: Snapshot, _: Objectives) -> Iterator[Reason]:
     if s.target_answers is False:
         yield Reason(
+            "target-silent",
             "NOT SAFE",
             f"{s.target} does not answer, so there is nowhere to switch to: "
             "see whether it is up, and the way to it.",
         )
     elif s.target_answers is None:
         yield Reason(
-            "AT RISK", f"Nobody has asked whether {s.target} answers: run `farshore status`."
+            "target-unasked",
+            "AT RISK",
+            f"Nobody has asked whether {s.target} answers: run `farshore status`.",
         )
     if s.source_answers is False:
         known = "" if s.watermark is None else f" after {at_text(s.watermark)}"
         yield Reason(
+            "source-silent",
             "AT RISK",
             f"{s.source} does not answer, so what was written there{known} is unknown: "
             "bring it back, or decide to switch.",
         )
     elif s.source_answers is None:
         yield Reason(
-            "AT RISK", f"Nobody has asked whether {s.source} answers: run `farshore status`."
+            "source-unasked",
+            "AT RISK",
+            f"Nobody has asked whether {s.source} answers: run `farshore status`.",
         )
 
 
@@ -130,15 +137,22 @@ def _exposure(s: Snapshot, o: Objectives) -> Iterator[Reason]:
     exposure = s.exposure_s
     if exposure is None:
         yield Reason(
+            "nothing-known",
             "NOT SAFE",
             f"Nothing is known of what {s.target} has: start `farshore run`, or copy with "
             "`farshore backfill` and then `farshore verify`.",
         )
     elif exposure > o.rpo_s:
-        yield Reason("NOT SAFE", f"{_loss(s, exposure)}, more than {o.rpo_s:g} s: {_why_late(s)}.")
+        yield Reason(
+            "exposure",
+            "NOT SAFE",
+            f"{_loss(s, exposure)}, more than {o.rpo_s:g} s: {_why_late(s)}.",
+        )
     elif exposure > o.rpo_s * NEAR_SHARE:
         yield Reason(
-            "AT RISK", f"{_loss(s, exposure)}, near the limit of {o.rpo_s:g} s: {_why_late(s)}."
+            "exposure",
+            "AT RISK",
+            f"{_loss(s, exposure)}, near the limit of {o.rpo_s:g} s: {_why_late(s)}.",
         )
 
 
@@ -162,20 +176,27 @@ def _silent(s: Snapshot) -> bool:
 
 def _daemon(s: Snapshot, _: Objectives) -> Iterator[Reason]:
     if s.reported_at is None:
-        yield Reason("AT RISK", "`farshore run` has never reported for this pair: start it.")
+        yield Reason(
+            "never-reported",
+            "AT RISK",
+            "`farshore run` has never reported for this pair: start it.",
+        )
     elif _silent(s):
         yield Reason(
+            "daemon-silent",
             "AT RISK",
             f"`farshore run` has not reported since {at_text(s.reported_at)}: "
             "see whether it runs, and its log.",
         )
     if s.paused_by:
         yield Reason(
+            "paused",
             "AT RISK",
             f"Replication is paused by {s.paused_by}: go on with `farshore resume`.",
         )
     if s.heartbeat_age_s is not None and s.heartbeat_age_s > HEARTBEAT_AGE_MAX_S:
         yield Reason(
+            "heartbeat-silent",
             "AT RISK",
             f"No heartbeat has come through for {duration_text(s.heartbeat_age_s)}, so changes "
             "are learnt from scans only: see to the feed (webhook, queue or filer).",
@@ -185,6 +206,7 @@ def _daemon(s: Snapshot, _: Objectives) -> Iterator[Reason]:
 def _scan(s: Snapshot, o: Objectives) -> Iterator[Reason]:
     if s.scan_finished_at is None:
         yield Reason(
+            "no-scan",
             "AT RISK",
             "No scan of everything has ended yet: wait for it, or run `farshore verify`.",
         )
@@ -192,12 +214,14 @@ def _scan(s: Snapshot, o: Objectives) -> Iterator[Reason]:
     age = s.now - s.scan_finished_at
     if age > o.scan_max_age_s:
         yield Reason(
+            "scan-old",
             "AT RISK",
             f"The last scan of everything ended {duration_text(age)} ago, more than "
             f"{duration_text(o.scan_max_age_s)}: see why `farshore run` ends none.",
         )
     if s.scan_versions == 0:
         yield Reason(
+            "nothing-seen",
             "AT RISK",
             f"The last scan saw nothing at all at {s.source}: see whether the buckets are the "
             "right ones, and have not been emptied.",
@@ -207,6 +231,7 @@ def _scan(s: Snapshot, o: Objectives) -> Iterator[Reason]:
 def _verified(s: Snapshot, o: Objectives) -> Iterator[Reason]:
     if s.verified_at is None:
         yield Reason(
+            "never-verified",
             "AT RISK",
             "What is replicated has never been verified: run `farshore verify`.",
         )
@@ -214,12 +239,14 @@ def _verified(s: Snapshot, o: Objectives) -> Iterator[Reason]:
     age = s.now - s.verified_at
     if s.differences:
         yield Reason(
+            "differences",
             "NOT SAFE",
             f"The last verify, of {at_text(s.verified_at)}, found {s.differences:,} differences: "
             "run `farshore repair`, then `farshore verify`.",
         )
     if age > o.verify_max_age_s:
         yield Reason(
+            "verify-old",
             "AT RISK",
             f"The last verify was {duration_text(age)} ago, more than "
             f"{duration_text(o.verify_max_age_s)}: run `farshore verify`.",
@@ -232,9 +259,14 @@ def _owed(s: Snapshot, _: Objectives) -> Iterator[Reason]:
         count = sum(causes.values())
         if count:
             named = ", ".join(f"{cause} {n:,}" for cause, n in sorted(causes.items()))
-            yield Reason("AT RISK", f"{count:,} {_SAID[reason]} ({named}): {_REMEDY[reason]}.")
+            yield Reason(
+                reason.lower().replace("_", "-"),
+                "AT RISK",
+                f"{count:,} {_SAID[reason]} ({named}): {_REMEDY[reason]}.",
+            )
     if s.deletes_held:
         yield Reason(
+            "deletes-held",
             "AT RISK",
             f"The delete guard holds back {s.deletes_held:,} deletes: look at them with "
             "`farshore deletes`, then release or discard them.",
@@ -259,6 +291,7 @@ def _clocks(s: Snapshot, _: Objectives) -> Iterator[Reason]:
     apart = s.clocks_apart_s
     if apart is not None and abs(apart) > CLOCKS_APART_MAX_S:
         yield Reason(
+            "clocks-apart",
             "AT RISK",
             f"The clocks of {s.source} and {s.target} are {duration_text(abs(apart))} apart, so "
             "their times cannot be compared: set them by NTP.",
