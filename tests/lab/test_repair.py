@@ -207,3 +207,32 @@ def test_locks_that_were_set_after_the_copy_are_carried_over(farshore: Farshore)
     assert witness.histories(west, bucket, ["held", "retained"]) == witness.histories(
         east, bucket, ["held", "retained"]
     )
+
+
+def test_a_null_marker_that_stays_on_top_is_mended(farshore: Farshore) -> None:
+    """SeaweedFS keeps it the newest whatever is written after it, for its own clients too."""
+    east, west = farshore.s3("east"), farshore.s3("west")
+
+    def versioning(status: str) -> None:
+        east.put_bucket_versioning(
+            Bucket=farshore.bucket, VersioningConfiguration={"Status": status}
+        )
+
+    farshore.put_all({"k": [b"1"]})
+    versioning("Suspended")
+    farshore.put_all({"k": [None]})
+    versioning("Enabled")
+    farshore.json("backfill")
+    farshore.put_all({"k": [b"3"]})
+    farshore.json("backfill")
+    assert [e.is_marker for e in witness.history(east, farshore.bucket, "k")] == [
+        True,
+        False,
+        False,
+    ]
+    assert witness.history(west, farshore.bucket, "k")[0].is_marker
+    assert found(farshore) == {"k": {"foreign-marker"}}
+    assert farshore.run("repair", "--yes").code == 0
+    assert witness.history(west, farshore.bucket, "k") == witness.history(
+        east, farshore.bucket, "k"
+    )
