@@ -26,6 +26,7 @@ from farshore.cli import (
     export,
     init,
     lab,
+    live,
     presign,
     probe,
     status,
@@ -64,6 +65,7 @@ app.add_typer(config.app, name="config")
 app.command("probe")(probe.probe)
 app.command("apply")(apply.apply)
 app.command("backfill")(backfill.backfill)
+app.command("run")(live.run)
 app.add_typer(backlog.app, name="backlog")
 app.command("verify")(verify.verify)
 app.command("repair")(verify.repair)

@@ -6,7 +6,8 @@ import asyncio
 import os
 import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from farshore import __version__
@@ -185,27 +186,28 @@ class Reporter:
 
     # -- publishing --------------------------------------------------------------
 
-    async def publish_for_ever(self, every_s: float) -> None:
-        """Write the status on the target, and here, again and again. Raises `StateError`."""
+    @asynccontextmanager
+    async def publishing(self) -> AsyncIterator[StatusDocument]:
+        """The status document, opened; goes on from what was published before this daemon."""
         config = self._config
         store = open_store(config, config.pair.target, "replicator")
-        document = StatusDocument(Retrying(store), config.target.control_bucket, config.pair.name)
         try:
-            await self._resume(document)
-            while True:
-                await self.measure_clocks(self._crews)
-                await self._publish(document)
-                await asyncio.sleep(every_s)
+            document = StatusDocument(
+                Retrying(store), config.target.control_bucket, config.pair.name
+            )
+            last = await document.read()
+            if last is not None and self.mark.watermark is None:
+                self.mark = Watermark.resumed(last.watermark, last.proved_at)
+            yield document
         finally:
             await store.aclose()
 
-    async def _resume(self, document: StatusDocument) -> None:
-        """Go on from what was published before this daemon began."""
-        if self.mark.watermark is not None:
-            return
-        last = await document.read()
-        if last is not None:
-            self.mark = Watermark.resumed(last.watermark, last.proved_at)
+    async def publish_for_ever(self, document: StatusDocument, every_s: float) -> None:
+        """Write the status on the target, and here, again and again. Raises `StateError`."""
+        while True:
+            await self.measure_clocks(self._crews)
+            await self._publish(document)
+            await asyncio.sleep(every_s)
 
     async def _publish(self, document: StatusDocument) -> None:
         report = self.report()

@@ -68,6 +68,7 @@ class Service:
     hearts: list[Heartbeat] = field(default_factory=list)
     scan_now: asyncio.Event = field(default_factory=asyncio.Event)
     intake: Intake = field(init=False)
+    _state: str = field(init=False, default="")
 
     def __post_init__(self) -> None:
         self.intake = Intake(self._wanted, self.backlog, self.clock, self._wake, self._beat)
@@ -106,11 +107,17 @@ class Service:
                 raise
             except Refused as error:
                 self.reporter.standing_by(error.message)
-                self.say(f"standing by: {error.message}")
+                self._say_once("standing by", error)
             except StoreError as error:
                 self.reporter.stopped(error)
-                self.say(f"replication stands still: {error.message}")
+                self._say_once("replication stands still", error)
             await asyncio.sleep(TRY_AGAIN_S)
+
+    def _say_once(self, state: str, error: FarshoreError) -> None:
+        """Say a state when it begins, not every few seconds while it lasts."""
+        if state != self._state:
+            self.say(f"{state}: {error.message}")
+        self._state = state
 
     async def _work(self) -> None:
         """Replicate while the lease is held and both sides answer."""
@@ -119,15 +126,16 @@ class Service:
             for crew in crews:
                 crew.tell = self.tell
             await self.reporter.measure_clocks(crews)
+            self._state = "replicating"
             self.say(f"replicating {self.config.pair.name}")
             self.hearts = [Heartbeat(c.source, self.clock, self.reporter.offset) for c in crews]
-            async with self._dispatching(crews):
+            async with self.reporter.publishing() as document, self._dispatching(crews):
                 try:
                     async with asyncio.TaskGroup() as group:
                         group.create_task(self._run_dispatcher())
                         group.create_task(self._reconcile(crews))
                         group.create_task(self._beat_hearts())
-                        group.create_task(self.reporter.publish_for_ever(PUBLISH_EVERY_S))
+                        group.create_task(self.reporter.publish_for_ever(document, PUBLISH_EVERY_S))
                 except* FarshoreError as errors:
                     raise _first(errors) from errors
 

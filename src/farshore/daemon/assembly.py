@@ -1,0 +1,88 @@
+"""The daemon put together from its configuration."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from starlette.routing import BaseRoute
+
+from farshore.clock import SystemClock
+from farshore.config import Config
+from farshore.config.values import WebhookSource
+from farshore.core.model import Version
+from farshore.daemon.api import Answers, api_token, application, served
+from farshore.daemon.reports import Reporter
+from farshore.daemon.service import Service
+from farshore.engine.run import JOURNAL_FILE
+from farshore.feed.hint import Hint
+from farshore.feed.open import open_feeds
+from farshore.feed.webhook import webhook_routes
+from farshore.journal.backlog_sqlite import SqliteBacklog
+from farshore.watch.metrics import Metrics, Reading
+
+WEBHOOK = "webhook"
+
+
+@asynccontextmanager
+async def daemon(config: Config, say: Callable[[str], None]) -> AsyncIterator[Service]:
+    """A daemon that serves its API, ready to `run`. Raises `ConfigError`, `StateError`."""
+    clock = SystemClock()
+    async with AsyncExitStack() as stack:
+        backlog = SqliteBacklog(config.state_dir / JOURNAL_FILE)
+        stack.push_async_callback(backlog.aclose)
+        feeds = open_feeds(config, get_cursor=backlog.cursor, set_cursor=backlog.set_cursor)
+        for feed in feeds:
+            stack.push_async_callback(feed.aclose)
+        reporter = Reporter(config, backlog, clock)
+        metrics = Metrics(config.pair.name, config.pair.target, config.pair.source, lambda: read())
+        reporter.tell_latency(metrics.replicated)
+        service = Service(config, backlog, feeds, clock, say, reporter, _counting(metrics))
+
+        def read() -> Reading:
+            feeds_up = {name: state.up for name, state in service.intake.states.items()}
+            return Reading(reporter.now(), reporter.report(), None, feeds_up)
+
+        token = api_token(config.daemon.token_env, config.state_dir)
+        app = application(_answers(service, metrics), token, _webhook(config, service))
+        port = await stack.enter_async_context(served(app, config.daemon.host, config.daemon.port))
+        say(f"metrics and health on http://{config.daemon.host}:{port}")
+        yield service
+
+
+def _counting(metrics: Metrics) -> Callable[[Version], None]:
+    def tell(version: Version) -> None:
+        if version.is_marker:
+            metrics.marked()
+        else:
+            metrics.copied(version.size)
+
+    return tell
+
+
+def _answers(service: Service, metrics: Metrics) -> Answers:
+    async def scan() -> None:
+        service.scan_now.set()
+
+    return Answers(
+        status=lambda: service.reporter.report().to_json(),
+        metrics=metrics.render,
+        ready=service.reporter.ready,
+        scan=scan,
+    )
+
+
+def _webhook(config: Config, service: Service) -> Sequence[BaseRoute]:
+    """The webhook's route, if the configuration has that feed."""
+    names = [feed.token_env for feed in config.feeds if isinstance(feed, WebhookSource)]
+    if not names:
+        return ()
+
+    def tokens() -> list[str]:
+        return [token for name in names for token in os.environ.get(name, "").split()]
+
+    async def intake(hints: Sequence[Hint]) -> None:
+        await service.intake.receive(hints, WEBHOOK)
+
+    return webhook_routes(tokens, intake)
