@@ -9,7 +9,9 @@ import pytest
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Every part that a test needs is installed by `make`; a skip means that one is missing."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    skipped = reporter.stats.get("skipped", []) if reporter is not None else []
+    if reporter is None:
+        return
+    skipped = reporter.stats.get("skipped", [])
     if skipped and session.exitstatus == pytest.ExitCode.OK:
         reporter.write_line(f"{len(skipped)} tests were skipped: a skipped test is a failure here.")
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
