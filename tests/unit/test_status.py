@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -343,6 +346,19 @@ def test_with_both_sites_dead_the_command_still_answers(
 
 def test_watching_as_json_is_refused(dead_pair: Path) -> None:
     assert main.run(["--config", str(dead_pair), "status", "--watch", "--json"]) == 2
+
+
+def test_watching_goes_on_until_somebody_stops_it(dead_pair: Path) -> None:
+    line = [sys.executable, "-m", "farshore", "--config", str(dead_pair), "status", "--watch"]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as ran:
+        assert ran.stdout is not None
+        headlines = 0
+        for shown in ran.stdout:
+            headlines += shown.startswith("NOT SAFE: east -> west")
+            if headlines == 2:
+                ran.send_signal(signal.SIGINT)
+                break
+        assert ran.wait(20) == 130
 
 
 def test_documents_have_their_places() -> None:
