@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -41,6 +42,8 @@ class Intake:
     """Feeds into one backlog.
 
     `wanted` knows the source's buckets that are replicated; `wake` is called after every note.
+    `lost` when a feed breaks, `regained` when it brings something (again): what happened
+    between the two, it may never tell (SeaweedFS forgets young events when it is killed).
     """
 
     wanted: Callable[[str], bool]
@@ -48,6 +51,8 @@ class Intake:
     clock: Clock
     wake: Callable[[], None]
     beat: Beat
+    lost: Callable[[], None]
+    regained: Callable[[], None]
     states: dict[str, FeedState] = field(default_factory=dict)
 
     async def receive(self, hints: Sequence[Hint], feed: str) -> list[tuple[str, str, int]]:
@@ -71,12 +76,19 @@ class Intake:
         pause = RESTART_FIRST_S
         while True:
             try:
-                async with asyncio.TaskGroup() as settling:
-                    async for delivery in feed.deliveries():
+                async with (
+                    asyncio.TaskGroup() as settling,
+                    contextlib.aclosing(feed.deliveries()) as deliveries,
+                ):
+                    async for delivery in deliveries:
+                        if not state.up:
+                            self.regained()
                         state.up, state.last_error, pause = True, "", RESTART_FIRST_S
                         await self._take(feed, delivery, settling)
             except* StoreError as errors:
                 state.last_error = str(errors.exceptions[0])
+            if state.up:
+                self.lost()
             state.up = False
             state.restarts += 1
             await asyncio.sleep(pause)

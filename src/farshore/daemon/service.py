@@ -71,7 +71,20 @@ class Service:
     _state: str = field(init=False, default="")
 
     def __post_init__(self) -> None:
-        self.intake = Intake(self._wanted, self.backlog, self.clock, self._wake, self._beat)
+        self.intake = Intake(
+            self._wanted,
+            self.backlog,
+            self.clock,
+            wake=self._wake,
+            beat=self._beat,
+            lost=self.reporter.feed_lost,
+            regained=self._feed_regained,
+        )
+
+    def _feed_regained(self) -> None:
+        """Heartbeats prove nothing until a scan that begins now has closed."""
+        self.reporter.feed_lost()
+        self.scan_now.set()
 
     def _wanted(self, bucket: str) -> bool:
         return any(entry.target_of(bucket) for entry in self.config.pair.buckets)
