@@ -195,12 +195,13 @@ def _site_view(
     folder: Path, record: LabRecord, site: SiteRecord, link: LinkSettings | None
 ) -> SiteState:
     scheme = "https" if record.tls else "http"
+    grpc_door = site.doors.get("filer_grpc")  # a lab of an older farshore has none
     return SiteState(
         name=site.name,
         endpoint=f"{scheme}://{HOST}:{site.doors['s3']}",
         direct_endpoint=f"{scheme}://{HOST}:{site.ports.entrance(tls=record.tls)}",
         filer=f"http://{HOST}:{site.doors['filer']}",
-        filer_grpc=f"{HOST}:{site.doors['filer_grpc']}",
+        filer_grpc=f"{HOST}:{grpc_door}" if grpc_door else "",
         pid=site.process.pid if site.process and site.is_running else None,
         principals=SiteFolder(folder / STATE_FOLDER / site.name).keys(),
         link=link,

@@ -89,18 +89,29 @@ async def verify(question: Question, proof: Proof) -> None:
     """Add what is found to `proof`. Raises what listings raise (`BadListing`, `Unreachable`…)."""
     prover = _Prover(question, proof)
     tasks: set[asyncio.Task[None]] = set()
-    async for pairs in joined(question.source, question.target, question.prefix):
-        for pair in pairs:
-            if not prover.settled_by_listing(pair):
-                while len(tasks) >= KEYS_AT_ONCE:
-                    done, tasks = await asyncio.wait(tasks, return_when="FIRST_COMPLETED")
-                    for task in done:
-                        task.result()
-                tasks.add(asyncio.create_task(prover.prove(pair)))
-    for finished in asyncio.as_completed(tasks):
-        await finished
+    try:
+        async for pairs in joined(question.source, question.target, question.prefix):
+            for pair in pairs:
+                if not prover.settled_by_listing(pair):
+                    tasks = await _with_room(tasks)
+                    tasks.add(asyncio.create_task(prover.prove(pair)))
+        for finished in asyncio.as_completed(tasks):
+            await finished
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
     proof.listed_completely = True
     proof.differences.sort(key=lambda d: (d.bucket, d.key, d.kind, d.source_version))
+
+
+async def _with_room(tasks: set[asyncio.Task[None]]) -> set[asyncio.Task[None]]:
+    """The tasks that still run, once there is room for one more. Raises what one raised."""
+    while len(tasks) >= KEYS_AT_ONCE:
+        done, tasks = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    return tasks
 
 
 class _Prover:

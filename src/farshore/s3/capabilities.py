@@ -19,7 +19,6 @@ class Capabilities:
     `etag_is_md5`: a plain PUT's ETag is the MD5 of its body.
     `part_number`: HEAD with partNumber tells a part's length and the number of parts.
     `marker_by_id`: HEAD of a marker by its id says that it is a marker.
-    `suspended_null`: null versions behave as S3 says.
     """
 
     server: str = ""
