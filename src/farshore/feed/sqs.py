@@ -24,8 +24,8 @@ from farshore.feed.hint import Settles
 from farshore.feed.in_hand import POISON_RECEIVES_MAX, InHand, MessageDelivery, Poison, end
 from farshore.feed.sqs_queue import BATCH_MAX, Message, SqsQueue
 
-VISIBILITY_SECONDS = 60
-"""How soon messages come again after this process died."""
+VISIBILITY_SECONDS = 30
+"""How soon messages come again after this process died, or that an answer lost on its way held."""
 
 WAIT_SECONDS = 20
 """One long poll, by SQS's own limit."""
