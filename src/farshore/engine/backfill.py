@@ -7,7 +7,8 @@ already stands is seen to stand.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from farshore.core.align import identical
@@ -38,8 +39,13 @@ class Scope:
     deletes: DeleteLimits = field(default_factory=DeleteLimits)
 
 
-async def joined(source: Side, target: Side, prefix: str = "") -> AsyncIterator[list[KeyPair]]:
-    """Both sides' histories side by side, keys ascending, in batches. Bounded memory."""
+async def joined(
+    source: Side, target: Side, prefix: str = ""
+) -> AsyncGenerator[list[KeyPair], None]:
+    """Both sides' histories side by side, keys ascending, in batches. Bounded memory.
+
+    Close it (`contextlib.aclosing`) when it may be left early.
+    """
     walks: dict[End, AsyncGenerator[Batch, None]] = {
         "source": source.lister.walk(source.bucket, prefix),
         "target": target.lister.walk(target.bucket, prefix),
@@ -100,10 +106,12 @@ class Backfill:
 
     async def _walk(self) -> None:
         crew = self._crew
-        async for pairs in joined(crew.source, crew.target, self._scope.prefix):
-            for pair in pairs:
-                if self._wants(pair):
-                    await self._start(pair)
+        walk = joined(crew.source, crew.target, self._scope.prefix)
+        async with aclosing(walk) as batches:
+            async for pairs in batches:
+                for pair in pairs:
+                    if self._wants(pair):
+                        await self._start(pair)
         crew.tally.listed = True
 
     def _wants(self, pair: KeyPair) -> bool:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -90,11 +91,13 @@ async def verify(question: Question, proof: Proof) -> None:
     prover = _Prover(question, proof)
     tasks: set[asyncio.Task[None]] = set()
     try:
-        async for pairs in joined(question.source, question.target, question.prefix):
-            for pair in pairs:
-                if not prover.settled_by_listing(pair):
-                    tasks = await _with_room(tasks)
-                    tasks.add(asyncio.create_task(prover.prove(pair)))
+        walk = joined(question.source, question.target, question.prefix)
+        async with aclosing(walk) as batches:
+            async for pairs in batches:
+                for pair in pairs:
+                    if not prover.settled_by_listing(pair):
+                        tasks = await _with_room(tasks)
+                        tasks.add(asyncio.create_task(prover.prove(pair)))
         for finished in asyncio.as_completed(tasks):
             await finished
     finally:
