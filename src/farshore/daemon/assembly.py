@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 from starlette.routing import BaseRoute
 
@@ -12,6 +13,7 @@ from farshore.clock import SystemClock
 from farshore.config import Config
 from farshore.config.values import WebhookSource
 from farshore.core.model import Version
+from farshore.daemon.alarm import ring_for_ever
 from farshore.daemon.api import Answers, api_token, application, served
 from farshore.daemon.reports import Reporter
 from farshore.daemon.service import Service
@@ -21,6 +23,7 @@ from farshore.feed.open import open_feeds
 from farshore.feed.webhook import webhook_routes
 from farshore.journal.backlog_sqlite import SqliteBacklog
 from farshore.watch.metrics import Metrics, Reading
+from farshore.watch.notify import open_notifier
 
 WEBHOOK = "webhook"
 
@@ -38,7 +41,9 @@ async def daemon(config: Config, say: Callable[[str], None]) -> AsyncIterator[Se
         reporter = Reporter(config, backlog, clock)
         metrics = Metrics(config.pair.name, config.pair.target, config.pair.source, lambda: read())
         reporter.tell_latency(metrics.replicated)
-        service = Service(config, backlog, feeds, clock, say, reporter, _counting(metrics))
+        alarm = partial(ring_for_ever, config, clock, open_notifier(config), say)
+        beside = (alarm,) if config.notify else ()
+        service = Service(config, backlog, feeds, clock, say, reporter, _counting(metrics), beside)
 
         def read() -> Reading:
             feeds_up = {name: state.up for name, state in service.intake.states.items()}

@@ -20,6 +20,7 @@ from farshore.control.status import (
     ScanState,
     StatusDocument,
     StatusReport,
+    read_local,
     write_local,
 )
 from farshore.core.watermark import Watermark
@@ -28,6 +29,7 @@ from farshore.engine.lane import Crew
 from farshore.engine.reconcile import Scan
 from farshore.errors import StoreError
 from farshore.journal.backlog import Backlog, Work
+from farshore.journal.pause import paused
 from farshore.s3.store import Store
 from farshore.s3.wrap import Retrying
 
@@ -60,8 +62,11 @@ class Reporter:
         self._target_answers: bool | None = None
         self._scan: ScanState | None = None
         self._tell_latency: Callable[[float], None] = lambda _: None
-        self.trouble = "not started yet"
-        self.mark = Watermark()
+        self._standing_still = "not started yet"
+        self._troubles: dict[str, str] = {}
+        self._other_works = False
+        last = read_local(config.state_dir, config.pair.name)
+        self.mark = Watermark() if last is None else _resumed(last)
 
     # -- what happens ------------------------------------------------------------
 
@@ -70,15 +75,16 @@ class Reporter:
         self._dispatcher, self._crews = dispatcher, crews
         self._samples.clear()
         if dispatcher is not None:
-            self.trouble = ""
+            self._standing_still, self._other_works = "", False
+            self._troubles.clear()
 
     def standing_by(self, why: str) -> None:
         """Another daemon replicates this pair."""
-        self.trouble = why
+        self._standing_still, self._other_works = why, True
 
     def stopped(self, error: StoreError) -> None:
         """Replication cannot go on for now."""
-        self.trouble = error.message
+        self._standing_still, self._other_works = error.message, False
         self.mark = self.mark.feed_lost()
 
     def feed_lost(self) -> None:
@@ -107,20 +113,21 @@ class Reporter:
     def scan_failed(self, tally: Scan, error: StoreError) -> None:
         """The listing broke off: it proves nothing."""
         self.mark = self.mark.scan_closed(tally.started_at, complete=False, left_over=None)
-        self.trouble = f"the last scan broke off: {error.message}"
+        self._troubles["scan"] = f"the last scan broke off: {error.message}"
 
     def scan_closed(self, tally: Scan) -> None:
         """Everything that stood on the source at the scan's start is known."""
-        self.trouble = ""
+        self._troubles.pop("scan", None)
         self._scan = ScanState(tally.started_at, tally.finished_at, tally.keys, tally.versions)
         self.mark = self.mark.scan_closed(tally.started_at, complete=True, left_over=self._oldest())
 
     def source_answered(self) -> None:
         self._source_answers = True
+        self._troubles.pop("source", None)
 
     def source_failed(self, error: StoreError) -> None:
         self._source_answers = False
-        self.trouble = f"{self._config.pair.source}: {error.message}"
+        self._troubles["source"] = f"{self._config.pair.source}: {error.message}"
 
     # -- answers -----------------------------------------------------------------
 
@@ -130,7 +137,7 @@ class Reporter:
 
     def ready(self) -> str:
         """What keeps us from replicating; "" when nothing does."""
-        return self.trouble
+        return self._standing_still or next(iter(self._troubles.values()), "")
 
     def now(self) -> float:
         """The source's time, as well as we know it."""
@@ -142,7 +149,7 @@ class Reporter:
         now = self._clock.now()
         summary = self._backlog.summary(now)
         versions, size = self._rates(now)
-        mark = self.mark
+        mark, pause = self.mark, paused(self._backlog)
         return StatusReport(
             pair=self._config.pair.name,
             written_at=now + self.offset(),
@@ -163,6 +170,8 @@ class Reporter:
             target_answers=self._target_answers,
             source_offset_s=self._source_offset_s,
             target_offset_s=self._target_offset_s,
+            paused_by=pause.who if pause else "",
+            paused_at=pause.at + self.offset() if pause else None,
         )
 
     def _oldest(self) -> float | None:
@@ -196,40 +205,55 @@ class Reporter:
                 Retrying(store), config.target.control_bucket, config.pair.name
             )
             last = await document.read()
-            if last is not None and self.mark.watermark is None:
-                self.mark = Watermark.resumed(last.watermark, last.proved_at)
+            if last is not None and self._scan is None:
+                self.mark = _resumed(last)
             yield document
         finally:
             await store.aclose()
 
     async def publish_for_ever(self, document: StatusDocument, every_s: float) -> None:
-        """Write the status on the target, and here, again and again. Raises `StateError`."""
+        """Write the status on the target, again and again."""
         while True:
             await self.measure_clocks(self._crews)
             await self._publish(document)
             await asyncio.sleep(every_s)
 
     async def _publish(self, document: StatusDocument) -> None:
-        report = self.report()
-        write_local(self._config.state_dir, report)
         try:
-            await document.write(report)
+            await document.write(self.report())
         except StoreError as error:
             self._target_answers = False
-            self.trouble = f"{self._config.pair.target}: {error.message}"
+            self._troubles["target"] = f"{self._config.pair.target}: {error.message}"
         else:
             self._target_answers = True
+            self._troubles.pop("target", None)
+
+    async def keep_for_ever(self, every_s: float) -> None:
+        """Write the status on this machine, whatever the sites do. Raises `StateError`.
+
+        Not while another daemon works: it may share the folder, and knows better.
+        """
+        while True:
+            if self.mark.watermark is not None and not self._other_works:
+                write_local(self._config.state_dir, self.report())
+            await asyncio.sleep(every_s)
 
     async def measure_clocks(self, crews: list[Crew]) -> None:
-        """Ask both servers for their time; a side that does not answer is noted as such."""
+        """Ask both servers for their time; of a silent one, the last measure stays good."""
         for crew in crews[:1]:
-            self._source_offset_s, self._source_answers = await _offset(crew.source.store)
-            self._target_offset_s, self._target_answers = await _offset(crew.target.store)
+            ours, theirs = await _offset(crew.source.store), await _offset(crew.target.store)
+            self._source_answers, self._target_answers = ours is not None, theirs is not None
+            self._source_offset_s = self._source_offset_s if ours is None else ours
+            self._target_offset_s = self._target_offset_s if theirs is None else theirs
 
 
-async def _offset(store: Store) -> tuple[float | None, bool]:
-    """The server's clock minus ours, and whether it answered at all."""
+async def _offset(store: Store) -> float | None:
+    """The server's clock minus ours; None when it does not answer."""
     try:
-        return await store.server_time_offset(), True
+        return await store.server_time_offset()
     except StoreError:
-        return None, False
+        return None
+
+
+def _resumed(last: StatusReport) -> Watermark:
+    return Watermark.resumed(last.watermark, last.proved_at)

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
 from farshore.clock import Clock
 from farshore.config import Config
 from farshore.core.model import Version
+from farshore.core.plan import DELETE_GUARD
 from farshore.daemon.intake import Intake
 from farshore.daemon.reports import Reporter
 from farshore.engine.dispatch import Dispatcher
@@ -37,6 +38,9 @@ TRY_AGAIN_S = 5.0
 
 PUBLISH_EVERY_S = 5.0
 
+SCAN_AGAIN_S = 5.0
+"""Pause after a scan that broke off."""
+
 CLOCK_RESOLUTION_S = 1.0
 """The source's clock is known from Date headers, in whole seconds: a scan counts from this
 much earlier, so that it never vouches for a change that it may not have seen."""
@@ -54,7 +58,8 @@ Say = Callable[[str], None]
 class Service:
     """One daemon for one pair. `run` lasts until it is cancelled.
 
-    `tell` hears of every version and marker that was written.
+    `tell` hears of every version and marker that was written. `beside`: work that goes on
+    whether or not replication does.
     """
 
     config: Config
@@ -64,6 +69,7 @@ class Service:
     say: Say
     reporter: Reporter
     tell: Callable[[Version], None] = lambda _: None
+    beside: Sequence[Callable[[], Coroutine[None, None, None]]] = ()
     dispatcher: Dispatcher | None = None
     hearts: list[Heartbeat] = field(default_factory=list)
     scan_now: asyncio.Event = field(default_factory=asyncio.Event)
@@ -107,6 +113,9 @@ class Service:
             async with asyncio.TaskGroup() as group:
                 for feed in self.feeds:
                     group.create_task(self.intake.run(feed))
+                for job in self.beside:
+                    group.create_task(job())
+                group.create_task(self.reporter.keep_for_ever(PUBLISH_EVERY_S))
                 group.create_task(self._replicate())
         except* FarshoreError as errors:
             raise errors.exceptions[0] from errors
@@ -156,6 +165,8 @@ class Service:
     async def _dispatching(self, crews: list[Crew]) -> AsyncIterator[None]:
         daemon = self.config.daemon
         guard = DeleteGuard(GuardLimits(daemon.deletes_count, daemon.deletes_share))
+        # A new start is no release: while it holds anything, it goes on holding.
+        guard.tripped = DELETE_GUARD in self.backlog.summary(self.clock.now()).causes
         self.dispatcher = Dispatcher(
             {crew.source.bucket: crew for crew in crews},
             self.backlog,
@@ -193,12 +204,14 @@ class Service:
         """Scan at once, and then again and again."""
         while True:
             self.scan_now.clear()
-            await self._scan_all(crews)
+            every_s = self.config.daemon.scan_every_s
+            pause = every_s if await self._scan_all(crews) else min(every_s, SCAN_AGAIN_S)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self.config.daemon.scan_every_s):
+                async with asyncio.timeout(pause):
                     await self.scan_now.wait()
 
-    async def _scan_all(self, crews: list[Crew]) -> None:
+    async def _scan_all(self, crews: list[Crew]) -> bool:
+        """Whether the scan came to its end."""
         tally = Scan(self.clock.now() + self.reporter.offset() - CLOCK_RESOLUTION_S)
         self.reporter.scan_started(tally)
         try:
@@ -207,10 +220,11 @@ class Service:
                 self._wake()
         except StoreError as error:
             self.reporter.scan_failed(tally, error)
-            return
+            return False
         if self.dispatcher is not None:
             self.dispatcher.target_keys = tally.target_keys
         self.reporter.scan_closed(tally)
+        return True
 
 
 def _first(group: BaseExceptionGroup[FarshoreError]) -> FarshoreError:
