@@ -27,6 +27,7 @@ from farshore.cli import (
     init,
     lab,
     live,
+    pause,
     presign,
     probe,
     status,
@@ -67,6 +68,8 @@ app.command("apply")(apply.apply)
 app.command("backfill")(backfill.backfill)
 app.command("run")(live.run)
 app.add_typer(backlog.app, name="backlog")
+app.command("pause")(pause.pause)
+app.command("resume")(pause.resume)
 app.command("verify")(verify.verify)
 app.command("repair")(verify.repair)
 app.command("status")(status.status)

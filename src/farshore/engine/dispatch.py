@@ -14,8 +14,9 @@ from farshore.engine.guard import DeleteGuard
 from farshore.engine.lane import Crew, Lane
 from farshore.engine.look import read_both, rule_for, written_at
 from farshore.engine.tally import NotCopied
-from farshore.errors import FarshoreError, StateError, StoreError, Unreachable
+from farshore.errors import StateError, StoreError, Unreachable
 from farshore.journal.backlog import Backlog, Work
+from farshore.journal.pause import paused
 
 FLYING_MAX = 512
 """Keys in lanes at once; the gate bounds how many of them move bytes."""
@@ -67,8 +68,7 @@ class Dispatcher:
         self._on_done = on_done
         self._lanes: set[asyncio.Task[None]] = set()
         self._awake = asyncio.Event()
-        self._failed: FarshoreError | None = None
-        self.paused = False
+        self._failed: BaseException | None = None
         self.target_keys = 0
         self.away: Unreachable | None = None
 
@@ -82,14 +82,14 @@ class Dispatcher:
         self._awake.set()
 
     async def run(self) -> None:
-        """Dispatch for ever. Raises `StateError` when the journal fails."""
+        """Dispatch for ever. Raises `StateError` when the journal fails, and what is a defect."""
         try:
             while True:
                 self._awake.clear()
                 if self._failed is not None:
                     raise self._failed
                 room = FLYING_MAX - len(self._lanes)
-                if not self.paused and room > 0:
+                if room > 0 and paused(self._backlog) is None:
                     for work in await self._backlog.take(self._clock.now(), room):
                         self._start(work)
                 await self._nap()
@@ -113,11 +113,18 @@ class Dispatcher:
     def _ended(self, lane: asyncio.Task[None]) -> None:
         self._lanes.discard(lane)
         self._awake.set()
-        if not lane.cancelled() and isinstance(error := lane.exception(), FarshoreError):
-            self._failed = error
+        if not lane.cancelled():
+            self._failed = self._failed or lane.exception()
 
     async def _lane(self, work: Work) -> None:
-        """One key, once. Store errors become its reason; journal errors end the dispatcher."""
+        """One key, once. Cancelled in the middle, it is free for whoever dispatches next."""
+        try:
+            await self._settle(work)
+        finally:
+            self._backlog.release(work)
+
+    async def _settle(self, work: Work) -> None:
+        """Store errors become the key's reason; journal errors end the dispatcher."""
         try:
             fate = await self._replicate(work)
         except StateError:
