@@ -257,6 +257,8 @@ async def test_with_the_target_dead_this_machine_s_notes_are_shown(world: World)
     verdict, text = await world.judged()
     assert verdict.word == "NOT SAFE"
     assert "by this machine's own notes" in text
+    assert "last verify     not known" in text
+    assert "never been verified" not in text
     assert "everything up to 2026-05-01 14:02:08." in text
 
 
@@ -266,6 +268,14 @@ async def test_a_verify_that_agreed_proves_what_no_daemon_has_said(world: World)
     snapshot = snapshot_of(world.config, standing)
     assert snapshot.watermark == pytest.approx(NOW - 20, abs=0.01)
     assert judge(snapshot, world.config.objectives).word == "AT RISK"
+
+
+async def test_an_empty_scan_is_no_reason_once_a_verify_saw_something(world: World) -> None:
+    empty = replace(REPORT, scan=ScanState(NOW - 100, NOW - 90, 0, 0))
+    await world.tell(empty, PROOF)
+    assert "saw nothing at all" in str((await world.judged())[0].reasons)
+    await world.tell(empty, replace(PROOF, began_at=NOW - 50, finished_at=NOW - 40))
+    assert (await world.judged())[0].word == "SAFE"
 
 
 async def test_a_later_report_knows_more_than_a_verify(world: World) -> None:

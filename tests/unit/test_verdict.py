@@ -89,8 +89,13 @@ def test_excluded_and_pending_versions_are_no_reason() -> None:
     assert verdict(owed={"EXCLUDED": {"rule": 5}, "PENDING": {"": 2}}).word == "SAFE"
 
 
+def test_with_the_target_gone_nobody_can_say_that_it_was_never_verified() -> None:
+    found = verdict(target_answers=False, verified_at=None)
+    assert [r.name for r in found.reasons] == ["target-silent"]
+
+
 def test_the_worst_comes_first() -> None:
-    found = verdict(paused_by="anna", target_answers=False, verified_at=None)
+    found = verdict(paused_by="anna", target_answers=False, scan_finished_at=None)
     assert [r.level for r in found.reasons] == ["NOT SAFE", "AT RISK", "AT RISK"]
     assert found.word == "NOT SAFE"
 

@@ -17,7 +17,7 @@ from farshore.errors import UsageError
 if TYPE_CHECKING:
     from farshore.config import Config
     from farshore.control.standing import Reached, Standing
-    from farshore.control.status import ProofRecord, StatusReport
+    from farshore.control.status import StatusReport
     from farshore.core.verdict import Snapshot, Verdict
 
 AT_RISK = 3
@@ -139,7 +139,7 @@ def _facts(config: Config, standing: Standing, s: Snapshot) -> Iterator[Row]:
     if s.watermark is not None:
         yield "watermark", _moment(s.watermark)
     yield from _report_facts(standing.report, s.now)
-    yield "last verify", _verified(standing.proof, s.now)
+    yield "last verify", _verified(standing, s.now)
     yield "daemon", _daemon(standing, s.now)
     yield s.source, _reached(standing.source)
     yield s.target, _reached(standing.target)
@@ -200,11 +200,12 @@ def _owed(report: StatusReport) -> str:
     return "; ".join(parts) or "none known"
 
 
-def _verified(proof: ProofRecord | None, now: float) -> str:
+def _verified(standing: Standing, now: float) -> str:
     from farshore.core.verdict import duration_text
 
+    proof = standing.proof
     if proof is None:
-        return "never, or not recorded"
+        return "never, or not recorded" if standing.target.answers else "not known"
     depth = "bytes and metadata" if proof.deep else "order, sizes and ETags"
     age = duration_text(max(now - proof.began_at, 0.0))
     found = f"{proof.differences:,} differences among {proof.versions:,} versions"

@@ -17,6 +17,7 @@ from farshore.control.contact import make_contact
 from farshore.control.sites import open_store
 from farshore.control.status import (
     ProofRecord,
+    ScanState,
     StatusDocument,
     StatusReport,
     read_local,
@@ -129,11 +130,11 @@ async def _documents(
 def _source_now(now: float, source: Reached, target: Reached, known: StatusReport | None) -> float:
     """Our clock put right by the source's; with the source gone, by way of the target's."""
     if source.offset_s is not None:
-        return now + _believed(source.offset_s)
+        return now + believed_offset(source.offset_s)
     apart = _told_apart(known)
     if target.offset_s is None or apart is None:
         return now
-    return now + _believed(target.offset_s - apart)
+    return now + believed_offset(target.offset_s - apart)
 
 
 def _told_apart(report: StatusReport | None) -> float | None:
@@ -143,8 +144,11 @@ def _told_apart(report: StatusReport | None) -> float | None:
     return report.target_offset_s - report.source_offset_s
 
 
-def _believed(offset_s: float | None) -> float:
-    """An offset that a Date header can show; the later end of its second, to understate nothing."""
+def believed_offset(offset_s: float | None) -> float:
+    """What to add to our clock for the site's "now": the later end of the header's second.
+
+    So an exposure is never understated. 0 where a Date header cannot tell the clocks apart.
+    """
     if offset_s is None or abs(offset_s) <= DATE_RESOLUTION_S:
         return 0.0
     return offset_s + DATE_RESOLUTION_S
@@ -165,7 +169,7 @@ def snapshot_of(config: Config, standing: Standing) -> Snapshot:
         scan_finished_at=_latest(
             (scan.finished_at if scan else None, proof.finished_at if proof else None)
         ),
-        scan_versions=scan.versions if scan else proof.versions if proof else None,
+        scan_versions=_versions_seen(scan, proof),
         verified_at=proof.began_at if proof else None,
         verified_deep=proof.deep if proof else False,
         differences=proof.differences if proof else 0,
@@ -177,6 +181,13 @@ def snapshot_of(config: Config, standing: Standing) -> Snapshot:
         paused_by=report.paused_by if report else "",
         clocks_apart_s=_apart(standing),
     )
+
+
+def _versions_seen(scan: ScanState | None, proof: ProofRecord | None) -> int | None:
+    """What the later one of the two saw on the source."""
+    if scan is None or (proof is not None and proof.finished_at > scan.finished_at):
+        return proof.versions if proof is not None else None
+    return scan.versions
 
 
 def watermark_of(standing: Standing) -> float | None:

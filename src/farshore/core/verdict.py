@@ -230,6 +230,8 @@ def _scan(s: Snapshot, o: Objectives) -> Iterator[Reason]:
 
 def _verified(s: Snapshot, o: Objectives) -> Iterator[Reason]:
     if s.verified_at is None:
+        if s.target_answers is False:
+            return  # its record stands there: whether there is one cannot be known
         yield Reason(
             "never-verified",
             "AT RISK",
