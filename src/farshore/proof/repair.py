@@ -10,16 +10,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from farshore.core import stamp
 from farshore.core.align import Alignment
 from farshore.core.difference import Difference
 from farshore.core.join import KeyPair
 from farshore.core.mend import Mending
-from farshore.core.model import Version
+from farshore.core.model import Attributes, Version
 from farshore.core.rules import EVERYTHING, Rule
 from farshore.engine.copy import require_readable
+from farshore.engine.follow import set_lock, set_tags
 from farshore.engine.lane import Crew, Lane
 from farshore.engine.look import aligned, read_both, rule_for
+from farshore.engine.side import Side
 from farshore.engine.tally import NOT_OWED
 from farshore.errors import StoreError, Unsupported
 
@@ -166,25 +167,17 @@ class _Mender:
         return True
 
     async def _set_tags(self, difference: Difference) -> None:
-        source, target = self._source, self._target
-        tags = await source.store.get_tags(source.bucket, self._key, difference.source_version)
-        theirs = await target.store.get_tags(target.bucket, self._key, difference.target_version)
-        stamps = tuple(tag for tag in theirs if tag[0] == stamp.STAMP_NAME)
-        await target.store.put_tags(
-            target.bucket, self._key, difference.target_version, (*tags, *stamps)
-        )
+        ours = await self._tags(self._source, difference.source_version)
+        theirs = await self._tags(self._target, difference.target_version)
+        await set_tags(self._target, self._key, difference.target_version, ours, theirs)
+
+    async def _tags(self, side: Side, version_id: str) -> Attributes:
+        return Attributes(tags=await side.store.get_tags(side.bucket, self._key, version_id))
 
     async def _set_lock(self, difference: Difference) -> None:
-        source, target = self._source, self._target
+        source = self._source
         info = await source.store.head(source.bucket, self._key, difference.source_version)
-        lock = info.attributes.lock
-        if lock.mode:
-            await target.store.put_retention(
-                target.bucket, self._key, difference.target_version, lock.mode, lock.retain_until
-            )
-        await target.store.put_legal_hold(
-            target.bucket, self._key, difference.target_version, lock.legal_hold
-        )
+        await set_lock(self._target, self._key, difference.target_version, info.attributes)
 
 
 def tail_to_rebuild(
