@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import ssl
 import sys
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from farshore.errors import BadRequest, ConfigError, Denied, Gone, Unreachable
 from farshore.feed.hint import Delivery, Feed
 from farshore.feed.in_hand import POISON_RECEIVES_MAX
 from farshore.feed.nats import NatsFeed
+from tests.unit.http_server import authority
 
 from .feed_suite import FeedSuite, reading, settle, take
 from .nats_server import NatsServer, nats_server
@@ -85,10 +88,10 @@ class Stream:
 
     @property
     def source(self) -> NatsSource:
-        return NatsSource((self.server.url,), self.name, CONSUMER, "", None, None)
+        return NatsSource((self.server.url,), self.name, CONSUMER, "", "", None)
 
     def feed(self, **options: Any) -> NatsFeed:
-        return NatsFeed(self.source, token=str, **{"ack_wait_s": ACK_WAIT_SECONDS, **options})
+        return NatsFeed(self.source, secret=str, **{"ack_wait_s": ACK_WAIT_SECONDS, **options})
 
     async def make(self) -> None:
         async with connected(self.server) as connection:
@@ -223,9 +226,9 @@ async def test_a_message_that_cannot_be_read_is_counted_and_ended_with_an_adviso
 
 
 async def test_a_stream_that_is_not_there_is_told(server: NatsServer) -> None:
-    source = NatsSource((server.url,), "nowhere", CONSUMER, "", None, None)
+    source = NatsSource((server.url,), "nowhere", CONSUMER, "", "", None)
     with pytest.raises(Gone, match="nowhere") as caught:
-        await anext(NatsFeed(source, token=str).deliveries())
+        await anext(NatsFeed(source, secret=str).deliveries())
     assert "Make the stream nowhere" in caught.value.hint
 
 
@@ -259,17 +262,40 @@ async def test_a_deleted_consumer_is_told_and_made_again(origin: Stream) -> None
         await settle(await take(deliveries, origin.bucket, ["k"]))  # the new one begins anew
 
 
-async def test_the_token_is_sent_and_never_shown(tmp_path: Path) -> None:
-    with nats_server(tmp_path, "--auth", "hunter2") as server:
-        async with connected(server, token="hunter2") as connection:
-            await connection.jetstream().add_stream(name="s", subjects=["s"])
-            await connection.jetstream().publish("s", notification("files", "k"))
-        source = NatsSource((server.url,), "s", CONSUMER, "NATS", None, None)
-        async with reading(NatsFeed(source, token=lambda: "hunter2")) as deliveries:
+@pytest.mark.parametrize("user", ["", "farshore"])
+async def test_the_secret_is_sent_and_never_shown(tmp_path: Path, user: str) -> None:
+    login = ["--user", user, "--pass", "hunter2"] if user else ["--auth", "hunter2"]
+    options = {"user": user, "password": "hunter2"} if user else {"token": "hunter2"}
+    with nats_server(tmp_path, *login) as server:
+        await publish_one(server, **options)
+        source = NatsSource((server.url,), "s", CONSUMER, user, "NATS", None)
+        async with reading(NatsFeed(source, secret=lambda: "hunter2")) as deliveries:
             await settle(await take(deliveries, "files", ["k"]))
         with pytest.raises(Denied) as caught:
-            await anext(NatsFeed(source, token=lambda: "hunter3").deliveries())
+            await anext(NatsFeed(source, secret=lambda: "hunter3").deliveries())
         assert "hunter" not in str(caught.value) + caught.value.hint
+
+
+async def test_the_certificates_of_the_configuration_are_trusted_and_no_others(
+    tmp_path: Path,
+) -> None:
+    trusted = authority(tmp_path)
+    pair = str(tmp_path / "server.pem")
+    with nats_server(tmp_path, "--tls", "--tlscert", pair, "--tlskey", pair) as server:
+        await publish_one(server, tls=ssl.create_default_context(cafile=trusted.ca_file))
+        source = NatsSource((server.url,), "s", CONSUMER, "", "", Path(trusted.ca_file))
+        async with reading(NatsFeed(source, secret=str)) as deliveries:
+            await settle(await take(deliveries, "files", ["k"]))
+        stranger = NatsFeed(replace(source, ca_file=None), secret=str)
+        with pytest.raises(Unreachable, match="SSLCertVerificationError"):
+            await anext(stranger.deliveries())
+
+
+async def publish_one(server: NatsServer, **options: Any) -> None:
+    """A stream "s" with the notification of one key."""
+    async with connected(server, **options) as connection:
+        await connection.jetstream().add_stream(name="s", subjects=["s"])
+        await connection.jetstream().publish("s", notification("files", "k"))
 
 
 LIMITED = """
@@ -292,7 +318,7 @@ async def test_a_missing_permission_is_told(tmp_path: Path, forbidden: str) -> N
             await connection.jetstream().add_stream(name="s", subjects=["s"])
             for key in "ab":
                 await connection.jetstream().publish("s", notification("files", key))
-        feed = NatsFeed(NatsSource((server.url,), "s", CONSUMER, "", None, None), token=str)
+        feed = NatsFeed(NatsSource((server.url,), "s", CONSUMER, "", "", None), secret=str)
         with pytest.raises(Denied) as caught:
             await settle_all(feed)
         assert forbidden.rpartition(".")[0].split(".CONSUMER")[0] in caught.value.hint
@@ -300,7 +326,7 @@ async def test_a_missing_permission_is_told(tmp_path: Path, forbidden: str) -> N
 
 async def test_the_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "nats", None)
-    source = NatsSource(("nats://127.0.0.1:1",), "s", CONSUMER, "", None, None)
+    source = NatsSource(("nats://127.0.0.1:1",), "s", CONSUMER, "", "", None)
     with pytest.raises(ConfigError) as caught:
-        await anext(NatsFeed(source, token=str).deliveries())
+        await anext(NatsFeed(source, secret=str).deliveries())
     assert "farshore[nats]" in caught.value.hint

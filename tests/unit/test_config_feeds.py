@@ -45,14 +45,14 @@ def test_without_feeds_there_are_none() -> None:
 
 
 def test_each_kind_is_read() -> None:
-    more = 'ca_file = "ca.pem"\ncredentials_file = "farshore.creds"\ntoken = { env = "NATS" }\n'
+    more = 'ca_file = "ca.pem"\nuser = "farshore"\npassword = { env = "NATS" }\n'
     text = TOML + WEBHOOK + SQS + NATS + more + '[[feeds]]\nkind = "filer"\n'
     servers = ("nats://10.0.0.1:4222", "tls://nats.example.net")
-    creds, certificates = Path("/nowhere/farshore.creds"), Path("/nowhere/ca.pem")
+    certificates = Path("/nowhere/ca.pem")
     assert parse(text, HERE).feeds == (
         WebhookSource("HOOK"),
         SqsSource(QUEUE, "eu-west-1", CredentialSource("env", "QUEUE"), None),
-        NatsSource(servers, "changes", "farshore", "NATS", creds, certificates),
+        NatsSource(servers, "changes", "farshore", "farshore", "NATS", certificates),
         FilerSource(),
     )
 
@@ -67,6 +67,7 @@ def test_each_kind_is_read() -> None:
         (SQS.replace("https", "ftp"), "write the queue's URL"),
         (NATS.replace("nats://10.0.0.1:4222", "10.0.0.1:4222"), 'such as "nats://127.0.0.1:4222"'),
         (NATS.replace('"changes"', '"a.b"'), "without spaces, dots"),
+        (NATS + 'user = "farshore"\n', "takes a token, or user and password"),
         (SQS + SQS, "is there above already"),
     ],
 )

@@ -307,10 +307,13 @@ class SecretForm(Form):
 _FEED_KEYS: dict[str, tuple[set[str], set[str]]] = {
     "webhook": ({"token"}, set()),
     "sqs": ({"queue_url", "region", "credentials"}, {"ca_file"}),
-    "nats": ({"servers", "stream", "consumer"}, {"token", "credentials_file", "ca_file"}),
+    "nats": ({"servers", "stream", "consumer"}, {"token", "user", "password", "ca_file"}),
     "filer": (set(), set()),
 }
 """Kind of feed to the keys that it needs, and those that it may have."""
+
+
+_NATS_LOGINS: list[set[str]] = [set(), {"token"}, {"user", "password"}]
 
 
 class FeedForm(Form):
@@ -345,9 +348,10 @@ class FeedForm(Form):
         description="nats: the durable pull consumer's name. It is made when it is not there; "
         "another daemon with the same name shares the work.",
     )
-    credentials_file: Annotated[str, Field(min_length=1)] | None = Field(
-        None, description="nats: a .creds file (JWT and seed), beside the file."
+    user: Annotated[str, Field(min_length=1)] | None = Field(
+        None, description="nats: whom to log in as, with `password`, where the server wants that."
     )
+    password: SecretForm | None = Field(None, description="nats: the password of `user`.")
     ca_file: Annotated[str, Field(min_length=1)] | None = Field(
         None, description="sqs, nats: certificates (PEM) to trust, beside the file."
     )
@@ -359,6 +363,8 @@ class FeedForm(Form):
         missing, foreign = sorted(needed - given), sorted(given - needed - allowed)
         wrong = [f"needs {' and '.join(missing)}"] if missing else []
         wrong += [f"does not take {' and '.join(foreign)}"] if foreign else []
+        if self.kind == "nats" and given & {"token", "user", "password"} not in _NATS_LOGINS:
+            wrong.append("takes a token, or user and password, or none of them")
         if wrong:
             raise ValueError(f'a feed of kind "{self.kind}" {"; it ".join(wrong)}')
         return self

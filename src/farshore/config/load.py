@@ -179,8 +179,10 @@ def _feed(form: FeedForm, folder: Path) -> FeedSource:
     if form.kind == "sqs" and form.queue_url and form.region and form.credentials:
         return SqsSource(form.queue_url, form.region, _source(form.credentials), ca_file)
     if form.kind == "nats" and form.servers and form.stream and form.consumer:
-        keys = folder / form.credentials_file if form.credentials_file else None
-        return NatsSource(tuple(form.servers), form.stream, form.consumer, token_env, keys, ca_file)
+        secret_env = form.password.env if form.password else token_env
+        return NatsSource(
+            tuple(form.servers), form.stream, form.consumer, form.user or "", secret_env, ca_file
+        )
     return WebhookSource(token_env) if form.kind == "webhook" else FilerSource()
 
 

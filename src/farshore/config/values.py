@@ -94,13 +94,17 @@ class SqsSource:
 
 @dataclass(frozen=True, slots=True)
 class NatsSource:
-    """A JetStream stream of bucket notifications. Paths are absolute; `token_env` may be ""."""
+    """A JetStream stream of bucket notifications. `ca_file` is absolute.
+
+    `secret_env` names the variable that holds the password of `user`, or a token where
+    there is no user; "" where the server wants neither.
+    """
 
     servers: tuple[str, ...]
     stream: str
     consumer: str
-    token_env: str
-    credentials_file: Path | None
+    user: str
+    secret_env: str
     ca_file: Path | None
 
 

@@ -38,8 +38,8 @@ GIVE_BACK_SECONDS_MAX = 5.0
 
 
 class NatsFeed:
-    """A `Feed` of one stream. `token` is called at each new connection; it answers "" where
-    the server wants none. `poison` counts what could not be read."""
+    """A `Feed` of one stream. `secret` answers the token, the password of the source's user,
+    or ""; it is called at each new connection. `poison` counts what could not be read."""
 
     settles: Settles = "applied"
 
@@ -47,7 +47,7 @@ class NatsFeed:
         self,
         source: NatsSource,
         *,
-        token: Callable[[], str],
+        secret: Callable[[], str],
         ack_wait_s: float = ACK_WAIT_SECONDS,
         in_hand_max: int = IN_HAND_MAX,
         poison_delay_s: float = POISON_DELAY_SECONDS,
@@ -55,7 +55,7 @@ class NatsFeed:
         self.name = f"nats {source.stream}"
         self.poison = Poison()
         self._source = source
-        self._token = token
+        self._secret = secret
         self._ack_wait_s = ack_wait_s
         self._poison_delay_s = poison_delay_s
         self._in_hand = InHand(in_hand_max)
@@ -65,8 +65,7 @@ class NatsFeed:
         """See `Feed`. What was given out before and not settled comes again."""
         self._in_hand.clear()
         await self._disconnect()
-        token = self._token()
-        stream = await NatsStream.open(self._source, token, ack_wait_s=self._ack_wait_s)
+        stream = await NatsStream.open(self._source, self._secret(), ack_wait_s=self._ack_wait_s)
         self._stream = stream
         async with aclosing(self._read(stream)) as read:
             async for delivery in read:

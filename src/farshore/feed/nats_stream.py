@@ -13,7 +13,7 @@ import asyncio
 import json
 import ssl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple, Self
 
 from farshore.config import NatsSource
@@ -31,6 +31,7 @@ CONNECT_SECONDS_MAX = 10.0
 """For all servers of the list together."""
 
 REQUEST_SECONDS_MAX = 5.0
+CLOSE_SECONDS_MAX = 2.0
 PULL_SECONDS = 30.0
 """How long one pull request waits at the server before it is made anew."""
 
@@ -66,14 +67,14 @@ class NatsStream:
         self.ack_wait_s = 0.0
 
     @classmethod
-    async def open(cls, source: NatsSource, token: str, *, ack_wait_s: float) -> Self:
+    async def open(cls, source: NatsSource, secret: str, *, ack_wait_s: float) -> Self:
         """Connect, and make the consumer where it is not there yet.
 
         `ack_wait_s` is for a new consumer; one that exists keeps its own. `Gone` when there
         is no such stream; `BadRequest` when the consumer would lose messages; `ConfigError`
         when nats-py is missing.
         """
-        connection = await _connect(source, token)
+        connection = await _connect(source, secret)
         opened = cls(source, connection)
         try:
             with opened._watched("open"):
@@ -81,7 +82,7 @@ class NatsStream:
                 opened.ack_wait_s = _checked(source, info.config)
                 opened._inbox = await connection.subscribe(connection.new_inbox())
         except BaseException:
-            await connection.close()
+            await _close(connection)
             raise
         return opened
 
@@ -198,8 +199,7 @@ class NatsStream:
 
     async def aclose(self) -> None:
         """What was said before is on its way to the server first."""
-        if not self._connection.is_closed:
-            await self._connection.close()
+        await _close(self._connection)
 
 
 def _message(received: Any) -> Message:
@@ -224,15 +224,15 @@ def _checked(source: NatsSource, config: Any) -> float:
     return float(config.ack_wait)
 
 
-async def _connect(source: NatsSource, token: str) -> Any:
+async def _connect(source: NatsSource, secret: str) -> Any:
     nats = _library()
     options: dict[str, Any] = {"allow_reconnect": False, "max_reconnect_attempts": 1}
     options |= {"reconnect_time_wait": 0.1, "connect_timeout": CONNECT_SECONDS_MAX}
     options |= {"name": f"farshore {source.consumer}", "error_cb": _no_words}
-    if token:
-        options["token"] = token
-    if source.credentials_file:
-        options["user_credentials"] = str(source.credentials_file)
+    if source.user:
+        options |= {"user": source.user, "password": secret}
+    elif secret:
+        options["token"] = secret
     if source.ca_file:
         options["tls"] = ssl.create_default_context(cafile=str(source.ca_file))
     connection = nats.NATS()
@@ -241,9 +241,17 @@ async def _connect(source: NatsSource, token: str) -> Any:
             async with asyncio.timeout(CONNECT_SECONDS_MAX):
                 await connection.connect(list(source.servers), **options)
     except BaseException:
-        await connection.close()  # nats-py leaves the socket open
+        await _close(connection)  # nats-py leaves the socket open
         raise
     return connection
+
+
+async def _close(connection: Any) -> None:
+    """After a failed TLS handshake nats-py would wait for the end of the connection for ever."""
+    if not connection.is_closed:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS_MAX):
+                await connection.close()
 
 
 async def _no_words(_: Exception) -> None:
@@ -291,7 +299,7 @@ def _broken(what: str, error: Exception) -> StoreError:
         return Denied(
             f"NATS refused: {what}.",
             action=what,
-            hint="Look at the feed's token or credentials_file. The user must be allowed to "
+            hint="Look at the feed's token, or user and password. The user must be allowed to "
             "publish to $JS.API.> and $JS.ACK.>, and to subscribe to _INBOX.>.",
         )
     return Unreachable(

@@ -92,14 +92,14 @@ def _refetched(fetch: Callable[[], Credentials]) -> Callable[[], Awaitable[Crede
 
 def _nats(source: NatsSource, environ: Mapping[str, str]) -> NatsFeed:
     _need("nats", "nats", "nats")
-    name = source.token_env
+    name = source.secret_env
     if name and not environ.get(name):
         raise ConfigError(
-            f"The token of the feed of {source.stream} is not in the environment: "
+            f"The secret of the feed of {source.stream} is not in the environment: "
             f"{name} is not set.",
             hint=f"Export {name}, then run the command again.",
         )
-    return NatsFeed(source, token=lambda: environ[name] if name else "")
+    return NatsFeed(source, secret=lambda: environ[name] if name else "")
 
 
 def _need(package: str, kind: str, extra: str) -> None:
