@@ -104,7 +104,7 @@ def _queue_url(text: str) -> str:
 def _nats_server(text: str) -> str:
     _without_password(text)
     parts = urlsplit(text)
-    if parts.scheme not in ("nats", "tls", "ws", "wss") or not parts.hostname:
+    if parts.scheme not in ("nats", "tls") or not parts.hostname:
         raise ValueError('write a URL such as "nats://127.0.0.1:4222" or "tls://nats.example.net"')
     return text
 
@@ -328,7 +328,10 @@ class FeedForm(Form):
         None,
         description="webhook: what callers must send as bearer token; nats: what the server wants.",
     )
-    queue_url: QueueUrl | None = Field(None, description="sqs: the queue's URL.")
+    queue_url: QueueUrl | None = Field(
+        None,
+        description="sqs: the URL of the queue, one for each pair: a message goes to one reader.",
+    )
     region: Annotated[str, Field(min_length=1)] | None = Field(
         None, description="sqs: the region that requests name."
     )
@@ -345,8 +348,8 @@ class FeedForm(Form):
     )
     consumer: NatsName | None = Field(
         None,
-        description="nats: the durable pull consumer's name. It is made when it is not there; "
-        "another daemon with the same name shares the work.",
+        description="nats: the durable pull consumer's name, one for each pair. It is made when it "
+        "is not there.",
     )
     user: Annotated[str, Field(min_length=1)] | None = Field(
         None, description="nats: whom to log in as, with `password`, where the server wants that."
