@@ -291,6 +291,15 @@ class BacklogSuite:
         await backlog.applied("files", "a", generation)
         assert (await one(backlog, NOW + 2)).reason == ""
 
+    async def test_what_was_excused_and_fails_counts_from_its_due_time(
+        self, backlog: Backlog
+    ) -> None:
+        await noted(backlog, "a")
+        await backlog.put_back(await one(backlog), due_at=NOW + 900, attempts=0, **DELAYED)
+        work = await one(backlog, NOW + 1000)
+        await backlog.put_back(work, due_at=math.inf, attempts=1, **FAILED)
+        assert backlog.summary(NOW).oldest_since == NOW + 900
+
     async def test_a_failure_is_as_old_as_its_oldest_change(self, backlog: Backlog) -> None:
         await noted(backlog, "a")
         await backlog.put_back(await one(backlog), due_at=math.inf, attempts=1, **FAILED)

@@ -143,7 +143,8 @@ class Backlog(Protocol):
         """The key is not in step: say why, and when to try again.
 
         Noted again meanwhile: it is due at once in spite of `due_at`; and if the reason does
-        not hold the watermark back, only the newer notes count, as after `done`.
+        not hold the watermark back, only the newer notes count, as after `done`. Where the
+        reason so far did not, and this one does, `since` is not before the work was due.
         """
         ...
 

@@ -122,6 +122,7 @@ WHERE bucket = :bucket AND key = :key
 
 PUT_BACK = """
 UPDATE work SET
+    since    = iif(:holds_back AND NOT holds_back(reason, cause), max(since, :was_due_at), since),
     due_at   = iif(generation = :generation, :due_at, due_at),
     settled  = iif(:reason = '', settled, :generation),
     attempts = :attempts, reason = :reason, cause = :cause, explanation = :explanation
@@ -288,6 +289,7 @@ class SqliteBacklog:
             **_name(work),
             "generation": work.generation,
             "due_at": due_at,
+            "was_due_at": work.due_at,
             "reason": reason,
             "cause": storable(cause),
             "explanation": storable(explanation),

@@ -111,7 +111,9 @@ class MemoryBacklog:
         if row is not None and row.generation != work.generation and not holds_back(reason, cause):
             self._renew(row, work)
         elif row is not None:
+            was_excused = holds_back(reason, cause) and not holds_back(row.reason, row.cause)
             self._rows[name] = row._replace(
+                since=max(row.since, work.due_at) if was_excused else row.since,
                 due_at=due_at if row.generation == work.generation else row.due_at,
                 reason=reason,
                 cause=storable(cause),
