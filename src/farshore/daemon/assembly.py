@@ -15,6 +15,7 @@ from farshore.config.values import WebhookSource
 from farshore.core.model import Version
 from farshore.daemon.alarm import ring_for_ever
 from farshore.daemon.api import Answers, api_token, application, served
+from farshore.daemon.proofs import LastProof
 from farshore.daemon.reports import Reporter
 from farshore.daemon.service import Service
 from farshore.engine.run import JOURNAL_FILE
@@ -42,12 +43,13 @@ async def daemon(config: Config, say: Callable[[str], None]) -> AsyncIterator[Se
         metrics = Metrics(config.pair.name, config.pair.target, config.pair.source, lambda: read())
         reporter.tell_latency(metrics.replicated)
         alarm = partial(ring_for_ever, config, clock, open_notifier(config), say)
-        beside = (alarm,) if config.notify else ()
+        proof = LastProof(config)
+        beside = (alarm, proof.read_for_ever) if config.notify else (proof.read_for_ever,)
         service = Service(config, backlog, feeds, clock, say, reporter, _counting(metrics), beside)
 
         def read() -> Reading:
             feeds_up = {name: state.up for name, state in service.intake.states.items()}
-            return Reading(reporter.now(), reporter.report(), None, feeds_up)
+            return Reading(reporter.now(), reporter.report(), proof.record, feeds_up)
 
         token = api_token(config.daemon.token_env, config.state_dir)
         app = application(_answers(service, metrics), token, _webhook(config, service))
