@@ -14,6 +14,7 @@ from farshore.engine.reconcile import Scan, scan
 from farshore.errors import Denied
 from farshore.feed.hint import Hint
 from farshore.journal.backlog import BacklogSummary, Work
+from farshore.journal.deletes import Verdict
 from farshore.journal.memory import MemoryBacklog
 from farshore.s3.faults import Fail, Script, on, unreachable
 from tests.unit.pairs import BUCKET, Pair, quiet
@@ -35,6 +36,7 @@ class Live:
     def __post_init__(self) -> None:
         self.crew = self.pair.crew(quiet, self.target_script)
         self.guard = DeleteGuard(self.limits)
+        self.crew.waiting = self.guard.waiting
         self.dispatcher = Dispatcher(
             {BUCKET: self.crew},
             self.backlog,
@@ -145,7 +147,8 @@ async def test_the_guard_holds_a_flood_of_deletes_until_a_person_releases_it() -
         await live.note(*keys)
         await live.until(lambda: live.summary().causes.get("DeleteGuard") == 3)
         assert sum(h.version.is_marker for h in live.pair.west.dump(BUCKET)) == 3
-        live.guard.release(3)
+        released = Verdict("released", "anna", "host1", live.pair.clock.now())
+        assert len(live.guard.waiting.decide(live.guard.waiting.rows(), released)) == 3
         await live.note(*keys)
         await live.until(lambda: live.count() == 0)
     assert live.pair.equal()

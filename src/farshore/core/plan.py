@@ -24,6 +24,10 @@ DELETE_GUARD = "DeleteGuard"
 """Causes of PENDING deletes that wait on purpose: for their time, or for a person."""
 
 
+DISCARDED_DELETE = "DiscardedDelete"
+"""Cause of EXCLUDED deletes: a person said that they are not to be replicated."""
+
+
 def holds_back(reason: str, cause: str) -> bool:
     """Whether such work keeps the watermark back: some change that should be there is not.
 

@@ -23,6 +23,7 @@ from farshore.control.status import (
     read_local,
     write_local,
 )
+from farshore.core.plan import DISCARDED_DELETE
 from farshore.core.watermark import Watermark
 from farshore.engine.dispatch import Dispatcher
 from farshore.engine.lane import Crew
@@ -159,7 +160,7 @@ class Reporter:
             basis=mark.basis,
             understatements=mark.understatements,
             backlog=BacklogState(summary.count, summary.bytes, summary.oldest_since),
-            not_replicated=summary.owed,
+            not_replicated={**summary.owed, **self._discarded()},
             deletes_held=summary.causes.get("DeleteGuard", 0),
             in_flight=self._dispatcher.flying if self._dispatcher else 0,
             versions_per_s=versions,
@@ -173,6 +174,11 @@ class Reporter:
             paused_by=pause.who if pause else "",
             paused_at=pause.at + self.offset() if pause else None,
         )
+
+    def _discarded(self) -> dict[str, dict[str, int]]:
+        waiting = self._crews[0].waiting if self._crews else None
+        count = waiting.count("discarded") if waiting is not None else 0
+        return {"EXCLUDED": {DISCARDED_DELETE: count}} if count else {}
 
     def _oldest(self) -> float | None:
         return self._backlog.summary(self._clock.now()).oldest_since

@@ -19,7 +19,6 @@ from dataclasses import dataclass, field
 from farshore.clock import Clock
 from farshore.config import Config
 from farshore.core.model import Version
-from farshore.core.plan import DELETE_GUARD
 from farshore.daemon.intake import Intake
 from farshore.daemon.reports import Reporter
 from farshore.engine.dispatch import Dispatcher
@@ -164,9 +163,10 @@ class Service:
     @contextlib.asynccontextmanager
     async def _dispatching(self, crews: list[Crew]) -> AsyncIterator[None]:
         daemon = self.config.daemon
-        guard = DeleteGuard(GuardLimits(daemon.deletes_count, daemon.deletes_share))
-        # A new start is no release: while it holds anything, it goes on holding.
-        guard.tripped = DELETE_GUARD in self.backlog.summary(self.clock.now()).causes
+        guard = DeleteGuard(
+            GuardLimits(daemon.deletes_count, daemon.deletes_share),
+            crews[0].waiting if crews else None,
+        )
         self.dispatcher = Dispatcher(
             {crew.source.bucket: crew for crew in crews},
             self.backlog,
@@ -216,7 +216,15 @@ class Service:
         self.reporter.scan_started(tally)
         try:
             for crew in crews:
-                await scan(crew.source, crew.target, crew.rules, self.backlog, self.clock, tally)
+                await scan(
+                    crew.source,
+                    crew.target,
+                    crew.rules,
+                    self.backlog,
+                    self.clock,
+                    tally,
+                    discarded=crew.discarded,
+                )
                 self._wake()
         except StoreError as error:
             self.reporter.scan_failed(tally, error)

@@ -16,6 +16,7 @@ from farshore.engine.look import read_both, rule_for, written_at
 from farshore.engine.tally import NotCopied
 from farshore.errors import StateError, StoreError, Unreachable
 from farshore.journal.backlog import Backlog, Work
+from farshore.journal.deletes import HeldDelete
 from farshore.journal.pause import paused
 
 FLYING_MAX = 512
@@ -40,10 +41,14 @@ Done = Callable[[Work, float], None]
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """What a lane left undone: None of it means that the key is in step."""
+    """What a lane left undone: None of it means that the key is in step.
+
+    `newest`: the key's newest version id on the source when it was looked at.
+    """
 
     refused: list[NotCopied]
     due_at: float = 0.0
+    newest: str = ""
 
 
 class Dispatcher:
@@ -138,6 +143,7 @@ class Dispatcher:
             return
         self.away = None
         if not fate.refused and not fate.due_at:
+            self._guard.waiting.settled(work.bucket, work.key, fate.newest)
             await self._backlog.done(work)
             self._on_done(work, self._clock.now())
             return
@@ -156,15 +162,19 @@ class Dispatcher:
             return Fate([])  # its bucket left the configuration: nothing is owed any more
         pair = await read_both(crew.source, crew.target, work.key)
         rule = await rule_for(crew.rules, crew.source, pair)
-        if rule is None or rule.exclude or not pair.source:
+        if not pair.source:
             return Fate([])
+        newest = pair.source[0].version_id
+        if rule is None or rule.exclude:
+            return Fate([], newest=newest)
         refused = await Lane(crew, pair, rule).run()
-        if pair in crew.held:
-            crew.held.remove(pair)
-            if not self._guard.admit(self._clock.now(), self.target_keys):
-                return Fate([_held(work, pair)])
-            refused = await Lane(self._bold[work.bucket], pair, rule).run()
-        return Fate(refused, _marker_due_at(pair, rule, self._clock.now()))
+        if (hiding := _taken_from(crew.held, work.key)) is not None:
+            newest = hiding.source[0].version_id
+            delete = HeldDelete(work.bucket, work.key, newest, self._clock.now())
+            if not self._guard.admit(delete, self.target_keys):
+                return Fate([_held(delete)])
+            refused = await Lane(self._bold[work.bucket], hiding, rule).run()
+        return Fate(refused, _marker_due_at(pair, rule, self._clock.now()), newest)
 
     async def _wait(self, work: Work, due_at: float, cause: str, explanation: str) -> None:
         await self._backlog.put_back(
@@ -188,11 +198,19 @@ class Dispatcher:
         )
 
 
-def _held(work: Work, pair: KeyPair) -> NotCopied:
+def _taken_from(held: list[KeyPair], key: str) -> KeyPair | None:
+    """What a lane of this key has just put there: the histories as it last saw them."""
+    for at, pair in enumerate(held):
+        if pair.key == key:
+            return held.pop(at)
+    return None
+
+
+def _held(delete: HeldDelete) -> NotCopied:
     return NotCopied(
-        work.bucket,
-        work.key,
-        pair.source[0].version_id,
+        delete.bucket,
+        delete.key,
+        delete.version_id,
         "PENDING",
         DELETE_GUARD,
         "more deletes arrived than the delete guard lets through; `farshore deletes` shows them",

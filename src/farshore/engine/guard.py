@@ -1,13 +1,16 @@
 """The delete guard of live replication: how many visible objects may be hidden, and how fast.
 
-Once it has tripped, it stays so until a person releases what it holds: an accident on the
-source (a wrong script, a stolen key) must not run on in the far region overnight.
+Once it has tripped, it stays so until a person has decided about what it holds: an accident
+on the source (a wrong script, a stolen key) must not run on in the far region overnight.
+What it holds is in the state file, so that a daemon that starts anew holds it too.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+
+from farshore.journal.deletes import HeldDelete, WaitingDeletes
 
 WINDOW_S = 3600.0
 """Deletes are counted over this long."""
@@ -22,30 +25,40 @@ class GuardLimits:
 
 
 class DeleteGuard:
-    """Counts deletes in a sliding window. Time is an argument."""
+    """Counts deletes in a sliding window. Time is an argument. Raises only `StateError`."""
 
-    def __init__(self, limits: GuardLimits) -> None:
+    def __init__(self, limits: GuardLimits, waiting: WaitingDeletes | None = None) -> None:
         self._limits = limits
         self._recent: deque[float] = deque()
-        self._allowance = 0
-        self.tripped = False
+        self.waiting = waiting or WaitingDeletes()
+        self._verdicts = self.waiting.verdicts()
 
-    def admit(self, now: float, target_keys: int) -> bool:
-        """Whether one more object may be hidden now; counts it if so."""
-        while self._recent and self._recent[0] <= now - WINDOW_S:
-            self._recent.popleft()
-        if self._allowance > 0:
-            self._allowance -= 1
+    @property
+    def tripped(self) -> bool:
+        """Whether deletes wait for a person; until then none passes."""
+        return self.waiting.any_held()
+
+    def admit(self, delete: HeldDelete, target_keys: int) -> bool:
+        """Whether this one may hide its object now, at its `held_at`; holds it if not."""
+        waiting = self.waiting
+        if waiting.is_decided(delete.bucket, delete.key, delete.version_id, "released"):
             return True
+        self._look_up()
+        self._slide(delete.held_at)
         limit = max(self._limits.count, int(self._limits.share * target_keys))
         if self.tripped or len(self._recent) >= limit:
-            self.tripped = True
+            waiting.hold(delete)
             return False
-        self._recent.append(now)
+        self._recent.append(delete.held_at)
         return True
 
-    def release(self, count: int) -> None:
-        """A person has looked at the held deletes: let this many pass, and watch on."""
-        self._allowance += count
-        self._recent.clear()
-        self.tripped = False
+    def _look_up(self) -> None:
+        """A person has looked at the deletes: count anew from there."""
+        verdicts = self.waiting.verdicts()
+        if verdicts != self._verdicts:
+            self._verdicts = verdicts
+            self._recent.clear()
+
+    def _slide(self, now: float) -> None:
+        while self._recent and self._recent[0] <= now - WINDOW_S:
+            self._recent.popleft()

@@ -15,7 +15,7 @@ from farshore.clock import Clock
 from farshore.core.align import compare
 from farshore.core.join import KeyPair
 from farshore.core.model import Version
-from farshore.core.plan import Copy, Reason, Step, plan_key
+from farshore.core.plan import DISCARDED_DELETE, Copy, Reason, Step, plan_key
 from farshore.core.rules import Rule
 from farshore.engine.copy import (
     IN_MEMORY_BYTES,
@@ -25,7 +25,7 @@ from farshore.engine.copy import (
     require_readable,
 )
 from farshore.engine.gate import Gate
-from farshore.engine.look import aligned, read_both
+from farshore.engine.look import aligned, read_both, without_discarded
 from farshore.engine.multipart import MIB, PARTS_AT_ONCE, copy_multipart, is_multipart
 from farshore.engine.side import Side
 from farshore.engine.tally import NotCopied, Tally
@@ -41,6 +41,7 @@ from farshore.errors import (
     Unreachable,
     Unsupported,
 )
+from farshore.journal.deletes import WaitingDeletes
 from farshore.journal.sqlite import Journal
 
 ATTEMPTS_MAX = 8
@@ -76,7 +77,8 @@ class Crew:
     `held`: keys whose plan would hide an object that the target's clients can read now.
     They wait until the whole listing is known and the delete guard has judged their
     number; then `hiding_released` lets them run. `stop` asks every lane to end after the
-    entry that it is writing. `tell` hears of every entry that was written.
+    entry that it is writing. `tell` hears of every entry that was written. `waiting` knows
+    the deletes that a person discarded.
     """
 
     source: Side
@@ -92,14 +94,30 @@ class Crew:
     tell: Callable[[Version], None] = lambda _: None
     held: list[KeyPair] = field(default_factory=list)
     hiding_released: bool = False
+    waiting: WaitingDeletes | None = None
     last_success: float = field(init=False)
 
     def __post_init__(self) -> None:
         self.last_success = self.clock.monotonic()
 
+    def discarded(self, bucket: str, key: str, version_id: str) -> bool:
+        """Whether a person said that this delete marker is not to be replicated."""
+        return self.waiting is not None and self.waiting.is_discarded(bucket, key, version_id)
+
     def silent_s(self) -> float:
         """Seconds since anything was written."""
         return self.clock.monotonic() - self.last_success
+
+
+def _discarded(bucket: str, pair: KeyPair) -> NotCopied:
+    return NotCopied(
+        bucket,
+        pair.key,
+        pair.source[0].version_id,
+        "EXCLUDED",
+        DISCARDED_DELETE,
+        "a person discarded this delete: the target keeps the object",
+    )
 
 
 def weight(version: Version) -> int:
@@ -161,7 +179,10 @@ class Lane:
 
     async def _go(self) -> None:
         """Once through: align, plan, write."""
-        crew, pair = self._crew, self._pair
+        crew = self._crew
+        pair = without_discarded(crew.source, self._pair, crew.discarded)
+        if pair is not self._pair:
+            crew.tally.refuse(_discarded(crew.source.bucket, self._pair))
         alignment = await aligned(crew.source, crew.target, pair, self._rule, crew.clock.now())
         await self._account_for(alignment.gap)
         plan = plan_key(self._key, alignment, pair.target)

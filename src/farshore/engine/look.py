@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from itertools import dropwhile
 
 from farshore.core import rules, stamp
 from farshore.core.align import Alignment, align, compare
@@ -12,6 +13,28 @@ from farshore.core.model import Version
 from farshore.core.rules import Rule
 from farshore.core.stamp import Stamp
 from farshore.engine.side import Side
+
+Discarded = Callable[[str, str, str], bool]
+"""(source bucket, key, version id of a marker): a person said that it is not replicated."""
+
+
+def nothing_discarded(_bucket: str, _key: str, _version_id: str) -> bool:
+    """Every delete counts."""
+    return False
+
+
+def without_discarded(source: Side, pair: KeyPair, discarded: Discarded) -> KeyPair:
+    """The pair as if a deletion on top that was discarded had not happened.
+
+    Once something newer stands on it, the marker is history beneath and hides nothing.
+    """
+    top = pair.source[0] if pair.source else None
+    if top is None or not top.is_marker:
+        return pair
+    if not discarded(source.bucket, pair.key, top.version_id):
+        return pair
+    kept = tuple(dropwhile(lambda entry: entry.is_marker, pair.source))
+    return KeyPair(pair.key, kept, pair.target)
 
 
 async def read_both(source: Side, target: Side, key: str) -> KeyPair:

@@ -14,7 +14,14 @@ from farshore.core.align import identical
 from farshore.core.join import KeyPair
 from farshore.core.rules import OWN_PREFIX, Rule
 from farshore.engine.backfill import joined
-from farshore.engine.look import aligned, rule_for, written_at
+from farshore.engine.look import (
+    Discarded,
+    aligned,
+    nothing_discarded,
+    rule_for,
+    without_discarded,
+    written_at,
+)
 from farshore.engine.side import Side
 from farshore.feed.hint import Hint
 from farshore.journal.backlog import Backlog
@@ -45,8 +52,12 @@ async def scan(
     *,
     prefix: str = "",
     priority: int = 0,
+    discarded: Discarded = nothing_discarded,
 ) -> None:
-    """Walk both sides and note every key that differs. Raises what listings raise."""
+    """Walk both sides and note every key that differs. Raises what listings raise.
+
+    A key whose newest entry is a delete that was `discarded` does not differ by it.
+    """
     waiting: list[Hint] = []
     async for pairs in joined(source, target, prefix):
         for pair in pairs:
@@ -55,7 +66,8 @@ async def scan(
             tally.target_keys += bool(pair.target)
             if identical(pair.source, pair.target) or not pair.source:
                 continue
-            hint = await _missing(source, target, rules, pair, clock.now())
+            kept = without_discarded(source, pair, discarded)
+            hint = await _missing(source, target, rules, kept, clock.now())
             if hint is not None:
                 tally.found += 1
                 waiting.append(hint)

@@ -15,6 +15,7 @@ from farshore.engine.gate import COUNT_MIN, Gate, GateLimits
 from farshore.engine.lane import Crew
 from farshore.engine.session import Sides, open_sides
 from farshore.engine.tally import Tally
+from farshore.journal.deletes import WaitingDeletes
 from farshore.journal.sqlite import SqliteJournal
 from farshore.s3.wrap import Retrying
 
@@ -46,6 +47,8 @@ async def working_crews(
             return
         journal = SqliteJournal(config.state_dir / JOURNAL_FILE)
         stack.callback(journal.close)
+        waiting = WaitingDeletes(config.state_dir / JOURNAL_FILE)
+        stack.callback(waiting.close)
         control = open_store(config, config.pair.target, "replicator")
         stack.push_async_callback(control.aclose)
         await stack.enter_async_context(
@@ -57,7 +60,10 @@ async def working_crews(
                 clock=clock,
             )
         )
-        yield [make_crew(config, sides, tally, stop, clock, journal) for sides in buckets]
+        crews = [make_crew(config, sides, tally, stop, clock, journal) for sides in buckets]
+        for crew in crews:
+            crew.waiting = waiting
+        yield crews
 
 
 def make_crew(

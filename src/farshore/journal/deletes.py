@@ -1,0 +1,209 @@
+"""Deletes that wait for a person, and what was decided about each: in the state file.
+
+The delete guard writes here what it holds before it says so; a person releases or discards
+exactly these markers, by their version ids on the source. A later delete of the same key is
+another one. Losing the file costs the decisions: what was discarded is then asked again.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from farshore.journal.statefile import opened, reporting
+
+Decision = Literal["held", "released", "discarded"]
+
+ROWS_MAX = 1_000_000
+"""Deletes that are listed or decided in one go."""
+
+IN_MEMORY = Path(":memory:")
+
+DELETE_TABLE = """
+CREATE TABLE IF NOT EXISTS waiting_delete (
+    bucket     BLOB NOT NULL,   -- the source's; names as bytes, as in the backlog
+    key        BLOB NOT NULL,
+    version_id TEXT NOT NULL,   -- of the marker that is the key's newest entry on the source
+    held_at    REAL NOT NULL,
+    decision   TEXT NOT NULL CHECK (decision IN ('held', 'released', 'discarded')),
+    PRIMARY KEY (bucket, key)
+) STRICT, WITHOUT ROWID
+"""
+
+BY_DECISION = "CREATE INDEX IF NOT EXISTS waiting_delete_by_decision ON waiting_delete (decision)"
+
+# Who said what, and when: kept when the rows themselves are gone.
+DECIDED_TABLE = """
+CREATE TABLE IF NOT EXISTS delete_decision (
+    id       INTEGER PRIMARY KEY,
+    decision TEXT NOT NULL,
+    by       TEXT NOT NULL,
+    host     TEXT NOT NULL,
+    at       REAL NOT NULL,
+    prefix   TEXT NOT NULL,
+    count    INTEGER NOT NULL
+) STRICT
+"""
+
+HOLD = """
+INSERT INTO waiting_delete VALUES (?1, ?2, ?3, ?4, 'held')
+ON CONFLICT (bucket, key) DO UPDATE SET
+    version_id = excluded.version_id, held_at = excluded.held_at, decision = 'held'
+WHERE version_id != excluded.version_id
+"""
+
+ONE = "SELECT decision FROM waiting_delete WHERE bucket = ? AND key = ? AND version_id = ?"
+
+BELOW = "substr(key, 1, length(:prefix)) = :prefix"
+
+ROWS = f"""
+SELECT bucket, key, version_id, held_at FROM waiting_delete
+WHERE decision = :decision AND {BELOW}
+ORDER BY bucket, key LIMIT :limit
+"""
+
+COUNT = "SELECT count(*) FROM waiting_delete WHERE decision = ?"
+
+ANY_HELD = "SELECT EXISTS (SELECT 1 FROM waiting_delete WHERE decision = 'held')"
+
+DECIDE = """
+UPDATE waiting_delete SET decision = ?
+WHERE bucket = ? AND key = ? AND version_id = ? AND decision = 'held'
+"""
+
+RECORD = "INSERT INTO delete_decision VALUES (NULL, ?, ?, ?, ?, ?, ?)"
+
+LAST = "SELECT coalesce(max(id), 0) FROM delete_decision"
+
+SETTLE = """
+DELETE FROM waiting_delete
+WHERE bucket = ? AND key = ? AND NOT (decision = 'discarded' AND version_id = ?)
+"""
+
+NAMES = "SELECT bucket, key FROM waiting_delete"
+
+
+class HeldDelete(NamedTuple):
+    """One delete marker of the source that the guard has held since `held_at` (our clock)."""
+
+    bucket: str
+    key: str
+    version_id: str
+    held_at: float
+
+
+class Verdict(NamedTuple):
+    """What a person decided: who, on which machine, when, about keys below which prefix."""
+
+    decision: Literal["released", "discarded"]
+    by: str
+    host: str
+    at: float
+    prefix: str = ""
+
+
+class WaitingDeletes:
+    """The deletes of one pair that wait, or waited, for a person. Raises only `StateError`.
+
+    Rows are added by the daemon alone; other processes decide about them meanwhile.
+    """
+
+    def __init__(self, path: Path = IN_MEMORY) -> None:
+        self._path = path
+        self._db = opened(path, DELETE_TABLE, BY_DECISION, DECIDED_TABLE)
+        with reporting(path, "read"):
+            self._known = {(row[0], row[1]) for row in self._db.execute(NAMES)}
+
+    def hold(self, delete: HeldDelete) -> None:
+        """Remember a delete that waits. What was decided about this very one stays."""
+        name = _name(delete.bucket, delete.key)
+        with reporting(self._path, "written"):
+            self._db.execute(HOLD, (*name, delete.version_id, delete.held_at))
+        self._known.add(name)
+
+    def is_decided(self, bucket: str, key: str, version_id: str, decision: Decision) -> bool:
+        """Whether this is how things stand for this marker."""
+        name = _name(bucket, key)
+        if name not in self._known:
+            return False
+        with reporting(self._path, "read"):
+            row = self._db.execute(ONE, (*name, version_id)).fetchone()
+        return row is not None and row[0] == decision
+
+    def is_discarded(self, bucket: str, key: str, version_id: str) -> bool:
+        """Whether a person said that this marker is not to be replicated."""
+        return self.is_decided(bucket, key, version_id, "discarded")
+
+    def rows(self, decision: Decision = "held", prefix: str = "") -> list[HeldDelete]:
+        """Up to `ROWS_MAX`, by bucket and key."""
+        values = {"decision": decision, "prefix": _bytes(prefix), "limit": ROWS_MAX}
+        with reporting(self._path, "read"):
+            return [
+                HeldDelete(_text(bucket), _text(key), version_id, held_at)
+                for bucket, key, version_id, held_at in self._db.execute(ROWS, values)
+            ]
+
+    def count(self, decision: Decision) -> int:
+        """How many stand so."""
+        with reporting(self._path, "read"):
+            (count,) = self._db.execute(COUNT, (decision,)).fetchone()
+        return int(count)
+
+    def any_held(self) -> bool:
+        """Whether anything waits for a person."""
+        with reporting(self._path, "read"):
+            return bool(self._db.execute(ANY_HELD).fetchone()[0])
+
+    def verdicts(self) -> int:
+        """How many times a person has decided so far."""
+        with reporting(self._path, "read"):
+            return int(self._db.execute(LAST).fetchone()[0])
+
+    def decide(self, held: Sequence[HeldDelete], verdict: Verdict) -> list[HeldDelete]:
+        """Decide about exactly these, as far as they still wait; answers which did."""
+        with reporting(self._path, "written"):
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                decided = [row for row in held if self._decide(row, verdict)]
+                words = (*verdict[:4], verdict.prefix, len(decided))
+                self._db.execute(RECORD, words)
+                self._db.execute("COMMIT")
+            except sqlite3.Error:
+                self._db.execute("ROLLBACK")
+                raise
+        return decided
+
+    def _decide(self, row: HeldDelete, verdict: Verdict) -> bool:
+        values = (verdict.decision, *_name(row.bucket, row.key), row.version_id)
+        return self._db.execute(DECIDE, values).rowcount == 1
+
+    def settled(self, bucket: str, key: str, newest: str) -> None:
+        """The key is in step. `newest`: its newest version id on the source, "" for none.
+
+        All is forgotten, but that its newest entry was discarded.
+        """
+        name = _name(bucket, key)
+        if name not in self._known:
+            return
+        with reporting(self._path, "written"):
+            self._db.execute(SETTLE, (*name, newest))
+            if not self._db.execute(f"{NAMES} WHERE bucket = ? AND key = ?", name).fetchone():
+                self._known.discard(name)
+
+    def close(self) -> None:
+        """Give the file back."""
+        self._db.close()
+
+
+def _name(bucket: str, key: str) -> tuple[bytes, bytes]:
+    return _bytes(bucket), _bytes(key)
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _text(name: bytes) -> str:
+    return name.decode("utf-8", "surrogatepass")

@@ -1,0 +1,184 @@
+"""Deletes that the guard holds: kept over a restart, released or discarded one by one."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from farshore.core.model import Version
+from farshore.engine.guard import DeleteGuard, GuardLimits
+from farshore.engine.reconcile import Scan, scan
+from farshore.journal.deletes import HeldDelete, Verdict, WaitingDeletes
+from tests.unit.pairs import BUCKET, Pair
+from tests.unit.test_dispatch import Live
+
+KEYS = [f"k{n}" for n in range(6)]
+TURNS = 300
+"""Of the event loop: far more than six keys need."""
+
+
+def said(decision: str, prefix: str = "") -> Verdict:
+    return Verdict("released" if decision == "released" else "discarded", "anna", "h", 1.0, prefix)
+
+
+async def flooded(pair: Pair | None = None, *, count: int = 3) -> Live:
+    """Six keys on both sides, all deleted on the source; `count` deletes are let through."""
+    live = Live(pair or await Pair().ready(), limits=GuardLimits(count=count, share=0.0))
+    for key in KEYS:
+        await live.pair.east.put(BUCKET, key, b"one")
+    async with live.running():
+        await live.note(*KEYS)
+        await live.until(lambda: live.count() == 0)
+        for key in KEYS:
+            await live.pair.east.delete(BUCKET, key)
+        await live.note(*KEYS)
+        await live.until(lambda: live.summary().causes.get("DeleteGuard") == len(KEYS) - count)
+    return live
+
+
+def held(live: Live) -> list[str]:
+    return [row.key for row in live.guard.waiting.rows()]
+
+
+def hidden(live: Live) -> set[str]:
+    """Keys whose object cannot be read on the target."""
+    return {h.version.key for h in live.pair.west.dump(BUCKET) if h.version.is_marker}
+
+
+def again(live: Live) -> Live:
+    """A daemon that starts anew on the same state."""
+    new = Live(live.pair, limits=live.limits, backlog=live.backlog)
+    new.guard.waiting = live.guard.waiting
+    new.crew.waiting = live.guard.waiting
+    return new
+
+
+async def turn(live: Live) -> None:
+    for _ in range(TURNS):
+        live.dispatcher.wake()
+        await asyncio.sleep(0)
+
+
+async def test_a_new_daemon_lets_nothing_through_until_a_person_decides() -> None:
+    old = await flooded()
+    before = hidden(old)
+    live = again(old)
+    async with live.running():
+        await live.note(*KEYS)  # as the first scan does
+        await turn(live)
+        assert hidden(live) == before
+        assert len(held(live)) == 3
+
+
+async def test_exactly_what_was_released_goes_through() -> None:
+    live = await flooded()
+    first, *others = held(live)
+    asked = live.guard.waiting.rows(prefix=first)
+    assert live.guard.waiting.decide(asked, said("released")) == asked
+    before = hidden(live)
+    async with live.running():
+        await live.note(*KEYS)
+        await live.until(lambda: held(live) == others and live.count() == 2)
+        await turn(live)
+    assert hidden(live) == before | {first}
+    assert live.guard.waiting.rows("released") == [], "it is done, and forgotten"
+
+
+async def test_a_release_is_for_one_marker_and_not_for_the_next_delete_of_its_key() -> None:
+    live = await flooded(count=0)
+    live.guard.waiting.decide(live.guard.waiting.rows(prefix="k0"), said("released"))
+    await live.pair.east.put(BUCKET, "k0", b"two")
+    await live.pair.east.delete(BUCKET, "k0")
+    async with live.running():
+        await live.note("k0")
+        await turn(live)
+    assert hidden(live) == set()
+    assert "k0" in held(live)
+
+
+async def test_a_discarded_delete_is_not_replicated_by_anybody() -> None:
+    live = await flooded(count=0)
+    waiting, crew = live.guard.waiting, live.crew
+    assert len(waiting.decide(waiting.rows(), said("discarded"))) == 6
+    async with live.running():
+        await live.note(*KEYS)
+        await live.until(lambda: live.count() == 0)
+    assert (hidden(live), waiting.count("discarded")) == (set(), 6)
+    assert crew.tally.causes["DiscardedDelete"] == 6
+    clock = live.pair.clock
+    for expected, knows in ((0, crew.discarded), (6, lambda *_: False)):
+        tally = Scan(clock.now())
+        await scan(crew.source, crew.target, (), live.backlog, clock, tally, discarded=knows)
+        assert tally.found == expected
+
+
+async def test_a_later_write_to_a_discarded_key_goes_on_normally() -> None:
+    live = await flooded(count=0)
+    waiting = live.guard.waiting
+    waiting.decide(waiting.rows(prefix="k0"), said("discarded"))
+    await live.pair.east.put(BUCKET, "k0", b"two")
+    async with live.running():
+        await live.note("k0")
+        await live.until(lambda: live.count() == 5)
+
+    def history(entries: list[Version]) -> list[tuple[bool, int]]:
+        return [(entry.is_marker, entry.size) for entry in entries if entry.key == "k0"]
+
+    east, west = (
+        history([h.version for h in store.dump(BUCKET)])
+        for store in (live.pair.east, live.pair.west)
+    )
+    assert west == east == [(False, 3), (True, 0), (False, 3)]
+    assert waiting.count("discarded") == 0
+
+
+async def test_a_held_key_that_is_written_again_waits_no_more() -> None:
+    live = await flooded(count=0)
+    for key in KEYS:
+        await live.pair.east.put(BUCKET, key, b"back")
+    async with live.running():
+        await live.note(*KEYS)
+        await live.until(lambda: live.count() == 0)
+    assert held(live) == []
+    assert not live.guard.tripped
+    assert live.pair.equal()
+
+
+def delete(key: str, version_id: str = "v", at: float = 0.0) -> HeldDelete:
+    return HeldDelete("b", key, version_id, at)
+
+
+def test_a_verdict_on_one_lets_the_guard_count_anew_but_not_while_others_wait() -> None:
+    guard = DeleteGuard(GuardLimits(count=1, share=0.0))
+    assert guard.admit(delete("a"), 0)
+    assert not guard.admit(delete("b"), 0)
+    assert not guard.admit(delete("c", at=7200.0), 0), "tripped: time alone releases nothing"
+    guard.waiting.decide([delete("b")], said("released"))
+    assert not guard.admit(delete("d", at=7200.0), 0), "others wait still"
+    guard.waiting.decide(guard.waiting.rows(), said("discarded"))
+    assert guard.admit(delete("e", at=7200.0), 0)
+    assert not guard.admit(delete("f", at=7200.0), 0)
+
+
+def test_waiting_deletes_survive_and_only_those_that_were_shown_are_decided(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "state.sqlite"
+    waiting = WaitingDeletes(path)
+    odd = delete("odd\ud800\x00", "v1", 5.0)
+    for row in (odd, delete("p/a"), delete("p/b")):
+        waiting.hold(row)
+    shown = waiting.rows(prefix="p/")
+    waiting.hold(delete("p/b", "newer"))
+    other = WaitingDeletes(path)
+    assert other.decide(shown, said("released", "p/")) == [delete("p/a")]
+    assert [row.key for row in waiting.rows()] == [odd.key, "p/b"]
+    assert waiting.is_decided("b", "p/a", "v", "released")
+    assert waiting.verdicts() == 1
+    waiting.close()
+    other.close()
+    back = WaitingDeletes(path)
+    assert back.rows()[0] == odd
+    back.hold(delete("p/a"))
+    assert back.is_decided("b", "p/a", "v", "released"), "the same one is not asked again"
+    back.close()
