@@ -22,6 +22,7 @@ from farshore.cli import (
     backfill,
     backlog,
     config,
+    deletes,
     demo,
     export,
     init,
@@ -68,6 +69,7 @@ app.command("apply")(apply.apply)
 app.command("backfill")(backfill.backfill)
 app.command("run")(live.run)
 app.add_typer(backlog.app, name="backlog")
+app.add_typer(deletes.app, name="deletes")
 app.command("pause")(pause.pause)
 app.command("resume")(pause.resume)
 app.command("verify")(verify.verify)
