@@ -15,6 +15,7 @@ from farshore.config.values import WebhookSource
 from farshore.core.model import Version
 from farshore.daemon.alarm import ring_for_ever
 from farshore.daemon.api import Answers, api_token, application, served
+from farshore.daemon.limits import LiveLimits
 from farshore.daemon.proofs import LastProof
 from farshore.daemon.reports import Reporter
 from farshore.daemon.service import Service
@@ -44,8 +45,20 @@ async def daemon(config: Config, say: Callable[[str], None]) -> AsyncIterator[Se
         reporter.tell_latency(metrics.replicated)
         alarm = partial(ring_for_ever, config, clock, open_notifier(config), say)
         proof = LastProof(config)
-        beside = (alarm, proof.read_for_ever) if config.notify else (proof.read_for_ever,)
-        service = Service(config, backlog, feeds, clock, say, reporter, _counting(metrics), beside)
+        limits = LiveLimits(config, say)
+        always = (proof.read_for_ever, limits.follow)
+        beside = (alarm, *always) if config.notify else always
+        service = Service(
+            config,
+            backlog,
+            feeds,
+            clock,
+            say,
+            reporter,
+            _counting(metrics),
+            beside,
+            limits.throttle,
+        )
 
         def read() -> Reading:
             feeds_up = {name: state.up for name, state in service.intake.states.items()}

@@ -31,6 +31,7 @@ from farshore.engine.tally import Tally
 from farshore.errors import FarshoreError, Refused, StateError, StoreError
 from farshore.feed.hint import Feed, Hint
 from farshore.journal.backlog import Backlog
+from farshore.s3.pace import Throttle
 
 TRY_AGAIN_S = 5.0
 """Pause before the lease, or a site that does not answer, is tried again."""
@@ -58,7 +59,7 @@ class Service:
     """One daemon for one pair. `run` lasts until it is cancelled.
 
     `tell` hears of every version and marker that was written. `beside`: work that goes on
-    whether or not replication does.
+    whether or not replication does. `throttle`: the rates of the sites, None for the file's.
     """
 
     config: Config
@@ -69,6 +70,7 @@ class Service:
     reporter: Reporter
     tell: Callable[[Version], None] = lambda _: None
     beside: Sequence[Callable[[], Coroutine[None, None, None]]] = ()
+    throttle: Throttle | None = None
     dispatcher: Dispatcher | None = None
     hearts: list[Heartbeat] = field(default_factory=list)
     scan_now: asyncio.Event = field(default_factory=asyncio.Event)
@@ -143,7 +145,7 @@ class Service:
     async def _work(self) -> None:
         """Replicate while the lease is held and both sides answer."""
         stop = asyncio.Event()
-        async with working_crews(self.config, Tally(), stop, self.clock) as crews:
+        async with working_crews(self.config, Tally(), stop, self.clock, self.throttle) as crews:
             for crew in crews:
                 crew.tell = self.tell
             await self.reporter.measure_clocks(crews)

@@ -17,6 +17,7 @@ from farshore.engine.session import Sides, open_sides
 from farshore.engine.tally import Tally
 from farshore.journal.deletes import WaitingDeletes
 from farshore.journal.sqlite import SqliteJournal
+from farshore.s3.pace import Throttle
 from farshore.s3.wrap import Retrying
 
 JOURNAL_FILE = "journal.sqlite"
@@ -37,11 +38,17 @@ async def backfill_all(
 
 @asynccontextmanager
 async def working_crews(
-    config: Config, tally: Tally, stop: asyncio.Event, clock: Clock
+    config: Config,
+    tally: Tally,
+    stop: asyncio.Event,
+    clock: Clock,
+    throttle: Throttle | None = None,
 ) -> AsyncIterator[list[Crew]]:
     """A crew for every pair of buckets, while the pair's lease is held."""
     async with AsyncExitStack() as stack:
-        buckets = await stack.enter_async_context(open_sides(config, retrying=False))
+        buckets = await stack.enter_async_context(
+            open_sides(config, retrying=False, throttle=throttle)
+        )
         if not buckets:
             yield []
             return

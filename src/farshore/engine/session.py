@@ -14,7 +14,7 @@ from farshore.engine.side import Side
 from farshore.errors import BucketMissing, Refused
 from farshore.s3.capabilities import Capabilities
 from farshore.s3.listing import Lister, lister_for
-from farshore.s3.pace import Limited, RateGate, TokenBucket
+from farshore.s3.pace import Limited, RateGate, Throttle, TokenBucket
 from farshore.s3.store import Store
 from farshore.s3.wrap import Retrying
 
@@ -40,17 +40,22 @@ class _End(NamedTuple):
 
 @asynccontextmanager
 async def open_sides(
-    config: Config, *, retrying: bool, principal: Principal = "replicator"
+    config: Config,
+    *,
+    retrying: bool,
+    principal: Principal = "replicator",
+    throttle: Throttle | None = None,
 ) -> AsyncIterator[list[Sides]]:
     """Every pair of buckets of the configuration, checked: there, versioned, listable.
 
     `retrying`: the sides' stores retry by themselves. Lanes do their own and want every
-    answer as it is. Raises `Unreachable`, `ClockSkew` or `Denied` at the first contact,
-    `StateError` before `apply`, `BucketMissing`, `Refused`, and what the stores raise.
+    answer as it is. `throttle` keeps the rates where they may change. Raises `Unreachable`,
+    `ClockSkew` or `Denied` at the first contact, `StateError` before `apply`,
+    `BucketMissing`, `Refused`, and what the stores raise.
     """
     async with AsyncExitStack() as stack:
-        source = await _open_end(stack, config, config.source, principal)
-        target = await _open_end(stack, config, config.target, principal)
+        source = await _open_end(stack, config, config.source, principal, throttle)
+        target = await _open_end(stack, config, config.target, principal, throttle)
         names = await source.patient.list_buckets() if config.pair.has_patterns else []
         pairs = config.resolve_buckets(names)
         for ours, theirs in pairs:
@@ -63,11 +68,19 @@ async def open_sides(
 
 
 async def _open_end(
-    stack: AsyncExitStack, config: Config, site: Site, principal: Principal
+    stack: AsyncExitStack,
+    config: Config,
+    site: Site,
+    principal: Principal,
+    throttle: Throttle | None,
 ) -> _End:
     client = open_store(config, site.name, principal)
     stack.push_async_callback(client.aclose)
-    store = paced(client, config.limits)
+    store: Store = (
+        paced(client, config.limits)
+        if throttle is None
+        else Limited(client, throttle.gate(site.name))
+    )
     patient = Retrying(store)
     await make_contact(patient, site, principal)
     capabilities = await require_capabilities(patient, site)

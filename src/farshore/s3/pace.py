@@ -12,6 +12,9 @@ from farshore.s3.wrap import Operation, Through, Wrapper
 
 T = TypeVar("T")
 
+NAP_S = 1.0
+"""Who waits looks at the rate this often: it may have been changed."""
+
 BURST_S = 1.0
 """A bucket that has not been used for a while lets this many seconds' worth go at once."""
 
@@ -29,9 +32,11 @@ class Gate(Protocol):
 
 
 class TokenBucket:
-    """`rate` tokens a second. Who takes more than there are, waits until they are paid for.
+    """`rate` tokens a second; 0: no limit. Who takes more than there are, waits until they
+    are paid for.
 
     Debts add up in the order of asking, so that the pace holds however many ask at once.
+    The rate may be changed at any time; who waits already then goes by the new one.
     """
 
     def __init__(
@@ -44,16 +49,29 @@ class TokenBucket:
         self.rate = rate
         self._clock = clock or SystemClock()
         self._sleep = sleep
-        self._level = rate * BURST_S
+        self.level = rate * BURST_S
         self._at = self._clock.monotonic()
 
     async def take(self, count: float) -> None:
         """Take `count` tokens, waiting for as long as that puts the bucket in debt."""
         now = self._clock.monotonic()
-        self._level = min(self._level + (now - self._at) * self.rate, self.rate * BURST_S) - count
+        self.level = min(self.level + (now - self._at) * self.rate, self.rate * BURST_S) - count
         self._at = now
-        if self._level < 0:
-            await self._sleep(-self._level / self.rate)
+        debt = -self.level
+        while debt > 0 and self.rate > 0:
+            rate = self.rate
+            seconds = min(debt / rate, NAP_S)
+            await self._sleep(seconds)
+            debt -= seconds * rate if seconds == NAP_S else debt
+
+    def change(self, rate: float) -> None:
+        """Another rate from now on. What was taken at the old one is settled by it."""
+        now = self._clock.monotonic()
+        self.level = min(self.level + (now - self._at) * self.rate, self.rate * BURST_S)
+        if not self.rate or not rate:
+            self.level = 0.0  # without a limit nothing was owed, and nothing is
+        self._at = now
+        self.rate = rate
 
 
 class RateGate:
@@ -64,12 +82,38 @@ class RateGate:
         self._transfers = transfers
 
     async def request(self) -> None:
-        if self._requests is not None:
+        if self._requests is not None and self._requests.rate:
             await self._requests.take(1)
 
     async def transfer(self, count: int) -> None:
-        if self._transfers is not None:
+        if self._transfers is not None and self._transfers.rate:
             await self._transfers.take(count)
+
+
+class Throttle:
+    """The rates of every site, which can be changed while stores are in use. 0: no limit."""
+
+    def __init__(self, requests_per_s: float, bytes_per_s: float) -> None:
+        self._rates = (requests_per_s, bytes_per_s)
+        self._buckets: dict[str, tuple[TokenBucket, TokenBucket]] = {}
+
+    def gate(self, site: str) -> RateGate:
+        """What all stores of that site pass through."""
+        return RateGate(*self.buckets(site))
+
+    def buckets(self, site: str) -> tuple[TokenBucket, TokenBucket]:
+        """One for requests and one for bytes, made when they are first asked for."""
+        if site not in self._buckets:
+            requests, transfers = self._rates
+            self._buckets[site] = (TokenBucket(requests), TokenBucket(transfers))
+        return self._buckets[site]
+
+    def change(self, requests_per_s: float, bytes_per_s: float) -> None:
+        """Other rates, for each site, from now on."""
+        self._rates = (requests_per_s, bytes_per_s)
+        for requests, transfers in self._buckets.values():
+            requests.change(requests_per_s)
+            transfers.change(bytes_per_s)
 
 
 class Limited(Wrapper):
