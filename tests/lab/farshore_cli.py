@@ -230,6 +230,10 @@ class Farshore:
             found.setdefault(key, []).append(entry)
         return found
 
+    def rows(self, site: str) -> list[tuple[str, str, bool]]:
+        """(key, version id, is a marker) of everything, newest first in each key."""
+        return self._rows(self.s3(site))
+
     def _rows(self, s3: Any) -> list[tuple[str, str, bool]]:
         """(key, version id, is a marker), newest first in each key. One page is the whole
         truth on SeaweedFS; beyond that each key is listed by itself."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 from collections import deque
@@ -36,6 +37,9 @@ from farshore.s3.wrap import Retrying
 
 RATE_WINDOW_S = 60.0
 
+LISTING_RESOLUTION_S = 1.0
+"""Listings count whole seconds: what they date may be this much younger."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -66,6 +70,8 @@ class Reporter:
         self._standing_still = "not started yet"
         self._troubles: dict[str, str] = {}
         self._other_works = False
+        self._promised: float | None = None
+        self._news = asyncio.Event()
         last = read_local(config.state_dir, config.pair.name)
         self.mark = Watermark() if last is None else _resumed(last)
 
@@ -109,6 +115,7 @@ class Reporter:
         self._tell_latency = listener
 
     def scan_started(self, tally: Scan) -> None:
+        self._promised = self.mark.watermark
         self.mark = self.mark.scan_started(tally.started_at)
 
     def scan_failed(self, tally: Scan, error: StoreError) -> None:
@@ -120,7 +127,10 @@ class Reporter:
         """Everything that stood on the source at the scan's start is known."""
         self._troubles.pop("scan", None)
         self._scan = ScanState(tally.started_at, tally.finished_at, tally.keys, tally.versions)
-        self.mark = self.mark.scan_closed(tally.started_at, complete=True, left_over=self._oldest())
+        left = left_over(self._oldest(), tally.oldest, self._promised, self.mark.watermark)
+        self.mark = self.mark.scan_closed(tally.started_at, complete=True, left_over=left)
+        self._news.set()
+        self._keep()
 
     def source_answered(self) -> None:
         self._source_answers = True
@@ -218,11 +228,14 @@ class Reporter:
             await store.aclose()
 
     async def publish_for_ever(self, document: StatusDocument, every_s: float) -> None:
-        """Write the status on the target, again and again."""
+        """Write the status on the target, again and again, and whenever a scan has closed."""
         while True:
+            self._news.clear()
             await self.measure_clocks(self._crews)
             await self._publish(document)
-            await asyncio.sleep(every_s)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(every_s):
+                    await self._news.wait()
 
     async def _publish(self, document: StatusDocument) -> None:
         try:
@@ -235,14 +248,15 @@ class Reporter:
             self._troubles.pop("target", None)
 
     async def keep_for_ever(self, every_s: float) -> None:
-        """Write the status on this machine, whatever the sites do. Raises `StateError`.
-
-        Not while another daemon works: it may share the folder, and knows better.
-        """
+        """Write the status on this machine, whatever the sites do. Raises `StateError`."""
         while True:
-            if self.mark.watermark is not None and not self._other_works:
-                write_local(self._config.state_dir, self.report())
+            self._keep()
             await asyncio.sleep(every_s)
+
+    def _keep(self) -> None:
+        """Not while another daemon works: it may share the folder, and knows better."""
+        if self.mark.watermark is not None and not self._other_works:
+            write_local(self._config.state_dir, self.report())
 
     async def measure_clocks(self, crews: list[Crew]) -> None:
         """Ask both servers for their time; of a silent one, the last measure stays good."""
@@ -259,6 +273,23 @@ async def _offset(store: Store) -> float | None:
         return await store.server_time_offset()
     except StoreError:
         return None
+
+
+def left_over(
+    waiting: float | None, shown: float | None, promised: float | None, mark: float | None
+) -> float | None:
+    """The oldest change that a closed scan leaves: when it was made, None for none.
+
+    `waiting`: of the backlog. It may be older than the watermark (`mark`) and tell nothing:
+    an event that came late or lies, or a write that was under way while it was listed. Only
+    what the scan has `shown` to be missing, of what was `promised` when it began, counts.
+    """
+    if waiting is None or mark is None:
+        return waiting
+    if shown is None or promised is None or shown + LISTING_RESOLUTION_S > promised:
+        return max(waiting, mark)
+    found = max(waiting, shown)
+    return max(found, mark) if found + LISTING_RESOLUTION_S > mark else found
 
 
 def _resumed(last: StatusReport) -> Watermark:

@@ -29,6 +29,7 @@ class Heartbeat:
         self._clock = clock
         self._offset = source_offset
         self._previous = ""
+        self._alone = False
         self._written_at = 0.0
         self._accepted_at = 0.0
 
@@ -41,11 +42,18 @@ class Heartbeat:
         """Write one beat and purge the one before. Raises what the store raises."""
         moment = self._clock.now() + self._offset()
         body = f"{moment:.3f}\n".encode()
+        alone, self._alone = self._alone, False
         written = await self._side.store.put(self._side.bucket, HEARTBEAT_KEY, body)
         previous, self._previous = self._previous, written.version_id
         self._written_at = moment
-        if previous:
-            await self._side.store.delete(self._side.bucket, HEARTBEAT_KEY, previous)
+        for version_id in [previous] if alone else await self._older(written.version_id):
+            await self._side.store.delete(self._side.bucket, HEARTBEAT_KEY, version_id)
+        self._alone = True
+
+    async def _older(self, newest: str) -> list[str]:
+        """Every beat but the newest: of a daemon before us, or of a try that went wrong."""
+        found = await self._side.lister.history(self._side.bucket, HEARTBEAT_KEY)
+        return [entry.version_id for entry in found if entry.version_id != newest]
 
     def accept(self, hint: Hint, *, grace_s: float) -> float | None:
         """A beat's hint came: the time up to which all is known, or None if it tells nothing.

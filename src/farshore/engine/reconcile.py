@@ -32,7 +32,7 @@ BATCH_MAX = 500
 
 @dataclass(slots=True)
 class Scan:
-    """One walk of one bucket pair. `found` keys differed and were noted."""
+    """One walk. `found` keys differed and were noted; `oldest`: of their missing entries."""
 
     started_at: float
     finished_at: float = 0.0
@@ -40,6 +40,7 @@ class Scan:
     target_keys: int = 0
     versions: int = 0
     found: int = 0
+    oldest: float | None = None
 
 
 async def scan(
@@ -70,6 +71,7 @@ async def scan(
             hint = await _missing(source, target, rules, kept, clock.now())
             if hint is not None:
                 tally.found += 1
+                tally.oldest = hint.at if tally.oldest is None else min(tally.oldest, hint.at)
                 waiting.append(hint)
         if len(waiting) >= BATCH_MAX:
             await backlog.note(waiting, now=clock.now(), priority=priority)

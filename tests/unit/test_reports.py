@@ -1,0 +1,33 @@
+"""What a closed scan leaves over, and what it says of the watermark."""
+
+from __future__ import annotations
+
+import pytest
+
+from farshore.daemon.reports import left_over
+
+MARK = 100.0
+
+
+@pytest.mark.parametrize(
+    ("waiting", "shown", "promised", "left"),
+    [
+        pytest.param(None, 50.0, 90.0, None, id="all that was found is applied"),
+        pytest.param(120.0, None, 90.0, 120.0, id="younger than the watermark"),
+        pytest.param(0.0, None, 90.0, MARK, id="an old event, and nothing is missing"),
+        pytest.param(89.0, 89.0, 89.5, MARK, id="under way while it was listed"),
+        pytest.param(95.0, 95.0, 90.0, MARK, id="written since the scan began"),
+        pytest.param(50.0, 50.0, 90.0, 50.0, id="promised and missing"),
+        pytest.param(0.0, 50.0, 90.0, 50.0, id="promised and missing, and an old event"),
+        pytest.param(99.5, 50.0, 90.0, MARK, id="missing on purpose, and a fresh write"),
+        pytest.param(50.0, 50.0, None, MARK, id="nothing had been promised"),
+    ],
+)
+def test_only_a_broken_promise_lowers_the_watermark(
+    waiting: float | None, shown: float | None, promised: float | None, left: float | None
+) -> None:
+    assert left_over(waiting, shown, promised, MARK) == left
+
+
+def test_without_a_watermark_all_that_waits_counts() -> None:
+    assert left_over(7.0, None, None, None) == 7.0
