@@ -63,15 +63,15 @@ async def _backfill(config: Config, console: Console, scope: object) -> int:
     tally, stop = Tally(), asyncio.Event()
     began = time.monotonic()
     code = 0
-    with _orderly_stop(console, stop):
-        async with shown(console, lambda s: _line(tally, s)):
+    with orderly_stop(console, stop):
+        async with shown(console, lambda s: line(tally, s)):
             try:
                 await backfill_all(config, scope, tally, stop, SystemClock())
             except Interrupted:
                 code = INTERRUPTED
             except FarshoreError as error:
                 if tally.done:
-                    console.note(f"Before it ended: {_line(tally, time.monotonic() - began)}")
+                    console.note(f"Before it ended: {line(tally, time.monotonic() - began)}")
                     error.hint = _with_sentence(error.hint, GO_ON)
                 raise
     _report(console, config, tally, time.monotonic() - began, code)
@@ -83,7 +83,7 @@ def _with_sentence(hint: str, sentence: str) -> str:
 
 
 @contextmanager
-def _orderly_stop(console: Console, stop: asyncio.Event) -> Iterator[None]:
+def orderly_stop(console: Console, stop: asyncio.Event) -> Iterator[None]:
     """The first Ctrl-C lets what is in flight finish; the second one ends at once."""
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
@@ -104,7 +104,7 @@ def _orderly_stop(console: Console, stop: asyncio.Event) -> Iterator[None]:
             loop.remove_signal_handler(number)
 
 
-def _line(tally: Tally, seconds: float) -> str:
+def line(tally: Tally, seconds: float) -> str:
     if not tally.keys:
         return f"nothing listed yet after {human_seconds(seconds)}"
     rate = tally.done / seconds if seconds else 0.0

@@ -32,6 +32,7 @@ from farshore.cli import (
     presign,
     probe,
     status,
+    sync,
     verify,
 )
 from farshore.cli.console import (
@@ -69,6 +70,7 @@ app.command("apply")(apply.apply)
 app.command("backfill")(backfill.backfill)
 app.command("run")(live.run)
 app.add_typer(backlog.app, name="backlog")
+app.command("sync")(sync.sync)
 app.add_typer(deletes.app, name="deletes")
 app.command("pause")(pause.pause)
 app.command("resume")(pause.resume)

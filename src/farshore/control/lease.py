@@ -262,9 +262,24 @@ async def _read_back(store: Store, bucket: str, terms: Terms, claim: Claim) -> W
 
 
 def _require_free(claim: Claim, terms: Terms, now: float, machine: Machine) -> None:
-    if claim.released or now >= claim.expires or machine.is_gone(claim.process):
-        return
-    raise _held(claim, terms)
+    if not _is_free(claim, now, machine):
+        raise _held(claim, terms)
+
+
+def _is_free(claim: Claim, now: float, machine: Machine) -> bool:
+    return claim.released or now >= claim.expires or machine.is_gone(claim.process)
+
+
+async def holder(
+    store: Store, bucket: str, name: str, *, clock: Clock, machine: Machine | None = None
+) -> Process | None:
+    """Who holds the lease now; None: nobody. Raises what reading a document raises."""
+    document = await read_document(store, bucket, document_name(name))
+    if document is None:
+        return None
+    claim = _claim(document, Terms(name, strong=False), store)
+    now = clock.now() + await store.server_time_offset()
+    return None if _is_free(claim, now, machine or LinuxMachine()) else claim.process
 
 
 def _held(claim: Claim, terms: Terms) -> Refused:

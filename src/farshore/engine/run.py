@@ -23,6 +23,11 @@ from farshore.s3.wrap import Retrying
 JOURNAL_FILE = "journal.sqlite"
 
 
+def lease_name(config: Config) -> str:
+    """Whoever writes replicas of this pair holds this lease."""
+    return f"replicate-{config.pair.name}"
+
+
 async def backfill_all(
     config: Config, scope: Scope, tally: Tally, stop: asyncio.Event, clock: Clock
 ) -> None:
@@ -62,7 +67,7 @@ async def working_crews(
             hold(
                 Retrying(control),
                 config.target.control_bucket,
-                f"replicate-{config.pair.name}",
+                lease_name(config),
                 capabilities=buckets[0].target.capabilities,
                 clock=clock,
             )
