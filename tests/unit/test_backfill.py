@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
+from typing import TypeVar
 
 import pytest
 from hypothesis import given, settings
@@ -13,6 +16,7 @@ from farshore.core.model import Attributes
 from farshore.core.plan import DeleteLimits
 from farshore.core.rules import Rule
 from farshore.engine.backfill import Backfill, Interrupted, Scope
+from farshore.engine.copy import IN_MEMORY_BYTES
 from farshore.errors import Denied, StoreError, Unreachable, Unsupported
 from farshore.s3.faults import (
     AlterBody,
@@ -29,7 +33,11 @@ from farshore.s3.faults import (
     unreachable,
 )
 from farshore.s3.memory import EVERYTHING, MemoryStore
+from farshore.s3.store import ObjectRead
+from farshore.s3.wrap import Operation, Wrapper
 from tests.unit.pairs import BUCKET, Pair, quiet
+
+T = TypeVar("T")
 
 KEYS = ("a", "a-b", "a/b", "photos-old/x", "photos/x", "été", "é", "z")
 ATTRIBUTES = Attributes(
@@ -353,3 +361,72 @@ async def test_a_stamp_that_finds_no_room_in_metadata_goes_into_a_tag() -> None:
     assert (tally.stamped_by_tag, tally.unstamped) == (1, 1)
     assert pair.equal()
     assert (await pair.run()).done == 0
+
+
+class OneConnection(Wrapper):
+    """A site whose only connection is busy while a body is open: another request would hang."""
+
+    busy = False
+
+    async def around(self, operation: Operation, call: Callable[[], Awaitable[T]]) -> T:
+        assert not self.busy, f"{operation.name} waits for the connection that a GET holds"
+        return await call()
+
+    def get(
+        self,
+        bucket: str,
+        key: str,
+        version_id: str = "",
+        *,
+        first: int = 0,
+        last: int | None = None,
+    ) -> AbstractAsyncContextManager[ObjectRead]:
+        return self._holding(super().get(bucket, key, version_id, first=first, last=last))
+
+    @asynccontextmanager
+    async def _holding(
+        self, opening: AbstractAsyncContextManager[ObjectRead]
+    ) -> AsyncIterator[ObjectRead]:
+        async with opening as opened:
+            self.busy = True
+            try:
+                yield opened
+            finally:
+                self.busy = False
+
+
+@pytest.mark.parametrize("size", [10, IN_MEMORY_BYTES + 1])
+async def test_tags_are_asked_for_while_no_body_holds_a_connection(size: int) -> None:
+    """With as many GETs open as there are connections, all would wait for each other."""
+    pair = await Pair().ready()
+    await pair.east.put(BUCKET, "tagged", b"x" * size, ATTRIBUTES)
+    crew = pair.crew()
+    crew.source = replace(crew.source, store=OneConnection(crew.source.store))
+    await Backfill(crew, Scope()).run()
+    assert crew.tally.copied == 1
+    assert pair.equal()
+
+
+async def test_a_deep_history_outlasts_faults_between_which_it_gets_on() -> None:
+    pair = await Pair().ready()
+    for number in range(60):
+        await pair.east.put(BUCKET, "deep", str(number).encode())
+    puts = 0
+
+    def every_third(name: str, _bucket: str, _key: str, _number: int) -> Fail | None:
+        nonlocal puts
+        puts += name == "put"
+        return server_fault() if name == "put" and puts % 3 == 0 else None
+
+    tally = await pair.run(quiet, every_third)
+    assert tally.failures == 0
+    assert pair.equal()
+
+
+async def test_one_broken_connection_after_a_quiet_time_does_not_end_the_run() -> None:
+    pair = await Pair().ready()
+    await pair.east.put(BUCKET, "k", b"body")
+    crew = pair.crew(quiet, on("put", unreachable()))
+    pair.clock.advance(60)
+    await Backfill(crew, Scope()).run()
+    assert pair.equal()

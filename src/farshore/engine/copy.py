@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from types import TracebackType
+from typing import NamedTuple
 
 from farshore.clock import Clock
 from farshore.core import stamp
@@ -57,38 +58,68 @@ async def copy_single(
 
     Raises `Unsupported` for what cannot be read (SSE-C, archived), `Corrupt` when the
     bytes are not those of the source's ETag; otherwise what the stores raise.
+
+    No body is open while the tags are asked for: as many copies as there are connections
+    would wait for each other for ever. A large body with tags is opened again after that.
     """
     async with _Opened(source, version) as opened:
         info = opened.info
-        attributes, stamped = await dress(source, version, info, clock)
-        expected = md5_of(source, version.etag, info)
-        proved_by_server = bool(expected) and target.capabilities.content_md5_verified
-        digest = hashlib.md5(usedforsecurity=False)
-        body: bytes | Stream
-        if opened.body_length <= IN_MEMORY_BYTES:
-            body = await opened.read()
-            if not proved_by_server:
-                digest.update(body)
-                expected = _agreed(expected, digest.digest(), version)
-        elif proved_by_server:
-            body = Stream(opened.body_length, opened.chunks())
-        else:
-            body = Stream(opened.body_length, _hashed(opened, digest, expected, version))
-        try:
-            written = await target.store.put(
-                target.bucket,
-                version.key,
-                body,
-                attributes,
-                condition=condition_above(target, above),
-                content_md5=expected,
-            )
-        except Corrupt as error:
-            if error.code == "BadDigest":
-                raise _other_bytes(source, target, version) from error
-            raise
+        refuse_unreadable(version, info)
+        small = opened.body_length <= IN_MEMORY_BYTES
+        if not small and not info.tag_count:
+            replica = _Replica(version, above, info, *await dress(source, version, info, clock))
+            return await _append(source, target, replica, opened)
+        body = await opened.read() if small else b""
+    replica = _Replica(version, above, info, *await dress(source, version, info, clock))
+    if small:
+        return await _append(source, target, replica, body)
+    async with _Opened(source, version) as opened:
+        return await _append(source, target, replica, opened)
+
+
+class _Replica(NamedTuple):
+    """What is about to be written, and on top of what. `stamped` is as in `Copied`."""
+
+    version: Version
+    above: Version | None
+    info: ObjectInfo
+    attributes: Attributes
+    stamped: str
+
+
+async def _append(
+    source: Side, target: Side, replica: _Replica, content: bytes | ObjectRead
+) -> Copied:
+    """Write the replica, its bytes proved on the way or before they are acknowledged."""
+    version, attributes = replica.version, replica.attributes
+    expected = md5_of(source, version.etag, replica.info)
+    proved_by_server = bool(expected) and target.capabilities.content_md5_verified
+    digest = hashlib.md5(usedforsecurity=False)
+    body: bytes | Stream
+    if isinstance(content, bytes):
+        body = content
+        if not proved_by_server:
+            digest.update(body)
+            expected = _agreed(expected, digest.digest(), version)
+    elif proved_by_server:
+        body = Stream(content.body_length, content.chunks())
+    else:
+        body = Stream(content.body_length, _hashed(content, digest, expected, version))
+    try:
+        written = await target.store.put(
+            target.bucket,
+            version.key,
+            body,
+            attributes,
+            condition=condition_above(target, replica.above),
+            content_md5=expected,
+        )
+    except Corrupt as error:
+        if error.code == "BadDigest":
+            raise _other_bytes(source, target, version) from error
+        raise
     await check_etag(target, version, written, (expected or digest.digest()).hex(), attributes)
-    return Copied(written.version_id, written.etag, version.size, stamped)
+    return Copied(written.version_id, written.etag, version.size, replica.stamped)
 
 
 def _other_bytes(source: Side, target: Side, version: Version) -> Corrupt:

@@ -45,7 +45,10 @@ from farshore.journal.deletes import WaitingDeletes
 from farshore.journal.sqlite import Journal
 
 ATTEMPTS_MAX = 8
-"""Times that a lane starts over before its key counts as FAILED."""
+"""Times that a lane starts over without getting on before its key counts as FAILED."""
+
+STARTS_MAX = 1000
+"""Times that a lane starts over at all, however well it gets on in between."""
 
 CONDITIONS_UNTIL = 3
 """Server faults after which a lane writes without conditions, having looked first."""
@@ -139,6 +142,7 @@ class Lane:
         self._planned: list[Version] = []
         self._attempt = 0
         self._away = 0
+        self._away_since = 0.0
         self._accounted: set[str] = set()
         self._refused: list[NotCopied] = []
 
@@ -151,9 +155,11 @@ class Lane:
         return self._refused
 
     async def _run(self) -> None:
-        while self._attempt < ATTEMPTS_MAX and self._away < AWAY_MAX:
+        for start in range(STARTS_MAX):
+            if self._attempt >= ATTEMPTS_MAX:
+                break
             try:
-                if self._attempt or self._away:
+                if start:
                     self._crew.tally.retries += 1
                     await self._look_again()
                 await self._go()
@@ -172,8 +178,12 @@ class Lane:
 
     async def _wait_for_the_site(self, error: Unreachable) -> None:
         """A silent site is no fault of this key: wait, until the site counts as lost."""
+        now = self._crew.clock.monotonic()
+        if not self._away:
+            self._away_since = now
         self._away += 1
-        if self._crew.silent_s() > LOST_AFTER_S or self._away == AWAY_MAX:
+        silent_s = min(self._crew.silent_s(), now - self._away_since)
+        if silent_s > LOST_AFTER_S or self._away == AWAY_MAX:
             raise error
         await self._crew.sleep(AWAY_PAUSE_S)
 
@@ -252,8 +262,13 @@ class Lane:
         self._count(version, copied)
         return version._replace(version_id=copied.version_id, etag=copied.etag)
 
-    def _count(self, version: Version, copied: Copied) -> None:
+    def _got_on(self) -> None:
+        """Something was written: earlier troubles are over."""
         self._crew.last_success = self._crew.clock.monotonic()
+        self._attempt = self._away = 0
+
+    def _count(self, version: Version, copied: Copied) -> None:
+        self._got_on()
         tally = self._crew.tally
         tally.copied += 1
         tally.copied_bytes += version.size
@@ -269,6 +284,7 @@ class Lane:
             await target.store.delete(target.bucket, self._key)
         else:
             await target.store.delete(target.bucket, self._key, condition=condition)
+        self._got_on()
         self._crew.tally.markers += 1
         self._crew.tell(marker)
         return marker
