@@ -14,6 +14,7 @@ from farshore.core.rules import Rule
 from farshore.engine.backfill import Backfill, Scope
 from farshore.engine.gate import Gate, GateLimits
 from farshore.engine.lane import Crew
+from farshore.engine.look import Discarded, nothing_discarded
 from farshore.engine.side import Side
 from farshore.engine.tally import Tally
 from farshore.journal.sqlite import UploadName
@@ -101,7 +102,7 @@ class Pair:
         await Backfill(crew, Scope(deletes=deletes or DeleteLimits())).run()
         return crew.tally
 
-    async def prove(self, *, deep: bool = True) -> Proof:
+    async def prove(self, *, deep: bool = True, discarded: Discarded = nothing_discarded) -> Proof:
         proof = Proof()
         question = Question(
             self.side(self.east, self.source_can, quiet),
@@ -109,6 +110,7 @@ class Pair:
             self.rules,
             self.clock,
             deep=deep,
+            discarded=discarded,
             sleep=self.clock.sleep,
         )
         await verify(question, proof)

@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 from farshore.core.model import Version
+from farshore.engine.backfill import Backfill, Scope
 from farshore.engine.guard import DeleteGuard, GuardLimits
 from farshore.engine.reconcile import Scan, scan
 from farshore.journal.deletes import HeldDelete, Verdict, WaitingDeletes
@@ -110,6 +111,24 @@ async def test_a_discarded_delete_is_not_replicated_by_anybody() -> None:
         tally = Scan(clock.now())
         await scan(crew.source, crew.target, (), live.backlog, clock, tally, discarded=knows)
         assert tally.found == expected
+
+
+async def test_verify_counts_a_discarded_delete_as_excluded_and_a_held_one_as_missing() -> None:
+    live = await flooded(count=0)
+    waiting = live.guard.waiting
+    waiting.decide(waiting.rows(prefix="k0"), said("discarded"))
+    proof = await live.pair.prove(discarded=waiting.is_discarded)
+    assert {found.key for found in proof.differences} == set(KEYS) - {"k0"}
+    assert proof.excluded == 1
+
+
+async def test_a_backfill_leaves_a_discarded_delete_alone() -> None:
+    live = await flooded(count=0)
+    waiting = live.guard.waiting
+    waiting.decide(waiting.rows(prefix="k0"), said("discarded"))
+    await Backfill(live.crew, Scope()).run()
+    assert hidden(live) == set(KEYS) - {"k0"}
+    assert live.crew.tally.reasons["EXCLUDED"] == 1
 
 
 async def test_a_later_write_to_a_discarded_key_goes_on_normally() -> None:

@@ -90,19 +90,29 @@ async def _verify(config: Config, console: Console, *, deep: bool, prefix: str) 
 
 async def _prove(config: Config, console: Console, *, deep: bool, prefix: str) -> Proof:
     from farshore.clock import SystemClock
+    from farshore.engine.run import JOURNAL_FILE
     from farshore.engine.session import open_sides
+    from farshore.journal.deletes import IN_MEMORY, WaitingDeletes
     from farshore.proof.verify import Proof, Question, verify
 
     proof = Proof()
-    async with (
-        open_sides(config, retrying=True) as buckets,
-        shown(console, lambda _: _line(proof)),
-    ):
-        for source, target in buckets:
-            question = Question(
-                source, target, config.pair.rules, SystemClock(), deep=deep, prefix=prefix
-            )
-            await verify(question, proof)
+    path = config.state_dir / JOURNAL_FILE
+    with contextlib.closing(WaitingDeletes(path if path.exists() else IN_MEMORY)) as deletes:
+        async with (
+            open_sides(config, retrying=True) as buckets,
+            shown(console, lambda _: _line(proof)),
+        ):
+            for source, target in buckets:
+                question = Question(
+                    source,
+                    target,
+                    config.pair.rules,
+                    SystemClock(),
+                    deep=deep,
+                    prefix=prefix,
+                    discarded=deletes.is_discarded,
+                )
+                await verify(question, proof)
     return proof
 
 

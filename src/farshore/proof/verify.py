@@ -23,7 +23,14 @@ from farshore.core.join import KeyPair
 from farshore.core.model import Attributes, Version
 from farshore.core.rules import Rule
 from farshore.engine.backfill import joined
-from farshore.engine.look import aligned, read_both, rule_for
+from farshore.engine.look import (
+    Discarded,
+    aligned,
+    nothing_discarded,
+    read_both,
+    rule_for,
+    without_discarded,
+)
 from farshore.engine.side import Side
 from farshore.errors import (
     BadRequest,
@@ -75,7 +82,10 @@ class Proof:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is to be proved: the sides, the rules that say what must be there, how deep."""
+    """What is to be proved: the sides, the rules that say what must be there, how deep.
+
+    `discarded`: deletes that a person took out of replication; they count as excluded.
+    """
 
     source: Side
     target: Side
@@ -83,6 +93,7 @@ class Question:
     clock: Clock
     deep: bool = False
     prefix: str = ""
+    discarded: Discarded = nothing_discarded
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
 
@@ -137,20 +148,23 @@ class _Prover:
             self._proof.excluded += len(pair.source)
             return
         found: list[Difference] = []
-        retained = 0
+        retained = excluded = 0
         for look in range(1, LOOKS_MAX + 1):
             earlier = found
-            alignment = await aligned(source, target, pair, rule, self._q.clock.now())
+            kept = without_discarded(source, pair, self._q.discarded)
+            alignment = await aligned(source, target, kept, rule, self._q.clock.now())
             found = list(difference.of_alignment(source.bucket, pair.key, alignment))
             if self._q.deep:
                 found += await self._read(alignment)
             retained = len(alignment.extra)
+            excluded = len(pair.source) - len(kept.source)
             if not found or found == earlier or look == LOOKS_MAX:
                 break
             await self._q.sleep(LOOK_PAUSE_S * (look - 1))
             pair = await read_both(source, target, pair.key)
         self._proof.differences += found
         self._proof.retained += retained
+        self._proof.excluded += excluded
 
     async def _read(self, alignment: Alignment) -> list[Difference]:
         found: list[Difference] = []
