@@ -87,9 +87,10 @@ class Intake:
                         await self._take(feed, delivery, settling)
             except* StoreError as errors:
                 state.last_error = str(errors.exceptions[0])
-            if state.up:
-                self.lost()
-            state.up = False
+            finally:  # cancelled, too: the lease is gone, and with it the feed
+                if state.up:
+                    self.lost()
+                state.up = False
             state.restarts += 1
             await asyncio.sleep(pause)
             pause = min(RESTART_MAX_S, pause * 2)

@@ -1,11 +1,11 @@
-"""`farshore run`: feeds into the journal always; replication while the pair's lease is ours.
+"""`farshore run`: webhooks into the journal always; the rest while the pair's lease is ours.
 
     feeds ──hints──> journal ──due keys──> lanes ──> target
     scan  ──keys that differ──^              │
     heartbeat ──> source ──feed──> watermark <┘──> status document on the target
 
-Either side may be down at the start or later: feeds and the API go on, and replication is
-taken up again when both answer.
+Either side may be down at the start or later: webhooks and the API go on, and replication
+is taken up again when both answer.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from farshore.engine.reconcile import Scan, scan
 from farshore.engine.run import working_crews
 from farshore.engine.tally import Tally
 from farshore.errors import FarshoreError, Refused, StateError, StoreError
-from farshore.feed.hint import Feed, Hint
+from farshore.feed.hint import Feed, Hint, Settles
 from farshore.journal.backlog import Backlog
 from farshore.s3.pace import Throttle
 
@@ -112,7 +112,7 @@ class Service:
         """Everything at once, for ever. Raises `StateError` when the journal fails for good."""
         try:
             async with asyncio.TaskGroup() as group:
-                for feed in self.feeds:
+                for feed in self._feeds("durable"):
                     group.create_task(self.intake.run(feed))
                 for job in self.beside:
                     group.create_task(job())
@@ -120,6 +120,12 @@ class Service:
                 group.create_task(self._replicate())
         except* FarshoreError as errors:
             raise errors.exceptions[0] from errors
+
+    def _feeds(self, settles: Settles) -> list[Feed]:
+        """Feeds of one kind. Those that are settled when applied are read under the lease
+        alone: their senders repeat what they told, and a daemon that stands by would take
+        messages from the one that works."""
+        return [feed for feed in self.feeds if feed.settles == settles]
 
     async def _replicate(self) -> None:
         """Take the lease, work until something breaks, say it, try again."""
@@ -155,6 +161,8 @@ class Service:
             async with self.reporter.publishing() as document, self._dispatching(crews):
                 try:
                     async with asyncio.TaskGroup() as group:
+                        for feed in self._feeds("applied"):
+                            group.create_task(self.intake.run(feed))
                         group.create_task(self._run_dispatcher())
                         group.create_task(self._reconcile(crews))
                         group.create_task(self._beat_hearts())
