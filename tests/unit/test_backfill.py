@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from farshore.core.model import Attributes
+from farshore.core.model import NO_ATTRIBUTES, Attributes
 from farshore.core.plan import DeleteLimits
 from farshore.core.rules import Rule
 from farshore.engine.backfill import Backfill, Interrupted, Scope
 from farshore.engine.copy import IN_MEMORY_BYTES
-from farshore.errors import Denied, StoreError, Unreachable, Unsupported
+from farshore.errors import Denied, Precondition, StoreError, Unreachable, Unsupported
 from farshore.s3.faults import (
     AlterBody,
     Crashed,
@@ -33,7 +33,7 @@ from farshore.s3.faults import (
     unreachable,
 )
 from farshore.s3.memory import EVERYTHING, MemoryStore
-from farshore.s3.store import ObjectRead
+from farshore.s3.store import ALWAYS, Body, Condition, ObjectRead, Written
 from farshore.s3.wrap import Operation, Wrapper
 from tests.unit.pairs import BUCKET, Pair, quiet
 
@@ -144,6 +144,35 @@ async def test_a_server_that_fails_over_conditions_is_written_to_without() -> No
     tally = await pair.run(quiet, on("put", server_fault(), times=3))
     assert (tally.failures, tally.copied) == (0, 1)
     assert pair.equal()
+
+
+async def test_conditions_that_fail_while_nothing_moves_are_left_out() -> None:
+    """SeaweedFS 4.48 says 412 to If-None-Match: * on `a` once there is an `a/b`."""
+    pair = await Pair().ready()
+    await pair.east.put(BUCKET, "a", b"one")
+    crew = pair.crew()
+    crew.target = replace(crew.target, store=NoConditions(crew.target.store))
+    await Backfill(crew, Scope()).run()
+    assert crew.tally.failures == 0
+    assert pair.equal()
+
+
+class NoConditions(Wrapper):
+    """A server that refuses every conditional PUT, whatever is there."""
+
+    async def put(
+        self,
+        bucket: str,
+        key: str,
+        body: Body,
+        attributes: Attributes = NO_ATTRIBUTES,
+        *,
+        condition: Condition = ALWAYS,
+        content_md5: bytes = b"",
+    ) -> Written:
+        if condition != ALWAYS:
+            raise Precondition(f"put {key}: 412", code="PreconditionFailed")
+        return await super().put(bucket, key, body, attributes, content_md5=content_md5)
 
 
 async def test_a_body_that_always_comes_altered_is_failed_and_nothing_is_written() -> None:

@@ -51,7 +51,8 @@ STARTS_MAX = 1000
 """Times that a lane starts over at all, however well it gets on in between."""
 
 CONDITIONS_UNTIL = 3
-"""Server faults after which a lane writes without conditions, having looked first."""
+"""Server faults, or refusals that the listing contradicts, after which a lane writes without
+conditions, having looked first."""
 
 LOST_AFTER_S = 20.0
 """A site is lost when it cannot be reached and nothing has succeeded for this long."""
@@ -143,6 +144,8 @@ class Lane:
         self._attempt = 0
         self._away = 0
         self._away_since = 0.0
+        self._doubted = False  # the last try met a condition that did not hold
+        self._lies = 0  # such tries in a row with a target that nobody changed
         self._accounted: set[str] = set()
         self._refused: list[NotCopied] = []
 
@@ -293,10 +296,12 @@ class Lane:
         """Whether the lane starts over after this error; counts the key as failed if not.
 
         A server that keeps failing may be failing over the condition alone (SeaweedFS
-        4.48 answers 500 to If-None-Match on a long key): the last tries go without.
+        4.48 answers 500 to If-None-Match on a long key): the last tries go without. So does
+        one that refuses over a condition which the listings show to hold.
         """
         if isinstance(error, ServerFault) and self._attempt >= CONDITIONS_UNTIL:
             self._to = self._to.unconditional()
+        self._doubted = isinstance(error, Precondition)
         if isinstance(error, Throttled):
             self._crew.gate.throttled()
         passing = isinstance(error, PASSING) and not isinstance(error, BucketMissing)
@@ -312,7 +317,9 @@ class Lane:
 
     async def _look_again(self) -> None:
         """Read both histories anew; what was planned and is gone expired before it was copied."""
+        before = self._pair.target
         self._pair = await read_both(self._crew.source, self._crew.target, self._key)
+        self._doubt_conditions(unmoved=list(before) == list(self._pair.target))
         there = {entry.version_id for entry in self._pair.source}
         expired = [version for version in self._planned if version.version_id not in there]
         self._refuse(
@@ -321,6 +328,18 @@ class Lane:
             "Gone",
             "purged on the source (by a person or a lifecycle rule) before it was copied",
         )
+
+    def _doubt_conditions(self, *, unmoved: bool) -> None:
+        """A condition that fails again and again, while the target's history stands still, lies.
+
+        SeaweedFS 4.48 answers 412 to If-None-Match: * on `a` once there is an `a/b`.
+        """
+        if not self._doubted:
+            return
+        self._doubted = False
+        self._lies = self._lies + 1 if unmoved else 0
+        if self._lies >= CONDITIONS_UNTIL:
+            self._to = self._to.unconditional()
 
     def _target_lacks(self) -> Sequence[Version]:
         """The entries that were to be written, as far as the histories in hand show."""
