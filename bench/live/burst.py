@@ -24,7 +24,7 @@ from bench.live.ground import SOURCE, TARGET, Daemon, Ground, Pair, regions
 from bench.live.load import Write, at_once, write_time
 
 WRITES = 5_000
-ROUNDS = 3
+ROUNDS = 2
 SAMPLE_SECONDS = 0.25
 DRAIN_SECONDS_MAX = 120.0
 SETTLE_SECONDS = 2.0
@@ -63,8 +63,11 @@ def sample(daemon: Daemon) -> Sample:
     asked = time.time()
     report: Mapping[str, Any] = daemon.status()
     told = time.time()
-    marks = (datetime.fromisoformat(report[name]).timestamp() for name in ("watermark", "written_at"))
-    return Sample(asked, told, report["backlog"]["count"], *marks, daemon.rss_mib())
+    watermark, written_at = (
+        datetime.fromisoformat(report[name]).timestamp() for name in ("watermark", "written_at")
+    )
+    waiting = report["backlog"]["count"]
+    return Sample(asked, told, waiting, watermark, written_at, daemon.rss_mib())
 
 
 @contextmanager

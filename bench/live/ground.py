@@ -192,9 +192,7 @@ def filer_sync(ground: Ground, bucket: str) -> Iterator[None]:
 
 
 @contextmanager
-def _running(
-    command: Sequence[str], folder: Path, log: Path
-) -> Iterator[subprocess.Popen[bytes]]:
+def _running(command: Sequence[str], folder: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A process that is asked to end when the block does, and then made to."""
     with log.open("wb") as output:
         process = subprocess.Popen(

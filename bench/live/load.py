@@ -1,4 +1,4 @@
-"""What is written: distinct bodies at a steady pace or all at once, and when it was acknowledged."""
+"""What is written: distinct bodies steadily or at once, and when it was acknowledged."""
 
 from __future__ import annotations
 
@@ -67,7 +67,8 @@ async def at_once(client: S3Client, bucket: str, keys: list[str]) -> list[Write]
 
     async def hand() -> None:
         for key in left:
-            written.append(await put(client, bucket, key, noise.randbytes(SMALL_BYTES)))
+            write = await put(client, bucket, key, noise.randbytes(SMALL_BYTES))
+            written.append(write)
 
     async with asyncio.TaskGroup() as group:
         for _ in range(WRITERS):

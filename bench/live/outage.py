@@ -74,8 +74,9 @@ def wrong(ground: Ground, writes: Sequence[Write], count: int) -> tuple[int, int
     for key in wanted.keys() | source.keys() | target.keys():
         there = [entry.etag for entry in target.get(key, [])]
         here = [entry.etag for entry in source.get(key, [])]
-        missing += len(wanted.get(key, set()) - set(there)) + len(wanted.get(key, set()) - set(here))
-        doubled += len(there) - len(set(there)) + len(set(there) - wanted.get(key, set()))
+        acknowledged = wanted.get(key, set())
+        missing += len(acknowledged - set(there)) + len(acknowledged - set(here))
+        doubled += len(there) - len(set(there)) + len(set(there) - acknowledged)
         if sorted(here) == sorted(there) and here != there:
             raise ClientFailed(f"{key}: the target's order is another")
     return missing, doubled

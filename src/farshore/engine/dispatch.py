@@ -12,7 +12,7 @@ from farshore.core.plan import DELAYED_MARKER, DELETE_GUARD
 from farshore.core.rules import Rule
 from farshore.engine.guard import DeleteGuard
 from farshore.engine.lane import Crew, Lane
-from farshore.engine.look import read_both, rule_for, written_at
+from farshore.engine.look import read_at_once, rule_for, written_at
 from farshore.engine.tally import NotCopied
 from farshore.errors import StateError, StoreError, Unreachable
 from farshore.journal.backlog import Backlog, Work
@@ -160,7 +160,7 @@ class Dispatcher:
         crew = self._careful.get(work.bucket)
         if crew is None:
             return Fate([])  # its bucket left the configuration: nothing is owed any more
-        pair = await read_both(crew.source, crew.target, work.key)
+        pair = await _looked_at(crew, work.key)
         rule = await rule_for(crew.rules, crew.source, pair)
         if not pair.source:
             return Fate([])
@@ -204,6 +204,15 @@ def _taken_from(held: list[KeyPair], key: str) -> KeyPair | None:
         if pair.key == key:
             return held.pop(at)
     return None
+
+
+async def _looked_at(crew: Crew, key: str) -> KeyPair:
+    """Both histories. Looks are in flight like copies: a burst must not flood the sites."""
+    await crew.gate.enter(0)
+    try:
+        return await read_at_once(crew.source, crew.target, key)
+    finally:
+        crew.gate.leave(0)
 
 
 def _held(delete: HeldDelete) -> NotCopied:
