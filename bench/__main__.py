@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
-from bench import align, big, rclone, report, rtt, small
+from bench import align, big, burst, lag, outage, rclone, report, rtt, small
 from bench.child import ROOT, ClientFailed
 from bench.figures import Samples, merge
 
@@ -20,6 +20,9 @@ PARTS: Mapping[str, Callable[[], Samples]] = {
     "big": big.measure,
     "align": align.measure,
     "rtt": rtt.measure,
+    "lag": lag.measure,
+    "burst": burst.measure,
+    "outage": outage.measure,
 }
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
+import sys
 import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 """Where `python -m bench…` works."""
@@ -25,6 +28,25 @@ class Cost:
     wall_seconds: float
     cpu_seconds: float
     peak_mib: float
+
+
+def answer_of(module: str, *words: str, seconds_max: float = RUN_LIMIT_SECONDS) -> Any:
+    """Run `python -m MODULE WORDS…` to its end and read the JSON that it wrote.
+
+    In a process of its own, because this one must stay small (see `run`).
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", module, *words],
+        capture_output=True,
+        text=True,
+        timeout=seconds_max,
+        cwd=ROOT,
+        check=False,
+    )
+    if done.returncode:
+        tail = done.stderr[-TAIL_BYTES:]
+        raise ClientFailed(f"{module} ended with {done.returncode}: {tail}")
+    return json.loads(done.stdout)
 
 
 class ClientFailed(Exception):

@@ -33,6 +33,12 @@ GOALS = (
     Goal("align_versions_per_s", "versions listed and aligned per CPU second", "at least", 100_000),
     Goal("align_rss_growth", "peak RSS at 10⁶ versions / at 10⁴", "at most", 1.2),
     Goal("rtt80_objects_per_s", "4 KiB objects/s with 80 ms added to the link", "at least", 400),
+    Goal("lag_p50_ms", "median lag at 50 writes/s, ms", "at most", 100),
+    Goal("lag_p99_ms", "99th percentile of that lag, ms", "at most", 500),
+    Goal("lag_p50_vs_filer_sync", "median lag, farshore / weed filer.sync", "at most", 1.0),
+    Goal(
+        "burst_drain_vs_backfill", "versions/s after 5,000 writes, run / backfill", "at least", 0.8
+    ),
 )
 
 

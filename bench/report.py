@@ -41,6 +41,20 @@ on both.
   grouping, merge-join and comparison. Making the pages is not counted. Versions of both
   sides are counted. RSS is the peak of a fresh process at each size.
 - *80 ms*: 40 ms are added each way by farshore's own lab link, on both sites' endpoints.
+- *Lag*: 50 writes/s of 4–64 KiB, every fifth over a key that has a version, on two real
+  SeaweedFS regions on the same cores, without links; three rounds of 10 s each, after 3 s of
+  warm-up, farshore and `weed filer.sync` in turn, each alone and over a bucket of its own.
+  The time is from the acknowledgement of the PUT to the first HEAD at the target that shows
+  that version's ETag; every outstanding key is asked for every 4 ms, for both alike.
+- *Burst*: 5,000 × 4 KiB by 32 writers. When a version reached the target is read from the
+  target's own version ids, which hold it: watching costs nothing. The drain is what became
+  visible after the last write was acknowledged, per second: until then the
+  writers, both regions and the daemon share two cores. "In all" counts from the first
+  visible version on. The backfill is of 5,000 equal objects in another bucket, by the same clock.
+  Every status report meanwhile is held against what was really missing at that moment.
+- *Outage*: 20 writes/s, every fourth over a key that has a version. The target's link
+  swallows everything for 20 s. Afterwards boto3 compares both sides' histories with every
+  acknowledged write.
 """
 
 
