@@ -15,6 +15,7 @@ from typing import NamedTuple
 import pytest
 from bench import align_walk, farshore, link, null_s3, report
 from bench.figures import GOALS, Goal, Samples, merge, summarise
+from bench.live import burst
 from bench.null_s3 import MIB, PATTERN, Bucket, Stored, known_md5, window
 from bench.null_server import BUCKET, CONTROL_BUCKET, HOST, SMALL_BYTES, Endpoints, NullServer
 
@@ -237,6 +238,10 @@ NAMED = {
     "align_versions_per_s",
     "align_rss_growth",
     "rtt80_objects_per_s",
+    "lag_p50_ms",
+    "lag_p99_ms",
+    "lag_p50_vs_filer_sync",
+    "burst_drain_vs_backfill",
 }
 
 
@@ -295,3 +300,36 @@ def test_goals_have_their_bounds(bound: str, value: float, met: bool) -> None:
 
 def test_a_summary_is_by_the_median() -> None:
     assert tuple(summarise([9.0, 1.0, 2.0])) == (1.0, 2.0, 9.0)
+
+
+WAYS = [
+    burst.Passage(written=10.0, acknowledged=10.1, visible=11.0),
+    burst.Passage(written=10.2, acknowledged=10.3, visible=13.0),
+    burst.Passage(written=10.9, acknowledged=12.0, visible=15.0),
+]
+
+
+def told(at: float, *, waiting: int, watermark: float) -> burst.Sample:
+    return burst.Sample(at, at, waiting, watermark, at, 50.0)
+
+
+def test_a_drain_counts_from_the_last_acknowledgement() -> None:
+    assert burst.drain(WAYS) == pytest.approx(2 / 3)
+    assert burst.rate(WAYS) == pytest.approx(2 / 4)
+
+
+def test_what_was_there_before_the_last_acknowledgement_counts_in_all() -> None:
+    ways = [way._replace(acknowledged=20.0) for way in WAYS]
+    assert burst.drain(ways) == burst.rate(ways)
+
+
+def test_a_watermark_that_covers_what_is_missing_is_found() -> None:
+    honest = told(12.0, waiting=1, watermark=10.3)
+    lying = told(12.0, waiting=1, watermark=10.4)
+    assert burst.promised_too_much([honest], WAYS) == 0
+    assert burst.promised_too_much([honest, lying], WAYS) == 1
+
+
+def test_a_missing_version_that_is_not_in_the_backlog_is_found() -> None:
+    assert burst.uncounted([told(12.5, waiting=2, watermark=10.0)], WAYS) == 0
+    assert burst.uncounted([told(12.5, waiting=0, watermark=10.0)], WAYS) == 2
