@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -183,6 +184,24 @@ def test_the_source_dies(farshore: Farshore, lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("site", ["west", "east"])
+def test_a_side_that_falls_silent_is_noticed(farshore: Farshore, lab: Lab, site: str) -> None:
+    """Its connections stay open, and nothing comes."""
+    configure(farshore)
+    with Daemon(farshore) as daemon:
+        daemon.until_ready()
+        lab.link(site, LinkSettings(cut=True))
+        answers = "target_answers" if site == "west" else "source_answers"
+        eventually(lambda: daemon.report()[answers] is False, 20, "it does not answer")
+        eventually(lambda: site.encode() in daemon.ask("/readyz").body, 20, "no longer ready")
+        mark = daemon.report()["watermark"]
+        farshore.put_all({"a.txt": [b"one", b"two"]})
+        lab.link(site, LinkSettings())
+        settle(farshore)
+        eventually(lambda: daemon.report()["watermark"] > mark, 20, "the watermark moves on")
+        eventually(lambda: daemon.ask("/readyz").code == 200, 20, "ready again")
+
+
+@pytest.mark.parametrize("site", ["west", "east"])
 def test_started_with_a_side_down(farshore: Farshore, lab: Lab, site: str) -> None:
     configure(farshore)
     farshore.put_all({"a.txt": [b"one", None, b"two"]})
@@ -355,6 +374,8 @@ def test_the_webhook_is_durable_and_not_to_be_fooled(farshore: Farshore, lab: La
         eventually(lambda: daemon.report()["backlog"]["count"] == 0, 5, "lies cost a look")
         assert list(contents(farshore, "west")) == [key]
         assert daemon.report()["understatements"] == 0
+        up = rb'farshore_feed_up\{[^}]*feed="webhook"[^}]*\} 1'
+        assert re.search(up, daemon.ask("/metrics").body), "a door that is open is up"
 
         lab.link("west", LinkSettings(latency_ms=1500))
         assert daemon.ask(PATH, body=event(farshore.bucket, "other"), token=TOKEN).code == 200

@@ -15,6 +15,7 @@ from farshore.config.values import WebhookSource
 from farshore.core.model import Version
 from farshore.daemon.alarm import ring_for_ever
 from farshore.daemon.api import Answers, api_token, application, served
+from farshore.daemon.intake import FeedState
 from farshore.daemon.limits import LiveLimits
 from farshore.daemon.proofs import LastProof
 from farshore.daemon.reports import Reporter
@@ -101,6 +102,9 @@ def _webhook(config: Config, service: Service) -> Sequence[BaseRoute]:
 
     def tokens() -> list[str]:
         return [token for name in names for token in os.environ.get(name, "").split()]
+
+    # Nobody is connected to between two calls: it is up as long as we listen.
+    service.intake.states[WEBHOOK] = FeedState(WEBHOOK, up=True)
 
     async def intake(hints: Sequence[Hint]) -> None:
         await service.intake.receive(hints, WEBHOOK)

@@ -37,6 +37,9 @@ from farshore.s3.wrap import Retrying
 
 RATE_WINDOW_S = 60.0
 
+ANSWER_SECONDS_MAX = 5.0
+"""A site that needs longer to tell its time counts as silent, whatever its connections say."""
+
 LISTING_RESOLUTION_S = 1.0
 """Listings count whole seconds: what they date may be this much younger."""
 
@@ -232,7 +235,8 @@ class Reporter:
         while True:
             self._news.clear()
             await self.measure_clocks(self._crews)
-            await self._publish(document)
+            if self._target_answers:
+                await self._publish(document)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(every_s):
                     await self._news.wait()
@@ -244,7 +248,6 @@ class Reporter:
             self._target_answers = False
             self._troubles["target"] = f"{self._config.pair.target}: {error.message}"
         else:
-            self._target_answers = True
             self._troubles.pop("target", None)
 
     async def keep_for_ever(self, every_s: float) -> None:
@@ -263,6 +266,8 @@ class Reporter:
         for crew in crews[:1]:
             ours, theirs = await _offset(crew.source.store), await _offset(crew.target.store)
             self._source_answers, self._target_answers = ours is not None, theirs is not None
+            if theirs is None:
+                self._troubles["target"] = f"{self._config.pair.target} does not answer"
             self._source_offset_s = self._source_offset_s if ours is None else ours
             self._target_offset_s = self._target_offset_s if theirs is None else theirs
 
@@ -270,8 +275,9 @@ class Reporter:
 async def _offset(store: Store) -> float | None:
     """The server's clock minus ours; None when it does not answer."""
     try:
-        return await store.server_time_offset()
-    except StoreError:
+        async with asyncio.timeout(ANSWER_SECONDS_MAX):
+            return await store.server_time_offset()
+    except (StoreError, TimeoutError):
         return None
 
 
