@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from tests.lab.farshore_cli import Ended, Farshore
 
@@ -33,9 +34,16 @@ def eventually(true: Callable[[], bool], what: str, said: Sequence[str] = ()) ->
         time.sleep(STEP_S)
 
 
+class Running(NamedTuple):
+    """`farshore run`, and what it says."""
+
+    process: subprocess.Popen[str]
+    said: list[str]
+
+
 @contextmanager
-def daemon(farshore: Farshore) -> Iterator[list[str]]:
-    """`farshore run` at work; answers what it says. Killed at the end, as by a power cut."""
+def daemon(farshore: Farshore) -> Iterator[Running]:
+    """`farshore run` at work. Killed at the end, as by a power cut."""
     process = farshore.start("run")
     said: list[str] = []
     listener = threading.Thread(target=_listen, args=(process, said))
@@ -48,7 +56,7 @@ def daemon(farshore: Farshore) -> Iterator[list[str]]:
             return local.exists() and json.loads(local.read_text())["daemon"]["pid"] == process.pid
 
         eventually(is_known, "it reports")
-        yield said
+        yield Running(process, said)
     finally:
         process.kill()
         process.wait()
@@ -85,11 +93,25 @@ def test_pause_resume_and_sync(farshore: Farshore) -> None:
     assert (alone["by"], alone["differed"], alone["left"]) == ("this command", 1, [])
     assert on_target(farshore) == {"early/k": 1}
 
-    with daemon(farshore) as said:
+    with daemon(farshore) as live:
         farshore.put_all({f"p/{n}": [b"one", b"two"] for n in range(20)})
         asked = farshore.json("sync", "p/", "--bucket", farshore.bucket, "--timeout", "20")
         assert (asked["by"], asked["keys"], asked["ended"]) == ("daemon", 20, "done")
         assert on_target(farshore) == {"early/k": 1, **{f"p/{n}": 2 for n in range(20)}}
+
+        live.process.send_signal(signal.SIGSTOP)
+        farshore.put_all({"q/k": [b"one"]})
+        late = farshore.run("sync", "q/", "--timeout", "1", "--json")
+        assert (late.code, document(late)["ended"], document(late)["waiting"]) == (1, "timeout", 1)
+        waits = farshore.start("sync", "q/")
+        assert waits.stderr is not None
+        assert "1 wait" in waits.stderr.readline(), "it says what it waits for"
+        waits.send_signal(signal.SIGINT)
+        words = waits.stderr.read()
+        assert (waits.wait(WAIT_S_MAX), "interrupted" in words) == (130, True), words
+        waits.communicate()
+        live.process.send_signal(signal.SIGCONT)
+        eventually(lambda: "q/k" in on_target(farshore), "the daemon goes on")
 
         farshore.json("pause", "--reason", "a test")
         farshore.put_all({"later": [b"one"]})
@@ -99,7 +121,7 @@ def test_pause_resume_and_sync(farshore: Farshore) -> None:
         time.sleep(QUIET_S)
         assert "later" not in on_target(farshore)
 
-    with daemon(farshore) as said:
+    with daemon(farshore) as live:
         eventually(
             lambda: "a test" in document(farshore.run("status", "--json"))["report"]["paused_by"],
             "the status says who paused",
@@ -109,7 +131,7 @@ def test_pause_resume_and_sync(farshore: Farshore) -> None:
         eventually(lambda: "later" in on_target(farshore), "it goes on")
 
         farshore.configure(more=f"{MORE}\n[limits]\nrequests_per_s = 500\n")
-        eventually(lambda: any("now 500 requests/s" in line for line in said), "the new limit")
+        eventually(lambda: any("now 500 requests/s" in line for line in live.said), "the new limit")
 
 
 def test_held_deletes_are_kept_released_and_discarded(farshore: Farshore) -> None:

@@ -88,6 +88,18 @@ async def test_a_pause_that_cannot_be_read_stops_work_and_is_named() -> None:
     assert "farshore resume" in raised.value.hint
 
 
+def test_sync_refuses_what_it_could_only_wait_for(
+    ask: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ask("sync", "a/", "--bucket", "nobodys") == 2
+    assert "does not replicate the bucket nobodys" in capsys.readouterr().err
+    assert ask("pause", "--reason", "disk change") == 0
+    assert ask("sync", "a/", "--json") == 5
+    document = json.loads(capsys.readouterr().out.partition("\n")[2])
+    assert "(disk change)" in document["error"]["message"]
+    assert "farshore resume" in document["error"]["hint"]
+
+
 @pytest.fixture
 def waiting(tmp_path: Path) -> Iterator[WaitingDeletes]:
     """Three deletes that a daemon holds; the file is open in it."""

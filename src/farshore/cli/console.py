@@ -146,5 +146,11 @@ def load_config(context: typer.Context) -> Config:
 
 
 def run(work: Coroutine[Any, Any, Result]) -> Result:
-    """Run a command's asynchronous part; Ctrl-C cancels it and waits for its clean-up."""
-    return asyncio.run(work)
+    """Run a command's asynchronous part; Ctrl-C cancels it and waits for its clean-up.
+
+    `typer.Abort` after Ctrl-C: a KeyboardInterrupt would end in Typer, without a word.
+    """
+    try:
+        return asyncio.run(work)
+    except KeyboardInterrupt:
+        raise typer.Abort from None
