@@ -332,3 +332,12 @@ def test_a_recycled_pid_is_never_killed() -> None:
     finally:
         bystander.communicate(b"\n", timeout=30)
     assert not process.is_running(known)
+
+
+def test_a_folder_that_cannot_be_used_is_no_defect(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    lab = Lab(tmp_path / "file")
+    with pytest.raises(LabError, match="cannot be made: Not a directory"):
+        lab.up()
+    with pytest.raises(LabError, match="cannot be read: Not a directory"):
+        lab.status()

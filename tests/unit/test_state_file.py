@@ -378,3 +378,9 @@ def test_a_loop_that_ends_in_a_hurry_leaves_nobody_waiting(file: Path) -> None:
 
     task = asyncio.run(hurry())
     assert task.cancelled() or isinstance(task.exception(), StateError)
+
+
+def test_a_path_that_climbs_above_the_root_is_opened(file: Path) -> None:
+    """`farshore --config ../srv/farshore.toml` in / makes one; SQLite itself refuses it."""
+    opened(Path(f"/..{file}")).close()
+    assert file.exists()

@@ -38,8 +38,8 @@ def opened(path: Path, *schema: str) -> sqlite3.Connection:
     """
     with reporting(path, "opened"):
         path.parent.mkdir(parents=True, exist_ok=True)
-        db = sqlite3.connect(
-            path, isolation_level=None, timeout=BUSY_TIMEOUT_S, check_same_thread=False
+        db = sqlite3.connect(  # SQLite cannot open /../x, which a relative --config can give
+            path.resolve(), isolation_level=None, timeout=BUSY_TIMEOUT_S, check_same_thread=False
         )
         try:
             db.execute("PRAGMA journal_mode=WAL")

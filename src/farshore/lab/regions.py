@@ -93,7 +93,7 @@ class Lab:
         """
         _check_names(sites or SITES, buckets or BUCKETS)
         pairfile.refuse_foreign(self.folder)
-        self._state_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._make_state_folder()
         with self._locked():
             found = state.load(self._state_folder)
             if found is not None and found.is_up:
@@ -116,6 +116,15 @@ class Lab:
                 self._stop(record)
             if not keep_data:
                 shutil.rmtree(self._state_folder)
+
+    def _make_state_folder(self) -> None:
+        try:
+            self._state_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise LabError(
+                f"{self._state_folder} cannot be made: {error.strerror}",
+                hint="start the lab in a folder that you may write to, or name one with --dir",
+            ) from error
 
     def status(self) -> LabState:
         """The lab as it is now. Raises `LabError` when there is none."""

@@ -165,6 +165,11 @@ def load(state_folder: Path) -> LabRecord | None:
         return LabRecord.from_json(json.loads(path.read_text()))
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise LabError(
+            f"{path} cannot be read: {error.strerror}",
+            hint="a lab belongs to the user who started it, and to its folder: name it with --dir",
+        ) from error
     except (ValueError, KeyError, TypeError) as error:
         raise LabError(
             f"{path} cannot be read as a lab's record: {type(error).__name__}",
