@@ -29,7 +29,7 @@ from farshore.core.watermark import Watermark
 from farshore.engine.dispatch import Dispatcher
 from farshore.engine.lane import Crew
 from farshore.engine.reconcile import Scan
-from farshore.errors import StoreError
+from farshore.errors import FarshoreError, StoreError
 from farshore.journal.backlog import Backlog, Work
 from farshore.journal.pause import paused
 from farshore.s3.store import Store
@@ -92,7 +92,7 @@ class Reporter:
         """Another daemon replicates this pair."""
         self._standing_still, self._other_works = why, True
 
-    def stopped(self, error: StoreError) -> None:
+    def stopped(self, error: FarshoreError) -> None:
         """Replication cannot go on for now."""
         self._standing_still, self._other_works = error.message, False
         self.mark = self.mark.feed_lost()
@@ -139,9 +139,9 @@ class Reporter:
         self._source_answers = True
         self._troubles.pop("source", None)
 
-    def source_failed(self, error: StoreError) -> None:
+    def source_failed(self, why: str) -> None:
         self._source_answers = False
-        self._troubles["source"] = f"{self._config.pair.source}: {error.message}"
+        self._troubles["source"] = f"{self._config.pair.source}: {why}"
 
     # -- answers -----------------------------------------------------------------
 

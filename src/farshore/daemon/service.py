@@ -38,6 +38,11 @@ TRY_AGAIN_S = 5.0
 
 PUBLISH_EVERY_S = 5.0
 
+REPLICATING = "replicating"
+
+BEAT_SECONDS_MAX = 5.0
+"""A heartbeat that takes longer tells nothing: the next one is written instead."""
+
 SCAN_AGAIN_S = 5.0
 """Pause after a scan that broke off."""
 
@@ -135,12 +140,18 @@ class Service:
             except StateError:
                 raise
             except Refused as error:
-                self.reporter.standing_by(error.message)
-                self._say_once("standing by", error)
+                if self._state == REPLICATING:  # the lease was ours: nobody else is known to work
+                    self._stand_still(error)
+                else:
+                    self.reporter.standing_by(error.message)
+                    self._say_once("standing by", error)
             except StoreError as error:
-                self.reporter.stopped(error)
-                self._say_once("replication stands still", error)
+                self._stand_still(error)
             await asyncio.sleep(TRY_AGAIN_S)
+
+    def _stand_still(self, error: StoreError | Refused) -> None:
+        self.reporter.stopped(error)
+        self._say_once("replication stands still", error)
 
     def _say_once(self, state: str, error: FarshoreError) -> None:
         """Say a state when it begins, not every few seconds while it lasts."""
@@ -155,7 +166,7 @@ class Service:
             for crew in crews:
                 crew.tell = self.tell
             await self.reporter.measure_clocks(crews)
-            self._state = "replicating"
+            self._state = REPLICATING
             self.say(f"replicating {self.config.pair.name}")
             self.hearts = [Heartbeat(c.source, self.clock, self.reporter.offset) for c in crews]
             async with self.reporter.publishing() as document, self._dispatching(crews):
@@ -203,9 +214,12 @@ class Service:
         while True:
             for heart in self.hearts:
                 try:
-                    await heart.beat()
+                    async with asyncio.timeout(BEAT_SECONDS_MAX):
+                        await heart.beat()
                 except StoreError as error:
-                    self.reporter.source_failed(error)
+                    self.reporter.source_failed(error.message)
+                except TimeoutError:
+                    self.reporter.source_failed("it does not answer")
                 else:
                     self.reporter.source_answered()
             await asyncio.sleep(EVERY_S)
