@@ -251,3 +251,12 @@ async def test_the_stamp_in_a_tag_outlives_mended_tags() -> None:
 def test_purges_come_before_what_is_appended() -> None:
     purges: tuple[Action, ...] = ("drop-double", "unhide", "rebuild-tail")
     assert all(ORDER.index(purge) < ORDER.index("append") for purge in purges)
+
+
+async def test_a_native_file_that_the_target_deleted_stays_deleted() -> None:
+    pair = await Pair().ready()
+    await pair.west.put(BUCKET, "native", b"the target's own")
+    await pair.west.delete(BUCKET, "native")
+    proof = await pair.prove()
+    assert [d.kind for d in proof.differences] == ["foreign", "foreign"]
+    assert not any(m.allowed for m in plan_mending(proof.differences, rebuild_tail=True))

@@ -14,7 +14,7 @@ Kind = Literal[
     "missing",  # newer than everything on the target
     "gap",  # missing beneath something that was copied
     "foreign",  # on the target, and nobody of ours wrote it
-    "foreign-marker",  # a delete marker that the source does not have
+    "foreign-marker",  # a delete marker that the source does not have, over no native version
     "doubled",  # a replica that stands twice
     "disordered",  # a replica that stands above one of a newer version
     "differs",  # size or ETag
@@ -61,8 +61,10 @@ def of_alignment(bucket: str, key: str, alignment: Alignment) -> Iterator[Differ
         yield Difference(bucket, key, "missing", entry.version_id, "", _what(entry))
     for entry in alignment.gap:
         yield Difference(bucket, key, "gap", entry.version_id, "", _what(entry))
+    over_native = False  # such a marker is the delete of a file of the target's own
     for entry in alignment.foreign:
-        kind: Kind = "foreign-marker" if entry.is_marker else "foreign"
+        over_native = over_native or not entry.is_marker
+        kind: Kind = "foreign" if over_native else "foreign-marker"
         yield Difference(bucket, key, kind, "", entry.version_id, _what(entry))
     for entry in alignment.doubled:
         yield Difference(bucket, key, "doubled", "", entry.version_id, _what(entry))
