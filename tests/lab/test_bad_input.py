@@ -184,6 +184,17 @@ def test_a_bucket_that_is_missing(farshore: Farshore, command: str, site: str) -
     )
 
 
+@pytest.mark.parametrize("command", ["backfill", "verify"])
+def test_a_pattern_that_matches_no_bucket(farshore: Farshore, command: str) -> None:
+    farshore.configure(buckets=[("nowhere-*", "nowhere-*")])
+    refused(
+        farshore.run(command, "--json"),
+        1,
+        "^No bucket that the replicator can list at east matches a pattern",
+        "Check the patterns",
+    )
+
+
 def test_apply_does_not_make_a_source_bucket(farshore: Farshore) -> None:
     farshore.configure(buckets=[("nowhere", farshore.bucket)])
     error = refused(farshore.run("apply", "--yes", "--json"), 2, "Nothing can be prepared", "")

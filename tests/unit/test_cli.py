@@ -117,7 +117,16 @@ def test_a_defect_is_shown_whole(
     assert "ZeroDivisionError: in the depth" in captured.err
 
 
-@pytest.mark.parametrize("words", [["nonsense"], ["apply", "--nonsense"], ["--config"]])
+WRONG_USAGE = [
+    ["nonsense"],
+    ["apply", "--nonsense"],
+    ["--config"],
+    ["backfill", "--deletes-share", "7"],
+    ["backfill", "--deletes-free", "-1"],
+]
+
+
+@pytest.mark.parametrize("words", WRONG_USAGE)
 def test_wrong_usage_ends_with_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run(words) == 2
     assert "--help" in capsys.readouterr().err

@@ -30,10 +30,16 @@ def backfill(
     context: typer.Context,
     prefix: Annotated[str, typer.Option(help="Only keys that begin with this.")] = "",
     deletes_free: Annotated[
-        int, typer.Option(help="Visible objects that may be hidden by delete markers in any case.")
+        int,
+        typer.Option(
+            min=0, help="Visible objects that may be hidden by delete markers in any case."
+        ),
     ] = 100,
     deletes_share: Annotated[
-        float, typer.Option(help="Share (0 to 1) of the target's keys that may be hidden at most.")
+        float,
+        typer.Option(
+            min=0, max=1, help="Share (0 to 1) of the target's keys that may be hidden at most."
+        ),
     ] = 0.1,
     as_json: JsonOption = False,
 ) -> None:

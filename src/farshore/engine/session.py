@@ -58,6 +58,12 @@ async def open_sides(
         target = await _open_end(stack, config, config.target, principal, throttle)
         names = await source.patient.list_buckets() if config.pair.has_patterns else []
         pairs = config.resolve_buckets(names)
+        if not pairs:
+            raise BucketMissing(
+                f"No bucket that the {principal} can list at {config.source.name} matches a pattern of "
+                "[[pair.buckets]]: nothing was read, so nothing is known.",
+                hint="Check the patterns, and that the buckets are still there.",
+            )
         for ours, theirs in pairs:
             await _require_versioned(source, ours)
             await _require_versioned(target, theirs)
