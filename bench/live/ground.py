@@ -60,7 +60,7 @@ class Ground:
 
 @contextmanager
 def regions(buckets: Sequence[str]) -> Iterator[Ground]:
-    """Two fresh regions with these buckets, versioned on both; gone at the end."""
+    """Two fresh regions with these buckets, not versioned yet; gone at the end."""
     with tempfile.TemporaryDirectory(prefix="farshore-bench-") as folder, Lab(folder) as lab:
         lab.up(SITES, buckets=buckets)
         record = state.load(Path(folder, state.STATE_FOLDER))
@@ -68,7 +68,8 @@ def regions(buckets: Sequence[str]) -> Iterator[Ground]:
             raise ClientFailed("the lab left no record")
         ports = {site.name: site.ports for site in record.sites}
         seen = lab.status()
-        yield Ground(lab, ports, {name: seen.site(name).principals["operator"] for name in SITES})
+        keys = {name: seen.site(name).principals["operator"] for name in SITES}
+        yield Ground(lab, ports, keys)
 
 
 class Pair:
