@@ -190,3 +190,15 @@ async def test_a_scan_finds_what_no_hint_told_of() -> None:
     again = Scan(clock.now())
     await scan(crew.source, crew.target, crew.rules, live.backlog, clock, again)
     assert again.found == 0
+
+
+async def test_tags_that_change_later_follow_the_hint() -> None:
+    live = Live(await Pair().ready())
+    written = await live.pair.east.put(BUCKET, "k", b"one")
+    async with live.running():
+        await live.note("k")
+        await live.until(lambda: live.count() == 0)
+        await live.pair.east.put_tags(BUCKET, "k", written.version_id, (("a", "1"),))
+        await live.note("k")
+        await live.until(lambda: live.count() == 0)
+    assert live.pair.equal()

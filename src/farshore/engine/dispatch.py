@@ -10,12 +10,13 @@ from farshore.clock import Clock
 from farshore.core.join import KeyPair
 from farshore.core.plan import DELAYED_MARKER, DELETE_GUARD
 from farshore.core.rules import Rule
+from farshore.engine.follow import follow
 from farshore.engine.guard import DeleteGuard
 from farshore.engine.lane import Crew, Lane
-from farshore.engine.look import read_at_once, rule_for, written_at
+from farshore.engine.look import aligned, read_at_once, rule_for, written_at
 from farshore.engine.tally import NotCopied
 from farshore.errors import StateError, StoreError, Unreachable
-from farshore.journal.backlog import Backlog, Work
+from farshore.journal.backlog import LIVE, Backlog, Work
 from farshore.journal.deletes import HeldDelete
 from farshore.journal.pause import paused
 
@@ -167,6 +168,8 @@ class Dispatcher:
         newest = pair.source[0].version_id
         if rule is None or rule.exclude:
             return Fate([], newest=newest)
+        if work.priority >= LIVE:
+            await self._follow(crew, pair, rule)
         refused = await Lane(crew, pair, rule).run()
         if (hiding := _taken_from(crew.held, work.key)) is not None:
             newest = hiding.source[0].version_id
@@ -175,6 +178,13 @@ class Dispatcher:
                 return Fate([_held(delete)])
             refused = await Lane(self._bold[work.bucket], hiding, rule).run()
         return Fate(refused, _marker_due_at(pair, rule, self._clock.now()), newest)
+
+    async def _follow(self, crew: Crew, pair: KeyPair, rule: Rule) -> None:
+        """A hint about a key that is in step may tell of tags or a lock: ask both sides."""
+        now = self._clock.now()
+        alignment = await aligned(crew.source, crew.target, pair, rule, now)
+        if alignment.in_step:
+            await follow(crew.source, crew.target, alignment.pairs, now)
 
     async def _wait(self, work: Work, due_at: float, cause: str, explanation: str) -> None:
         await self._backlog.put_back(
