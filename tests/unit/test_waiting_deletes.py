@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from farshore.core.model import Version
 from farshore.engine.backfill import Backfill, Scope
 from farshore.engine.guard import DeleteGuard, GuardLimits
@@ -201,3 +203,13 @@ def test_waiting_deletes_survive_and_only_those_that_were_shown_are_decided(
     back.hold(delete("p/a"))
     assert back.is_decided("b", "p/a", "v", "released"), "the same one is not asked again"
     back.close()
+
+
+def test_without_a_file_nothing_is_shared_and_nothing_is_left_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    one, other = WaitingDeletes(), WaitingDeletes()
+    one.hold(delete("a"))
+    assert (one.any_held(), other.any_held()) == (True, False)
+    assert list(tmp_path.iterdir()) == []

@@ -164,7 +164,8 @@ async def _make_due(path: Path, decided: list[HeldDelete], verdict: Verdict) -> 
 @contextmanager
 def _waiting(path: Path) -> Iterator[WaitingDeletes]:
     """The deletes in the state file; none where there is no file yet."""
-    from farshore.journal.deletes import IN_MEMORY, WaitingDeletes
+    from farshore.journal.deletes import WaitingDeletes
+    from farshore.journal.statefile import IN_MEMORY
 
     waiting = WaitingDeletes(path if path.exists() else IN_MEMORY)
     try:

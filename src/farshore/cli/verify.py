@@ -92,7 +92,8 @@ async def _prove(config: Config, console: Console, *, deep: bool, prefix: str) -
     from farshore.clock import SystemClock
     from farshore.engine.run import JOURNAL_FILE
     from farshore.engine.session import open_sides
-    from farshore.journal.deletes import IN_MEMORY, WaitingDeletes
+    from farshore.journal.deletes import WaitingDeletes
+    from farshore.journal.statefile import IN_MEMORY
     from farshore.proof.verify import Proof, Question, verify
 
     proof = Proof()

@@ -12,14 +12,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from farshore.journal.statefile import opened, reporting
+from farshore.journal.statefile import IN_MEMORY, opened, reporting
 
 Decision = Literal["held", "released", "discarded"]
 
 ROWS_MAX = 1_000_000
 """Deletes that are listed or decided in one go."""
-
-IN_MEMORY = Path(":memory:")
 
 DELETE_TABLE = """
 CREATE TABLE IF NOT EXISTS waiting_delete (

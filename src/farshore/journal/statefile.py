@@ -26,6 +26,9 @@ CHECKPOINT_PAGES = 4_000
 CACHE_KIB = 16 * 1024
 """Pages kept in memory by each connection; the changes of one transaction fit."""
 
+IN_MEMORY = Path(":memory:")
+"""In place of a file: gone with its connection."""
+
 NO_SPACE = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 OCCUPIED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
@@ -37,9 +40,11 @@ def opened(path: Path, *schema: str) -> sqlite3.Connection:
     It may be used by any thread, by one at a time. `StateError` when it cannot be opened.
     """
     with reporting(path, "opened"):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        db = sqlite3.connect(  # SQLite cannot open /../x, which a relative --config can give
-            path.resolve(), isolation_level=None, timeout=BUSY_TIMEOUT_S, check_same_thread=False
+        if path != IN_MEMORY:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path = path.resolve()  # SQLite cannot open /../x, which a relative --config can give
+        db = sqlite3.connect(
+            path, isolation_level=None, timeout=BUSY_TIMEOUT_S, check_same_thread=False
         )
         try:
             db.execute("PRAGMA journal_mode=WAL")
