@@ -60,8 +60,8 @@ async def open_sides(
         pairs = config.resolve_buckets(names)
         if not pairs:
             raise BucketMissing(
-                f"No bucket that the {principal} can list at {config.source.name} matches a pattern "
-                "of [[pair.buckets]]: nothing was read, so nothing is known.",
+                f"No bucket that the {principal} can list at {config.source.name} matches a "
+                "pattern of [[pair.buckets]]: nothing was read, so nothing is known.",
                 hint="Check the patterns, and that the buckets are still there.",
             )
         for ours, theirs in pairs:
