@@ -45,4 +45,5 @@ def farshore(lab: Lab, prepared_lab: Lab, tmp_path: Path) -> Farshore:
     made = Farshore(tmp_path, lab, f"t-{secrets.token_hex(6)}")
     made.configure()
     made.make_buckets()
+    made.forget_standing()
     return made

@@ -15,9 +15,7 @@ from typing import Any, NamedTuple, Self
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from farshore.control.status import proof_name, status_name
 from farshore.core.rules import OWN_PREFIX
-from farshore.lab.pairfile import CONTROL_BUCKET
 from tests.lab.farshore_cli import Farshore, Histories
 
 STEP_S = 0.05
@@ -26,7 +24,6 @@ SETTLE_SECONDS_MAX = 40.0
 STOP_SECONDS_MAX = 5.0
 ANSWER_SECONDS_MAX = 10.0
 
-PAIR = "east-west"
 SERVES = re.compile(r"http://\S+:\d+")
 
 
@@ -137,18 +134,12 @@ class Daemon:
 
 
 def configure(farshore: Farshore, *, filer: bool = True, more: str = "", **daemon: object) -> None:
-    """A daemon on a free port, which scans every two seconds; `daemon` replaces or adds keys.
-
-    What tests before this one left in the lab's control bucket is forgotten.
-    """
+    """A daemon on a free port, which scans every two seconds; `daemon` replaces or adds keys."""
     keys = {"listen": "127.0.0.1:0", "scan_every": "2s", "deletes_count": 100_000, **daemon}
     lines = [f"{name} = {json.dumps(value)}" for name, value in keys.items()]
     grpc = farshore.lab.status().site("east").filer_grpc
     sites = {"east": {"filer_grpc": grpc}} if filer else None
     farshore.configure(sites=sites, more="\n".join(["[daemon]", *lines, more]))
-    west = farshore.s3("west")
-    for name in (status_name(PAIR), proof_name(PAIR)):
-        west.delete_object(Bucket=CONTROL_BUCKET, Key=name)
 
 
 def contents(farshore: Farshore, site: str) -> Histories:

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import boto3
 from botocore.config import Config as BotoConfig
 
+from farshore.control.status import proof_name, status_name
 from farshore.lab.pairfile import CONTROL_BUCKET
 from farshore.lab.regions import Lab
 from farshore.lab.state import STATE_FOLDER
@@ -33,6 +34,7 @@ HANDS = 8
 """Requests of the witness at one time."""
 
 SITES = ("east", "west")
+PAIR = "east-west"
 
 
 class Ended(NamedTuple):
@@ -203,6 +205,11 @@ class Farshore:
                 s3.put_bucket_versioning(
                     Bucket=self.bucket, VersioningConfiguration={"Status": "Enabled"}
                 )
+
+    def forget_standing(self) -> None:
+        """Remove the pair's status and proof: every test's pair has the same name."""
+        for name in (status_name(PAIR), proof_name(PAIR)):
+            self.s3("west").delete_object(Bucket=CONTROL_BUCKET, Key=name)
 
     def put_all(self, histories: Mapping[str, Sequence[bytes | None]], site: str = "east") -> None:
         """Write histories, oldest first; None is a delete marker."""
