@@ -55,7 +55,8 @@ on both.
   visible version on. The backfill is of 5,000 equal objects in another bucket, by the same clock.
   Every status report meanwhile is held against what was really missing at that moment.
 - *Outage*: 20 writes/s, every fourth over a key that has a version. The target's link
-  swallows everything for 20 s. Afterwards boto3 compares both sides' histories with every
+  swallows everything for 20 s. One report a second; from the fourth on, each is held against
+  the one before. Afterwards boto3 compares both sides' histories with every
   acknowledged write.
 """
 
