@@ -6,7 +6,7 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import given, settings
@@ -33,7 +33,7 @@ from farshore.s3.faults import (
     unreachable,
 )
 from farshore.s3.memory import EVERYTHING, MemoryStore
-from farshore.s3.store import ALWAYS, Body, Condition, ObjectRead, Written
+from farshore.s3.store import ALWAYS, Body, Condition, ObjectInfo, ObjectRead, Written
 from farshore.s3.wrap import Operation, Wrapper
 from tests.unit.pairs import BUCKET, Pair, quiet
 
@@ -459,3 +459,28 @@ async def test_one_broken_connection_after_a_quiet_time_does_not_end_the_run() -
     pair.clock.advance(60)
     await Backfill(crew, Scope()).run()
     assert pair.equal()
+
+
+class EncryptingStore(MemoryStore):
+    """Its buckets encrypt by default with SSE-KMS: ETags are no MD5s, and HEAD says why."""
+
+    async def put(self, *arguments: Any, **options: Any) -> Written:
+        written = await super().put(*arguments, **options)
+        return written._replace(etag="0" * 32)
+
+    async def head(self, *arguments: Any, **options: Any) -> ObjectInfo:
+        info = await super().head(*arguments, **options)
+        return replace(
+            info, etag="0" * 32, attributes=replace(info.attributes, encryption="aws:kms")
+        )
+
+
+async def test_a_target_that_encrypts_by_default_keeps_its_replicas() -> None:
+    pair = await Pair().ready()
+    pair.west = EncryptingStore("west", clock=pair.clock, seed=2)
+    await pair.west.create_bucket(BUCKET)
+    await pair.west.put_versioning(BUCKET, True)
+    await pair.east.put(BUCKET, "k", b"one")
+    tally = await pair.run()
+    assert (tally.failures, tally.copied) == (0, 1)
+    assert [held.body for held in pair.west.dump(BUCKET)] == [b"one"]

@@ -23,9 +23,6 @@ from farshore.engine.tally import NotCopied
 LANES_WAITING_MAX = 512
 """Lanes that exist at once, flying or waiting at the gate; the walk stops meanwhile."""
 
-HELD_MAX = 100_000
-"""Keys that may wait for the delete guard; beyond that the guard has judged already."""
-
 
 class Interrupted(Exception):
     """A person asked to stop: what was in flight is finished, the rest was not begun."""
