@@ -16,6 +16,7 @@ from farshore.errors import StoreError
 if TYPE_CHECKING:
     from farshore.config import Config
     from farshore.core.mend import Mending
+    from farshore.journal.deletes import WaitingDeletes
     from farshore.proof.verify import Proof
 
 DIFFERENT = 4
@@ -90,15 +91,11 @@ async def _verify(config: Config, console: Console, *, deep: bool, prefix: str) 
 
 async def _prove(config: Config, console: Console, *, deep: bool, prefix: str) -> Proof:
     from farshore.clock import SystemClock
-    from farshore.engine.run import JOURNAL_FILE
     from farshore.engine.session import open_sides
-    from farshore.journal.deletes import WaitingDeletes
-    from farshore.journal.statefile import IN_MEMORY
     from farshore.proof.verify import Proof, Question, verify
 
     proof = Proof()
-    path = config.state_dir / JOURNAL_FILE
-    with contextlib.closing(WaitingDeletes(path if path.exists() else IN_MEMORY)) as deletes:
+    with contextlib.closing(_decided_deletes(config, console)) as deletes:
         async with (
             open_sides(config, retrying=True) as buckets,
             shown(console, lambda _: _line(proof)),
@@ -115,6 +112,26 @@ async def _prove(config: Config, console: Console, *, deep: bool, prefix: str) -
                 )
                 await verify(question, proof)
     return proof
+
+
+def _decided_deletes(config: Config, console: Console) -> WaitingDeletes:
+    """Deletes that a person took out of replication, as this machine remembers them.
+
+    They only excuse differences. Where they cannot be read, nothing is excused.
+    """
+    from farshore.engine.run import JOURNAL_FILE
+    from farshore.errors import StateError
+    from farshore.journal.deletes import WaitingDeletes
+    from farshore.journal.statefile import IN_MEMORY
+
+    path = config.state_dir / JOURNAL_FILE
+    if not path.exists():
+        return WaitingDeletes(IN_MEMORY)
+    try:
+        return WaitingDeletes(path)
+    except StateError as error:
+        console.note(f"Discarded deletes count as missing: {error.message}")
+        return WaitingDeletes(IN_MEMORY)
 
 
 async def _record(
