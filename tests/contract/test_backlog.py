@@ -17,7 +17,7 @@ from farshore.core.plan import DELAYED_MARKER
 from farshore.feed.hint import Hint
 from farshore.journal.backlog import PRIORITY_MAX, Backlog, Work
 from farshore.journal.backlog_sqlite import SqliteBacklog
-from farshore.journal.memory import MemoryBacklog
+from farshore.testing.backlog import MemoryBacklog
 
 from .backlog_suite import BacklogSuite
 

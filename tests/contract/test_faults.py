@@ -8,7 +8,9 @@ import pytest
 
 from farshore.core.model import NO_LOCK
 from farshore.errors import Corrupt, OutcomeUnknown, ServerFault, StoreError, Throttled, Unreachable
-from farshore.s3.faults import (
+from farshore.s3.store import ObjectRead, Store
+from farshore.testing.clock import ManualClock
+from farshore.testing.store.faults import (
     AlterBody,
     Crash,
     Crashed,
@@ -30,10 +32,8 @@ from farshore.s3.faults import (
     throttled,
     unreachable,
 )
-from farshore.s3.memory import MemoryStore
-from farshore.s3.memory_read import CHUNK_BYTES
-from farshore.s3.store import ObjectRead, Store
-from farshore.testing import ManualClock
+from farshore.testing.store.memory import MemoryStore
+from farshore.testing.store.read import CHUNK_BYTES
 
 from .history import keys, read, walk, write
 from .store_suite import StoreSuite

@@ -9,9 +9,9 @@ from __future__ import annotations
 import pytest
 
 from farshore.s3.filer import Filer, FilerName
-from farshore.s3.lossy import LossyListingStore
 from farshore.s3.store import Store
-from farshore.testing import ManualClock
+from farshore.testing.clock import ManualClock
+from farshore.testing.store.lossy import LossyListingStore
 
 from .history import MARKER, ids, keys, walk, write
 

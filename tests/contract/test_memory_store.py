@@ -8,10 +8,10 @@ import pytest
 
 from farshore.core.model import Attributes, Lock
 from farshore.errors import BadRequest, Denied, Precondition, Unsupported
-from farshore.s3.call import Call
-from farshore.s3.memory import EVERYTHING, MemoryStore
 from farshore.s3.store import Condition, Store
-from farshore.testing import ManualClock
+from farshore.testing.clock import ManualClock
+from farshore.testing.store.call import Call
+from farshore.testing.store.memory import EVERYTHING, MemoryStore
 
 from .history import MARKER, ids, walk, write
 from .store_suite import StoreSuite

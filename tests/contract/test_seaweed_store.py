@@ -14,9 +14,9 @@ import pytest
 
 from farshore.errors import ClockSkew
 from farshore.s3.client import S3Client
-from farshore.s3.lossy import LossyListingStore
 from farshore.s3.store import Store
-from farshore.testing import ManualClock
+from farshore.testing.clock import ManualClock
+from farshore.testing.store.lossy import LossyListingStore
 
 from . import servers
 from .history import PAGES_MAX, keys

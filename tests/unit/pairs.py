@@ -20,11 +20,11 @@ from farshore.engine.tally import Tally
 from farshore.journal.sqlite import UploadName
 from farshore.proof.verify import Proof, Question, verify
 from farshore.s3.capabilities import Capabilities
-from farshore.s3.faults import Faulty, Script
 from farshore.s3.listing import lister_for
-from farshore.s3.memory import EVERYTHING, MemoryStore
 from farshore.s3.store import Store
-from farshore.testing import ManualClock
+from farshore.testing.clock import ManualClock
+from farshore.testing.store.faults import Faulty, Script
+from farshore.testing.store.memory import EVERYTHING, MemoryStore
 
 BUCKET = "files"
 

@@ -9,8 +9,8 @@ from farshore.config import Config
 from farshore.config.load import parse
 from farshore.control.bucket import Access
 from farshore.errors import StoreError
-from farshore.s3.call import Call
-from farshore.s3.memory import EVERYTHING, MemoryStore
+from farshore.testing.store.call import Call
+from farshore.testing.store.memory import EVERYTHING, MemoryStore
 
 TOML = """\
 [sites.east]

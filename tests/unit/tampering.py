@@ -13,7 +13,7 @@ from typing import NamedTuple
 from farshore.core.difference import Kind
 from farshore.core.model import NO_ATTRIBUTES, Attributes, Lock
 from farshore.core.stamp import STAMP_NAME
-from farshore.s3.memory import Held
+from farshore.testing.store.memory import Held
 from tests.unit.pairs import BUCKET, Pair
 
 RETAINED = Lock("GOVERNANCE", "2100-01-01T00:00:00Z", False)

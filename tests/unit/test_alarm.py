@@ -9,7 +9,7 @@ import pytest
 
 from farshore.config.load import parse
 from farshore.daemon.alarm import ring_for_ever
-from farshore.testing import ManualClock
+from farshore.testing.clock import ManualClock
 from farshore.watch.notify import Bell, Channel, Message, Notifier
 from tests.unit.sites import TOML
 

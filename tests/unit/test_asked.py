@@ -11,7 +11,7 @@ from farshore.errors import Denied
 from farshore.feed.hint import Hint
 from farshore.journal.backlog import ASKED, LIVE
 from farshore.journal.deletes import WaitingDeletes
-from farshore.s3.faults import Fail, on, unreachable
+from farshore.testing.store.faults import Fail, on, unreachable
 from tests.unit.pairs import BUCKET, Pair
 from tests.unit.test_dispatch import Live
 

@@ -18,7 +18,9 @@ from farshore.core.rules import Rule
 from farshore.engine.backfill import Backfill, Interrupted, Scope
 from farshore.engine.copy import IN_MEMORY_BYTES
 from farshore.errors import Denied, Precondition, StoreError, Unreachable, Unsupported
-from farshore.s3.faults import (
+from farshore.s3.store import ALWAYS, Body, Condition, ObjectInfo, ObjectRead, Written
+from farshore.s3.wrap import Operation, Wrapper
+from farshore.testing.store.faults import (
     AlterBody,
     Crashed,
     CutBody,
@@ -32,9 +34,7 @@ from farshore.s3.faults import (
     throttled,
     unreachable,
 )
-from farshore.s3.memory import EVERYTHING, MemoryStore
-from farshore.s3.store import ALWAYS, Body, Condition, ObjectInfo, ObjectRead, Written
-from farshore.s3.wrap import Operation, Wrapper
+from farshore.testing.store.memory import EVERYTHING, MemoryStore
 from tests.unit.pairs import BUCKET, Pair, quiet
 
 T = TypeVar("T")

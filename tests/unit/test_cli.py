@@ -30,7 +30,7 @@ from farshore.errors import (
     UsageError,
 )
 from farshore.s3.capabilities import Capabilities
-from farshore.s3.memory import EVERYTHING
+from farshore.testing.store.memory import EVERYTHING
 from tests.unit.sites import TOML, ManualClock, access_of, config_of, store_of
 
 ROOT = Path(__file__).parents[2]

@@ -14,8 +14,8 @@ from farshore.errors import StateError
 from farshore.journal.backlog import ASKED
 from farshore.journal.backlog_sqlite import SqliteBacklog
 from farshore.journal.deletes import Decision, HeldDelete, WaitingDeletes
-from farshore.journal.memory import MemoryBacklog
 from farshore.journal.pause import CURSOR, Pause, pause, paused, resume
+from farshore.testing.backlog import MemoryBacklog
 from tests.unit.pairs import BUCKET, Pair
 from tests.unit.sites import TOML
 from tests.unit.test_dispatch import Live

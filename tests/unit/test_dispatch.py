@@ -15,8 +15,8 @@ from farshore.errors import Denied
 from farshore.feed.hint import Hint
 from farshore.journal.backlog import BacklogSummary, Work
 from farshore.journal.deletes import Verdict
-from farshore.journal.memory import MemoryBacklog
-from farshore.s3.faults import Fail, Script, on, unreachable
+from farshore.testing.backlog import MemoryBacklog
+from farshore.testing.store.faults import Fail, Script, on, unreachable
 from tests.unit.pairs import BUCKET, Pair, quiet
 
 TRIES = 2000

@@ -15,7 +15,7 @@ from farshore.feed import filer
 from farshore.feed.filer import FilerFeed
 from farshore.feed.filer_wire import CLASSES, METHOD
 from farshore.feed.hint import Delivery
-from farshore.testing import ManualClock
+from farshore.testing.clock import ManualClock
 
 NOW = 1_767_225_600.0
 SECOND = 10**9

@@ -8,7 +8,7 @@ import heapq
 import pytest
 
 from farshore.engine.gate import FASTEST_HOLDS_S, Gate, GateLimits
-from farshore.testing import ManualClock
+from farshore.testing.clock import ManualClock
 
 
 class Road:

@@ -15,9 +15,9 @@ from farshore.control.documents import read_document
 from farshore.control.lease import TTL_SECONDS, Lease, document_name, hold
 from farshore.control.machine import LinuxMachine, Process
 from farshore.errors import Corrupt, Denied, OutcomeUnknown, Refused, ServerFault, StoreError
-from farshore.s3.call import Call
 from farshore.s3.capabilities import Capabilities
-from farshore.s3.memory import EVERYTHING, MemoryStore
+from farshore.testing.store.call import Call
+from farshore.testing.store.memory import EVERYTHING, MemoryStore
 from tests.unit.sites import Faults, ManualClock, store_of
 
 BUCKET = "farshore-control"

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from farshore.core.model import Version
 from farshore.errors import BadListing, Refused
-from farshore.s3.call import Call
 from farshore.s3.capabilities import Capabilities
 from farshore.s3.listing import Batch, Lister, lister_for
 from farshore.s3.listing.ahead import one_ahead
@@ -21,10 +20,11 @@ from farshore.s3.listing.directories import FilerLister
 from farshore.s3.listing.histories import grouped, settled, within
 from farshore.s3.listing.plain import PlainLister
 from farshore.s3.listing.split import SplitLister
-from farshore.s3.lossy import LossyListingStore
-from farshore.s3.memory import MemoryStore
 from farshore.s3.store import VersionPage
-from farshore.testing import ManualClock
+from farshore.testing.clock import ManualClock
+from farshore.testing.store.call import Call
+from farshore.testing.store.lossy import LossyListingStore
+from farshore.testing.store.memory import MemoryStore
 
 FAMILY = {
     "a": "...x..", "a-b": ".x", "a.b": ".", "a/b": "........", "a/b/c": "..", "a/c": "x", "a0": ".",

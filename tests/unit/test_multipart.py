@@ -20,7 +20,8 @@ from farshore.engine.multipart import (
 )
 from farshore.errors import BadRequest, Denied
 from farshore.journal.sqlite import UploadName
-from farshore.s3.faults import (
+from farshore.s3.store import Part
+from farshore.testing.store.faults import (
     AlterBody,
     CutBody,
     Fail,
@@ -32,8 +33,7 @@ from farshore.s3.faults import (
     throttled,
     unreachable,
 )
-from farshore.s3.memory import EVERYTHING, MemoryStore
-from farshore.s3.store import Part
+from farshore.testing.store.memory import EVERYTHING, MemoryStore
 from tests.unit.pairs import BUCKET, Pair, quiet
 
 DRESSED = Attributes(metadata=(("note", "x"),), tags=(("a", "b"),))

@@ -35,10 +35,10 @@ from farshore.errors import (
     StoreError,
     Unsupported,
 )
-from farshore.s3.call import Call
 from farshore.s3.capabilities import Capabilities
-from farshore.s3.memory import EVERYTHING, MemoryStore
 from farshore.s3.store import Body, Written
+from farshore.testing.store.call import Call
+from farshore.testing.store.memory import EVERYTHING, MemoryStore
 from tests.unit.sites import TOML, Faults, ManualClock, access_of, config_of, store_of
 
 CONTROL = "farshore-control"

@@ -7,13 +7,13 @@ from dataclasses import fields, replace
 import pytest
 
 from farshore.errors import Refused, ServerFault, StoreError
-from farshore.s3.call import Call
 from farshore.s3.capabilities import Capabilities
-from farshore.s3.lossy import LossyListingStore
-from farshore.s3.memory import EVERYTHING, MemoryStore
 from farshore.s3.probe import PROBE_PREFIX, ProbeReport, probe
 from farshore.s3.probe.neighbours import CROWD, keys
-from farshore.testing import ManualClock
+from farshore.testing.clock import ManualClock
+from farshore.testing.store.call import Call
+from farshore.testing.store.lossy import LossyListingStore
+from farshore.testing.store.memory import EVERYTHING, MemoryStore
 
 SWITCHES = [
     field.name

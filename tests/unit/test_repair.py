@@ -11,7 +11,7 @@ from farshore.core.rules import Rule
 from farshore.core.stamp import STAMP_NAME
 from farshore.errors import Denied, Unsupported
 from farshore.proof.repair import Outcome, repair
-from farshore.s3.faults import Fail, Script, on
+from farshore.testing.store.faults import Fail, Script, on
 from tests.unit.pairs import BUCKET, Pair, quiet
 from tests.unit.tampering import DAMAGES, DRESSED, copied, replica
 

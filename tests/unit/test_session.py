@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from farshore.config.values import Limits
 from farshore.engine.session import paced
-from farshore.s3.memory import MemoryStore
 from farshore.s3.pace import Limited
-from farshore.testing import ManualClock
+from farshore.testing.clock import ManualClock
+from farshore.testing.store.memory import MemoryStore
 
 
 def limits(requests: float = 0.0, rate: int = 0) -> Limits:

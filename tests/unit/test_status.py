@@ -38,9 +38,9 @@ from farshore.control.status import (
 )
 from farshore.core.verdict import Verdict, judge
 from farshore.errors import Corrupt, StateError, StoreError, Unreachable
-from farshore.s3.call import Call
-from farshore.s3.memory import MemoryStore
 from farshore.s3.store import Store
+from farshore.testing.store.call import Call
+from farshore.testing.store.memory import MemoryStore
 from tests.unit.sites import TOML, Faults, ManualClock, config_of, store_of
 
 NOW = 1_777_644_131.4

@@ -9,8 +9,8 @@ import pytest
 from farshore.core.difference import DEEP_ONLY, Kind
 from farshore.errors import BadListing, BadRequest, Corrupt, Denied, StoreError
 from farshore.proof.verify import Proof, Question, verify
-from farshore.s3.faults import AlterBody, CutBody, DisorderedListing, Fail, Script, on
-from farshore.s3.memory import EVERYTHING
+from farshore.testing.store.faults import AlterBody, CutBody, DisorderedListing, Fail, Script, on
+from farshore.testing.store.memory import EVERYTHING
 from tests.unit.pairs import BUCKET, Pair, quiet
 from tests.unit.tampering import DAMAGES, Damage, copied, replica
 

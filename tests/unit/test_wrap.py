@@ -20,12 +20,12 @@ from farshore.errors import (
     Throttled,
     Unreachable,
 )
-from farshore.s3.call import Call
 from farshore.s3.client import S3Client
-from farshore.s3.memory import MemoryStore
 from farshore.s3.pace import BURST_S, Limited, RateGate, TokenBucket
 from farshore.s3.store import Store, Stream
 from farshore.s3.wrap import Operation, Retrying, RetryPolicy, Wrapper
+from farshore.testing.store.call import Call
+from farshore.testing.store.memory import MemoryStore
 from tests.unit.sites import ManualClock
 
 PROTOCOL: list[type[Store]] = [S3Client, Wrapper, Retrying, Limited]

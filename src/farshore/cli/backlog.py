@@ -92,7 +92,7 @@ def _state_file(context: typer.Context) -> Path:
 def _with_backlog(path: Path, work: Callable[[Backlog], Coroutine[Any, Any, Result]]) -> Result:
     """Run the work on the state file; on an empty backlog where there is no file yet."""
     from farshore.journal.backlog_sqlite import SqliteBacklog
-    from farshore.journal.memory import MemoryBacklog
+    from farshore.testing.backlog import MemoryBacklog
 
     is_there = path.exists()
 

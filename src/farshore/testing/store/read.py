@@ -9,8 +9,8 @@ from dataclasses import replace
 from typing import NoReturn
 
 from farshore.errors import BadRequest, Unsupported
-from farshore.s3.memory_bucket import Entry
 from farshore.s3.store import ObjectInfo, ObjectRead
+from farshore.testing.store.bucket import Entry
 
 CHUNK_BYTES = 64 * 1024
 ARCHIVE_CLASSES = ("GLACIER", "DEEP_ARCHIVE")

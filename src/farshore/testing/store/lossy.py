@@ -19,9 +19,9 @@ from itertools import islice
 
 from farshore.core.model import NULL_VERSION, Version
 from farshore.s3.filer import FilerName
-from farshore.s3.memory import MemoryStore
-from farshore.s3.memory_bucket import PAGE_ENTRIES_MAX, Bucket, Entry, Query, common_prefix
 from farshore.s3.store import VersionPage
+from farshore.testing.store.bucket import PAGE_ENTRIES_MAX, Bucket, Entry, Query, common_prefix
+from farshore.testing.store.memory import MemoryStore
 
 VERSIONS_SUFFIX = ".versions"
 

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from farshore.core.model import CARRIED_HEADERS, NO_LOCK, Attributes
 from farshore.errors import BadRequest, Unsupported
-from farshore.s3.memory_lock import require_valid
+from farshore.testing.store.lock import require_valid
 
 METADATA_BYTES_MAX = 2048
 TAGS_MAX = 10

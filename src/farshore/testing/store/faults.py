@@ -1,6 +1,6 @@
 """Faults on purpose: a wrapper over any store that fails as networks and servers do.
 
-The kinds of faults and the scripts live in `fault_scripts`; they can be imported from
+The kinds of faults and the scripts live in `scripts`; they can be imported from
 here as well.
 """
 
@@ -13,8 +13,22 @@ from typing import TypeVar
 
 from farshore.core.model import NO_ATTRIBUTES, Attributes
 from farshore.errors import Corrupt
-from farshore.s3.call import Call
-from farshore.s3.fault_scripts import (
+from farshore.s3.store import (
+    ALWAYS,
+    Body,
+    Chunk,
+    Condition,
+    Deleted,
+    ObjectInfo,
+    ObjectRead,
+    Part,
+    Store,
+    Upload,
+    VersionPage,
+    Written,
+)
+from farshore.testing.store.call import Call
+from farshore.testing.store.scripts import (
     AlterBody,
     Crash,
     Crashed,
@@ -35,20 +49,6 @@ from farshore.s3.fault_scripts import (
     server_fault,
     throttled,
     unreachable,
-)
-from farshore.s3.store import (
-    ALWAYS,
-    Body,
-    Chunk,
-    Condition,
-    Deleted,
-    ObjectInfo,
-    ObjectRead,
-    Part,
-    Store,
-    Upload,
-    VersionPage,
-    Written,
 )
 
 __all__ = [

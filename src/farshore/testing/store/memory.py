@@ -17,13 +17,7 @@ from urllib.parse import quote, urlencode
 from farshore.clock import Clock
 from farshore.core.model import NO_ATTRIBUTES, NULL_VERSION, Attributes, Version
 from farshore.errors import BadRequest, BucketMissing, Corrupt
-from farshore.s3.call import Call, Hook, Hooked
 from farshore.s3.capabilities import Capabilities
-from farshore.s3.memory_attributes import admitted, require_lockable, require_tags
-from farshore.s3.memory_bucket import KEY_BYTES_MAX, Bucket, Entry, Query
-from farshore.s3.memory_lock import require_not_weaker, require_unlocked, require_valid
-from farshore.s3.memory_read import MemoryRead, Opening, content_of, info_of, part_info
-from farshore.s3.memory_upload import OpenUpload, Uploads, md5_hex, multipart_etag
 from farshore.s3.store import (
     ALWAYS,
     Body,
@@ -36,6 +30,12 @@ from farshore.s3.store import (
     VersionPage,
     Written,
 )
+from farshore.testing.store.attributes import admitted, require_lockable, require_tags
+from farshore.testing.store.bucket import KEY_BYTES_MAX, Bucket, Entry, Query
+from farshore.testing.store.call import Call, Hook, Hooked
+from farshore.testing.store.lock import require_not_weaker, require_unlocked, require_valid
+from farshore.testing.store.read import MemoryRead, Opening, content_of, info_of, part_info
+from farshore.testing.store.upload import OpenUpload, Uploads, md5_hex, multipart_etag
 
 EVERYTHING = Capabilities(
     server="memory",
