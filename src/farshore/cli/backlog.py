@@ -6,6 +6,7 @@ It reads and writes the state file itself, whether `farshore run` is at work or 
 from __future__ import annotations
 
 import math
+import tempfile
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -90,18 +91,16 @@ def _state_file(context: typer.Context) -> Path:
 
 
 def _with_backlog(path: Path, work: Callable[[Backlog], Coroutine[Any, Any, Result]]) -> Result:
-    """Run the work on the state file; on an empty backlog where there is no file yet."""
+    """Run the work on the state file; on an empty one, put away again, where there is none."""
     from farshore.journal.backlog_sqlite import SqliteBacklog
-    from farshore.testing.backlog import MemoryBacklog
-
-    is_there = path.exists()
 
     async def perform() -> Result:
-        backlog: Backlog = SqliteBacklog(path) if is_there else MemoryBacklog()
-        try:
-            return await work(backlog)
-        finally:
-            await backlog.aclose()
+        with tempfile.TemporaryDirectory(prefix="farshore-") as empty:
+            backlog = SqliteBacklog(path if path.exists() else Path(empty) / path.name)
+            try:
+                return await work(backlog)
+            finally:
+                await backlog.aclose()
 
     return run(perform())
 
