@@ -9,6 +9,7 @@ import math
 import tempfile
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
@@ -16,8 +17,6 @@ import typer
 from farshore.cli.console import Console, JsonOption, load_config, run
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from farshore.journal.backlog import Backlog, BacklogSummary, Work
 
 LIMIT = 1_000
@@ -94,15 +93,17 @@ def _with_backlog(path: Path, work: Callable[[Backlog], Coroutine[Any, Any, Resu
     """Run the work on the state file; on an empty one, put away again, where there is none."""
     from farshore.journal.backlog_sqlite import SqliteBacklog
 
-    async def perform() -> Result:
-        with tempfile.TemporaryDirectory(prefix="farshore-") as empty:
-            backlog = SqliteBacklog(path if path.exists() else Path(empty) / path.name)
-            try:
-                return await work(backlog)
-            finally:
-                await backlog.aclose()
+    async def perform(file: Path) -> Result:
+        backlog = SqliteBacklog(file)
+        try:
+            return await work(backlog)
+        finally:
+            await backlog.aclose()
 
-    return run(perform())
+    if path.exists():
+        return run(perform(path))
+    with tempfile.TemporaryDirectory(prefix="farshore-") as empty:
+        return run(perform(Path(empty) / path.name))
 
 
 def _show(console: Console, rows: list[Work]) -> None:
