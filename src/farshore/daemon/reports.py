@@ -242,11 +242,16 @@ class Reporter:
                     await self._news.wait()
 
     async def _publish(self, document: StatusDocument) -> None:
+        """A write that hangs is given up; at worst one old version of the document stays."""
         try:
-            await document.write(self.report())
+            async with asyncio.timeout(ANSWER_SECONDS_MAX):
+                await document.write(self.report())
         except StoreError as error:
             self._target_answers = False
             self._troubles["target"] = f"{self._config.pair.target}: {error.message}"
+        except TimeoutError:
+            self._target_answers = False
+            self._troubles["target"] = f"{self._config.pair.target} does not answer"
         else:
             self._troubles.pop("target", None)
 
