@@ -15,6 +15,7 @@ from farshore.core.align import identical
 from farshore.core.join import Batch, Join, KeyPair
 from farshore.core.join import Side as End
 from farshore.core.plan import DELETE_GUARD, DeleteLimits, deletes_allowed
+from farshore.core.rules import OWN_PREFIX
 from farshore.engine.lane import Crew, Lane
 from farshore.engine.look import rule_for
 from farshore.engine.side import Side
@@ -41,6 +42,8 @@ async def joined(
 ) -> AsyncGenerator[list[KeyPair], None]:
     """Both sides' histories side by side, keys ascending, in batches. Bounded memory.
 
+    Our own objects (heartbeat, canaries) are nobody's files: they are left out.
+
     Close it (`contextlib.aclosing`) when it may be left early.
     """
     walks: dict[End, AsyncGenerator[Batch, None]] = {
@@ -55,7 +58,7 @@ async def joined(
                     join.end(end)
                 else:
                     join.feed(end, batch)
-            if pairs := join.take():
+            if pairs := [pair for pair in join.take() if not pair.key.startswith(OWN_PREFIX)]:
                 yield pairs
     finally:
         for walk in walks.values():

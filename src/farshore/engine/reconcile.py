@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from farshore.clock import Clock
 from farshore.core.align import identical
 from farshore.core.join import KeyPair
-from farshore.core.rules import OWN_PREFIX, Rule
+from farshore.core.rules import Rule
 from farshore.engine.backfill import joined
 from farshore.engine.look import (
     Discarded,
@@ -85,8 +85,6 @@ async def _missing(
     source: Side, target: Side, rules: Sequence[Rule], pair: KeyPair, now: float
 ) -> Hint | None:
     """A hint for the oldest entry that the target lacks; None when it lacks nothing."""
-    if pair.key.startswith(OWN_PREFIX):
-        return None
     rule = await rule_for(rules, source, pair)
     if rule is None or rule.exclude:
         return None
