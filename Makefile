@@ -4,7 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-PROMTOOL := build/promtool
+SERVERS := build/servers/.ready
+export PATH := $(CURDIR)/build/servers/bin:$(PATH)
 
 .PHONY: help setup demo test check bench docs lock clean
 
@@ -22,19 +23,16 @@ $(STAMP): requirements.txt pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
 	@touch $@
 
-demo: setup      ## two regions, one tree, every version replicated and proved
+demo: setup $(SERVERS)  ## two regions, one tree, every version replicated and proved
 	$(BIN)/farshore demo
 
-test: setup $(PROMTOOL)  ## all tests, on real servers on loopback
+test: setup $(SERVERS)  ## all tests, on real servers on loopback
 	$(BIN)/pytest -n 2
 
-$(PROMTOOL):
-	@if command -v promtool >/dev/null; then mkdir -p build && ln -sf "$$(command -v promtool)" $@; exit; fi; \
-	echo "promtool (it tests the alert rules) is not installed: unpacking it from Debian's package prometheus into build/"; \
-	mkdir -p build/prometheus && cd build/prometheus && \
-	{ apt-get download prometheus || { [ "$$(id -u)" = 0 ] && apt-get update && apt-get download prometheus; }; } && \
-	dpkg-deb -x prometheus_*.deb . && ln -sf prometheus/usr/bin/promtool ../promtool && rm prometheus_*.deb || { \
-	  echo "promtool could not be had. Install it (Debian: apt-get install prometheus) and try again."; exit 1; }
+# Debian's own servers for the switch, and promtool: used where they are installed, else
+# unpacked into build/servers, where they bother nobody. Nothing is installed or started.
+$(SERVERS):
+	@bash tests/servers.sh build/servers
 
 check: setup     ## lint, format, types, layer rules
 	$(BIN)/ruff check .
@@ -42,7 +40,7 @@ check: setup     ## lint, format, types, layer rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-bench: setup     ## measure, and write docs/benchmarks.md and build/bench.json
+bench: setup $(SERVERS)  ## measure, and write docs/benchmarks.md and build/bench.json
 	$(BIN)/python -m bench
 
 docs: setup      ## write docs/cli.md, configuration.md and metrics.md from the code

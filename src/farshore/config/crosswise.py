@@ -13,9 +13,11 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
-from farshore.config.form import CONTROL_BUCKET, SITE_NAME, BucketForm, FeedForm, Form, SiteForm
+from farshore.config.fields import CONTROL_BUCKET, SITE_NAME, Form
+from farshore.config.form import BucketForm, FeedForm, SiteForm
 from farshore.config.locate import Path
 from farshore.config.problems import Problem
+from farshore.config.switch_form import DriverForm
 
 _LOOPBACK = {"localhost": "127.0.0.1", "::1": "127.0.0.1"}
 
@@ -71,6 +73,7 @@ def problems_between(document: dict[str, Any]) -> list[Problem]:
         *_control_buckets(parts),
         *_same_place(parts),
         *_repeated_feeds(document.get("feeds")),
+        *_switch_values(parts, _table(document.get("switch")).get("drivers")),
     ]
 
 
@@ -143,6 +146,28 @@ def _repeated_feeds(entries: object) -> Iterator[Problem]:
 
 def _origin(feed: FeedForm) -> tuple[object, ...]:
     return (feed.kind, feed.queue_url, feed.servers, feed.stream, feed.consumer)
+
+
+def _switch_values(parts: Parts, entries: object) -> Iterator[Problem]:
+    """A driver that has no value for one side could not flip to it, or back."""
+    names: set[str] = set()
+    for index, entry in enumerate(entries if isinstance(entries, list) else []):
+        driver = _sound(DriverForm, entry)
+        if driver is None:
+            continue
+        where: Path = ("switch", "drivers", index)
+        name = driver.name or driver.kind
+        if name in names:
+            yield Problem(where, f'the name "{name}" is taken above; write another name')
+        names.add(name)
+        if driver.values is None:
+            continue
+        for site in sorted(set(parts.sides.values()) - set(driver.values)):
+            yield Problem((*where, "values"), f"has nothing for {site}")
+        for site in sorted(set(driver.values) - set(parts.sites)):
+            yield Problem((*where, "values", site), "there is no such site")
+        if len(set(driver.values.values())) < len(driver.values):
+            yield Problem((*where, "values"), "two sites have one value: they must differ")
 
 
 def _place(endpoint: str) -> tuple[str, int]:

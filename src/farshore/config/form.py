@@ -6,199 +6,28 @@ made from them. Validators raise `ValueError` with a sentence that says what to 
 
 from __future__ import annotations
 
-import re
-import shlex
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    WithJsonSchema,
-    model_validator,
+from pydantic import Field, model_validator
+
+from farshore.config.fields import (
+    CONTROL_BUCKET,
+    Address,
+    Amount,
+    Bucket,
+    BucketPattern,
+    CredentialForm,
+    Duration,
+    Endpoint,
+    Form,
+    Listen,
+    MarkerPolicyText,
+    NatsName,
+    NatsServer,
+    QueueUrl,
+    SecretForm,
 )
-
-from farshore.config.quantity import duration_seconds, size_bytes
-
-CONTROL_BUCKET = "farshore-control"
-"""The control bucket's name where the file gives none."""
-
-SITE_NAME = re.compile(r"[a-z0-9-]{1,32}")
-_BUCKET = re.compile(r"[A-Za-z0-9*][A-Za-z0-9.\-_*]{0,62}")
-_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_NATS_NAME = re.compile(r"[^\s.*>/\\]{1,255}")
-
-
-def _endpoint(text: str) -> str:
-    if "@" in text:
-        raise ValueError("leave user and password out of the URL; keys go under credentials")
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError('write a URL such as "https://s3.example.net" or "http://127.0.0.1:8333"')
-    if parts.path.strip("/") or parts.query or parts.fragment:
-        raise ValueError("write only scheme, host and port: no path")
-    try:
-        _ = parts.port
-    except ValueError:
-        raise ValueError("the port must be a number from 0 to 65535") from None
-    return text.rstrip("/")
-
-
-def _address(text: str) -> str:
-    """host:port; an IPv6 address stands in brackets."""
-    parts = urlsplit(f"//{text}")
-    try:
-        whole = bool(parts.hostname and parts.port) and parts.netloc == text and "@" not in text
-    except ValueError:  # a port that is no number, or above 65535
-        whole = False
-    if not whole:
-        raise ValueError('write host:port, such as "filer.example.net:18888", without a scheme')
-    return text
-
-
-def _bucket(text: str) -> str:
-    if not _BUCKET.fullmatch(text):
-        raise ValueError("write a bucket's name: letters, digits, dots and dashes, 63 at most")
-    if text.count("*") > 1:
-        raise ValueError('write one * at most, such as "prod-*"')
-    return text
-
-
-def _plain_bucket(text: str) -> str:
-    if "*" in text:
-        raise ValueError("write one name, without *")
-    return _bucket(text)
-
-
-def _env_name(text: str) -> str:
-    if not _ENV_NAME.fullmatch(text):
-        raise ValueError('write the first part of the variables\' names, such as "FARSHORE_EAST"')
-    return text
-
-
-def _command(text: str) -> str:
-    if "secretaccesskey" in text.lower():
-        raise ValueError("write a command that fetches the keys, not one that contains them")
-    try:
-        words = shlex.split(text)
-    except ValueError:
-        raise ValueError("a quote is not closed") from None
-    if not words:
-        raise ValueError("write a command that prints the keys as AWS credential_process JSON")
-    return text
-
-
-def _queue_url(text: str) -> str:
-    _without_password(text)
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname or not parts.path.strip("/"):
-        raise ValueError(
-            'write the queue\'s URL, such as "https://sqs.eu-west-1.amazonaws.com/123456789012/name"'
-        )
-    return text
-
-
-def _nats_server(text: str) -> str:
-    _without_password(text)
-    parts = urlsplit(text)
-    if parts.scheme not in ("nats", "tls") or not parts.hostname:
-        raise ValueError('write a URL such as "nats://127.0.0.1:4222" or "tls://nats.example.net"')
-    return text
-
-
-def _without_password(text: str) -> None:
-    if "@" in text:
-        raise ValueError("leave user and password out of the URL: secrets are not in this file")
-
-
-def _nats_name(text: str) -> str:
-    if not _NATS_NAME.fullmatch(text):
-        raise ValueError("write a name without spaces, dots, slashes, * and >")
-    return text
-
-
-def _amount(value: object) -> object:
-    return size_bytes(value) if isinstance(value, str) else value
-
-
-def _duration(value: object) -> object:
-    return duration_seconds(value) if isinstance(value, str) else value
-
-
-def _listen(text: str) -> str:
-    host, _, port = text.rpartition(":")
-    if not host or not port.isdigit() or not 0 <= int(port) <= 65535:
-        raise ValueError('write "HOST:PORT", such as "127.0.0.1:9470"')
-    return text
-
-
-def _marker_policy(text: str) -> str:
-    if text in ("replicate", "never"):
-        return text
-    word, _, rest = text.partition(" ")
-    if word != "after":
-        raise ValueError('write "replicate", "never" or "after 7d"')
-    duration_seconds(rest)
-    return text
-
-
-Endpoint = Annotated[str, AfterValidator(_endpoint)]
-Address = Annotated[str, AfterValidator(_address)]
-Bucket = Annotated[str, AfterValidator(_plain_bucket)]
-BucketPattern = Annotated[str, AfterValidator(_bucket)]
-QueueUrl = Annotated[str, AfterValidator(_queue_url)]
-NatsServer = Annotated[str, AfterValidator(_nats_server)]
-NatsName = Annotated[str, AfterValidator(_nats_name)]
-Amount = Annotated[
-    int,
-    BeforeValidator(_amount),
-    Field(ge=0),
-    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string"}]}),
-]
-
-
-Duration = Annotated[
-    float,
-    BeforeValidator(_duration),
-    Field(gt=0),
-    WithJsonSchema({"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string"}]}),
-]
-Listen = Annotated[str, AfterValidator(_listen)]
-
-
-class Form(BaseModel):
-    """Strict: no unknown key, no number where text belongs; frozen once read."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-class CredentialForm(Form):
-    """Where one principal's keys come from: exactly one of the three."""
-
-    env: Annotated[str, AfterValidator(_env_name)] | None = Field(
-        None,
-        description="Read NAME_ACCESS_KEY_ID, NAME_SECRET_ACCESS_KEY and, for temporary keys, "
-        "NAME_SESSION_TOKEN from the environment.",
-    )
-    profile: Annotated[str, Field(min_length=1)] | None = Field(
-        None, description="A profile of the AWS shared credentials and config files."
-    )
-    command: Annotated[str, AfterValidator(_command)] | None = Field(
-        None,
-        description="A program that prints AWS credential_process JSON. It runs in the folder "
-        "of farshore.toml, without a shell, for at most 30 s.",
-    )
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> Self:
-        given = [k for k in type(self).model_fields if getattr(self, k) is not None]
-        if len(given) != 1:
-            what = f"has {' and '.join(given)}" if given else "is empty"
-            raise ValueError(f"{what}; write exactly one of env, profile and command")
-        return self
+from farshore.config.switch_form import SwitchForm
 
 
 class CredentialsForm(Form):
@@ -272,7 +101,7 @@ class RuleForm(Form):
 
     prefix: str = Field("", description="Keys that begin with this.")
     tags: dict[str, str] = Field(default={}, description="Versions that carry all these tags.")
-    delete_markers: Annotated[str, AfterValidator(_marker_policy)] = Field(
+    delete_markers: MarkerPolicyText = Field(
         "replicate", description='"replicate", "never", or "after 7d": held back for that long.'
     )
     priority: int = Field(
@@ -294,14 +123,6 @@ class PairForm(Form):
     )
     buckets: list[BucketForm] = Field(min_length=1, description="The buckets that are replicated.")
     rules: list[RuleForm] = Field(default=[], description="What is replicated, and how.")
-
-
-class SecretForm(Form):
-    """Where one secret word comes from."""
-
-    env: Annotated[str, AfterValidator(_env_name)] = Field(
-        description="The environment variable that holds it."
-    )
 
 
 _FEED_KEYS: dict[str, tuple[set[str], set[str]]] = {
@@ -473,6 +294,9 @@ class FileForm(Form):
         default_factory=ObjectivesForm, description="What the pair must hold to be SAFE."
     )
     notify: list[NotifyForm] = Field(default=[], description="Who is told of trouble.")
+    switch: SwitchForm = Field(
+        default_factory=SwitchForm, description="What decides which site clients go to."
+    )
     state: StateForm = Field(default_factory=StateForm, description="Where the local cache is.")
 
 

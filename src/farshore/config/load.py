@@ -11,7 +11,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from farshore.config.crosswise import problems_between
-from farshore.config.form import CredentialForm, DaemonForm, FeedForm, FileForm, RuleForm, SiteForm
+from farshore.config.fields import CredentialForm
+from farshore.config.form import DaemonForm, FeedForm, FileForm, RuleForm, SiteForm
+from farshore.config.load_switch import switch_values
 from farshore.config.locate import Lines
 from farshore.config.problems import from_validation, render, secrets_in_file
 from farshore.config.quantity import duration_seconds
@@ -133,6 +135,7 @@ def _values(form: FileForm, path: Path) -> Config:
             verify_max_age_s=form.objectives.verify_max_age,
             scan_max_age_s=form.objectives.scan_max_age,
         ),
+        switch=switch_values(form, path.parent, _source),
         notify=tuple(Notify(entry.url.env, entry.voice) for entry in form.notify),
         state_dir=path.parent / form.state.dir,
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from farshore.config.switches import Switch
 from farshore.core.rules import Rule
 from farshore.core.verdict import Objectives
 from farshore.credentials import CredentialSource
@@ -160,6 +161,7 @@ class Config:
     limits: Limits
     daemon: Daemon
     objectives: Objectives
+    switch: Switch
     notify: tuple[Notify, ...]
     state_dir: Path
 
