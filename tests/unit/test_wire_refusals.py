@@ -182,6 +182,41 @@ def test_a_servers_words_are_one_bounded_line() -> None:
     assert len(str(error)) < 500
 
 
+KMS_WORDS = (
+    "User: arn:aws:iam::111122223333:user/replicator is not authorized to perform: {} on "
+    "resource: arn:aws:kms:eu-west-1:111122223333:key/k because no policy allows it"
+)
+
+
+@pytest.mark.parametrize(
+    ("code", "words", "request_", "hint"),
+    [
+        ("AccessDenied", KMS_WORDS.format("kms:Decrypt"), GET, "allow kms:Decrypt on the"),
+        ("AccessDenied", KMS_WORDS.format("kms:Decrypt"), PUT, "allow kms:Decrypt on the"),
+        ("KMS.AccessDeniedException", "no", GET, "allow kms:Decrypt on the"),
+        ("KMS.AccessDeniedException", "no", PUT, "allow kms:GenerateDataKey on the"),
+    ],
+)
+def test_a_key_that_may_not_be_used_is_told_from_an_object_that_may_not_be_read(
+    code: str, words: str, request_: wire.Request, hint: str
+) -> None:
+    body = f"<Error><Code>{code}</Code><Message>{words}</Message></Error>".encode()
+    error = refusal(403, request=request_, body=body)
+    assert (type(error), error.code) == (errors.Denied, refusals.KMS_DENIED)
+    assert hint in error.hint
+    assert f"403 {code}" in str(error), "the server's own word stays"
+
+
+def test_an_object_that_is_named_after_a_kms_action_is_no_key() -> None:
+    words = "not authorized to perform: s3:GetObject on resource: arn:aws:s3:::b/kms:Decrypt"
+    body = f"<Error><Code>AccessDenied</Code><Message>{words}</Message></Error>".encode()
+    assert refusal(403, request=GET, body=body).code == "AccessDenied"
+
+
+def test_an_unknown_word_of_kms_is_a_denial_and_no_defect_of_ours() -> None:
+    assert type(refusal(400, "KMS.SomethingNew")) is errors.Denied
+
+
 def test_a_redirect_says_where_to() -> None:
     error = refusal(301, "PermanentRedirect", headers={"x-amz-bucket-region": "eu-west-1"})
     assert "eu-west-1" in error.hint

@@ -308,7 +308,8 @@ class Lane:
         if passing and self._attempt < ATTEMPTS_MAX:
             await self._pause(error.retry_after)
             return True
-        self._refuse(self._target_lacks(), "FAILED", error.code or error.cause_word, str(error))
+        told = f"{error}; {error.hint}" if error.hint else str(error)
+        self._refuse(self._target_lacks(), "FAILED", error.code or error.cause_word, told)
         return False
 
     async def _pause(self, at_least_s: float) -> None:

@@ -1,10 +1,14 @@
 """From what a server refused to an error of ours: by S3 code, then by status.
 
 Source of the codes: "Error Responses" of the Amazon S3 API reference, and what other
-servers were seen to answer. Nothing matches on message texts.
+servers were seen to answer. Nothing matches on message texts, but for the name of a KMS
+action: AWS answers a plain AccessDenied when the caller may not use an object's key, and
+says only there that the key is meant.
 """
 
 from __future__ import annotations
+
+import re
 
 from farshore.errors import (
     BadRequest,
@@ -40,6 +44,7 @@ CODES: dict[str, type[StoreError]] = {
     "InvalidAccessKeyId": Denied,
     "InvalidSecurity": Denied,
     "InvalidToken": Denied,
+    "KMS.AccessDenied": Denied,
     "KMS.DisabledException": Denied,
     "KMS.InvalidStateException": Denied,
     "KMS.KMSInvalidStateException": Denied,
@@ -65,6 +70,7 @@ CODES: dict[str, type[StoreError]] = {
     "SlowDown": Throttled,
     "Throttling": Throttled,
     "ThrottlingException": Throttled,
+    "KMS.ThrottlingException": Throttled,
     "TooManyRequests": Throttled,
     # The server's own trouble, or the line's.
     "InternalError": ServerFault,
@@ -118,6 +124,11 @@ _CLASS_HINTS: dict[type[StoreError], str] = {
     ServerFault: "look at the server's log; a write may have happened",
     Throttled: "ask for less, or later",
 }
+KMS_DENIED = "KMS.AccessDenied"
+"""Our code for a version whose bytes we may read, and whose key we may not use."""
+
+_KMS_ACTION = re.compile(r"\bperform: (kms:[A-Z][A-Za-z]+)\b", re.ASCII)
+
 _READS = frozenset({"GET", "HEAD"})
 _OF_THE_VERSION = frozenset({"versionId", "partNumber"})
 """Query names of a HEAD or GET of the version itself, not of a sub-resource."""
@@ -157,14 +168,15 @@ def _error_body(body: bytes) -> tuple[str, str]:
     return (root.find("Code"), root.find("Message")) if root.name == "Error" else ("", "")
 
 
-def _refusal(answer: Answer, request: Request, site: str, code: str, words: str) -> StoreError:
+def _refusal(answer: Answer, request: Request, site: str, said_code: str, words: str) -> StoreError:
+    code = _code(said_code, words)
     kind = _kind(answer, request, code)
     action = f"{request.action or request.method} at {site}"
-    said = " ".join(_printable(part) for part in (str(answer.status), code) if part)
+    said = " ".join(_printable(part) for part in (str(answer.status), said_code) if part)
     told = f": {_printable(words)}" if words else ""
     error = kind(
         f"{action} was refused: {said}{told}",
-        hint=HINTS.get(code) or _CLASS_HINTS.get(kind, "") or _status_hint(answer, request),
+        hint=_hint(answer, request, code, words, kind),
         status=answer.status,
         code=code,
         action=action,
@@ -175,8 +187,27 @@ def _refusal(answer: Answer, request: Request, site: str, code: str, words: str)
     return error
 
 
+def _code(code: str, words: str) -> str:
+    """The server's code, or ours where a KMS key is what was refused."""
+    refused_key = code == "AccessDenied" and _KMS_ACTION.search(words)
+    return KMS_DENIED if refused_key or code == "KMS.AccessDeniedException" else code
+
+
+def _hint(answer: Answer, request: Request, code: str, words: str, kind: type[StoreError]) -> str:
+    if code != KMS_DENIED:
+        return HINTS.get(code) or _CLASS_HINTS.get(kind, "") or _status_hint(answer, request)
+    named = _KMS_ACTION.search(words)
+    usual = "kms:Decrypt" if request.method in _READS else "kms:GenerateDataKey"
+    return (
+        f"allow {named[1] if named else usual} on the object's KMS key, in the policy of these "
+        "credentials and in the key's own"
+    )
+
+
 def _kind(answer: Answer, request: Request, code: str) -> type[StoreError]:
     kind = CODES.get(code) or _by_status(answer.status)
+    if kind is BadRequest and code.startswith("KMS."):
+        kind = Denied
     if kind is Gone and any(name == "if-match" for name, _ in request.headers):
         # If-Match on a key that is under a marker, or not there (S3 answers 404).
         return Precondition if code != "NoSuchUpload" else Gone
