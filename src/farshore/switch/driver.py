@@ -176,10 +176,12 @@ class Frozen(NamedTuple):
 class Freezer(Protocol):
     """A driver that can ask clients' writes to wait; reads go on."""
 
-    async def freeze(self, retry_after_ms: int) -> None:
-        """From now on writes are answered `503 SlowDown` with `x-amz-retry-after`.
+    async def freeze(self, until: float, retry_after_ms: int) -> None:
+        """Until `until` (Unix seconds) writes are answered `503 SlowDown` with
+        `x-amz-retry-after`; then the proxies let them through again by themselves, also when
+        whoever froze them has died (a map value that is compared with the proxy's clock).
 
-        Frozen everywhere, or `SwitchError`/`SwitchUnknown`. Freezing again is no error.
+        Frozen everywhere, or `SwitchError`/`SwitchUnknown`. Freezing again moves the limit.
         """
         ...
 
