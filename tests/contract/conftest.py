@@ -17,6 +17,7 @@ pytest.register_assert_rewrite(
     "tests.contract.suite_objects",
     "tests.contract.suite_versions",
     "tests.contract.suite_writes",
+    "tests.contract.switch_suite",
 )
 
 
