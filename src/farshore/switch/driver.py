@@ -24,6 +24,7 @@ class SwitchError(FarshoreError):
     """A driver could not do its work, and nothing was changed by this call."""
 
     cause_word = "Switch"
+    usual_hint = "Nothing was changed. Check that it runs and can be reached from here."
 
 
 class SwitchUnknown(SwitchError):
