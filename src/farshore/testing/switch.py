@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from farshore.clock import Clock
 from farshore.switch.driver import (
     DriverPlan,
+    Frozen,
     Position,
     Reading,
     SwitchError,
@@ -86,3 +88,44 @@ class MemoryDriver:
 
     async def aclose(self) -> None:
         return
+
+
+class MemoryProxies(MemoryDriver):
+    """A driver that freezes, too. `flights`: writes in flight, one number for each count."""
+
+    def __init__(
+        self, name: str, values: Mapping[str, str], places: Mapping[str, str], clock: Clock
+    ) -> None:
+        super().__init__(name, values, places)
+        self._clock = clock
+        self._until: dict[str, float] = {}
+        self.flights: list[int] = []
+
+    @property
+    def traits(self) -> Traits:
+        return Traits(cas=False, moves_live_clients=True, freezes=True)
+
+    async def freeze(self, until: float, retry_after_ms: int) -> None:
+        self._require_reachable()
+        self._until = dict.fromkeys(self._places, until)
+
+    async def thaw(self) -> None:
+        self._require_reachable()
+        self._until = {}
+
+    async def frozen(self) -> tuple[Frozen, ...]:
+        return tuple(self._frozen(place) for place in self._places)
+
+    def _frozen(self, place: str) -> Frozen:
+        if place in self.unreachable:
+            return Frozen(place, False, "it does not answer")
+        return Frozen(place, self._until.get(place, 0.0) > self._clock.now())
+
+    async def writes_in_flight(self, site: str) -> int:
+        self._require_reachable()
+        return self.flights.pop(0) if self.flights else 0
+
+    async def cut_writes(self, site: str) -> int:
+        cut = sum(self.flights[:1])
+        self.flights = []
+        return cut
