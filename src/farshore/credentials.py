@@ -32,11 +32,15 @@ COMMAND_OUTPUT_MAX = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Keys of one principal. The secret and the token are left out of `repr`."""
+    """Keys of one principal. The secret and the token are left out of `repr`.
+
+    `expires_at`: Unix seconds, None where no end is known.
+    """
 
     access_key: str
     secret_key: str = field(repr=False)
     session_token: str = field(default="", repr=False)
+    expires_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +114,10 @@ def _from_profile(source: CredentialSource, who: str) -> Credentials:
             f"{_capital(source.label())} has no keys for {who}.",
             hint="Look at ~/.aws/credentials and ~/.aws/config, or name another profile.",
         )
-    return Credentials(frozen.access_key, frozen.secret_key, frozen.token or "")
+    # botocore renews such keys by itself, and tells the time of their end to nobody else.
+    end: datetime | None = getattr(found, "_expiry_time", None)
+    expires_at = end.timestamp() if end else None
+    return Credentials(frozen.access_key, frozen.secret_key, frozen.token or "", expires_at)
 
 
 def _from_command(
@@ -178,13 +185,12 @@ def _from_process_json(document: dict[str, object]) -> Credentials:
         raise _BadDocument('without "AccessKeyId" and "SecretAccessKey"')
     if not isinstance(token, str):
         raise _BadDocument('with a "SessionToken" that is not text')
-    _refuse_expired(document.get("Expiration"))
-    return Credentials(access, secret, token)
+    return Credentials(access, secret, token, _expires_at(document.get("Expiration")))
 
 
-def _refuse_expired(expiration: object) -> None:
+def _expires_at(expiration: object) -> float | None:
     if expiration is None:
-        return
+        return None
     try:
         moment = datetime.fromisoformat(str(expiration))
     except ValueError:
@@ -193,6 +199,7 @@ def _refuse_expired(expiration: object) -> None:
         moment = moment.replace(tzinfo=UTC)
     if moment <= datetime.now(UTC):
         raise _BadDocument("already expired")
+    return moment.timestamp()
 
 
 def _program(command: str) -> str:

@@ -13,7 +13,8 @@
         ├── Throttled             retryable   SlowDown, 429, 503
         ├── OutcomeUnknown        exit 6      sent, and no answer: look before trying again
         ├── Denied                            403: rights or credentials
-        │   └── ClockSkew                     the two clocks differ too much to sign
+        │   ├── ClockSkew                     the two clocks differ too much to sign
+        │   └── KeysEnded             retryable   temporary keys ended; newer ones are there
         ├── Gone                              404/405: key, version or upload is not there
         │   └── BucketMissing
         ├── Precondition                      412/409: somebody else wrote
@@ -162,6 +163,13 @@ class ClockSkew(Denied):
     """This machine's clock and the server's are too far apart for a signature."""
 
     cause_word = "ClockSkew"
+
+
+class KeysEnded(Denied):
+    """Temporary keys had ended, and nothing was done. Newer ones are at hand: try again."""
+
+    retryable = True
+    cause_word = "KeysEnded"
 
 
 class Gone(StoreError):

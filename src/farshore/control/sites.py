@@ -10,6 +10,7 @@ from farshore.config import Config, Principal
 from farshore.control.bucket import Access
 from farshore.credentials import resolve
 from farshore.errors import ConfigError
+from farshore.keyring import Keyring
 from farshore.s3.client import S3Client
 from farshore.s3.filer import HttpFiler
 from farshore.s3.http import HttpPool, tls
@@ -19,6 +20,8 @@ from farshore.s3.wrap import Retrying
 
 def open_store(config: Config, site_name: str, principal: Principal) -> S3Client:
     """A client of one site, without retries. The caller closes it.
+
+    Temporary keys are fetched again before they end, and when the site says that they have.
 
     `ConfigError` when the site or the principal is not configured, or when the
     principal's keys cannot be fetched.
@@ -30,11 +33,11 @@ def open_store(config: Config, site_name: str, principal: Principal) -> S3Client
             f"The site {site_name} has no credentials for the {principal}.",
             hint=f'Write [sites.{site_name}.credentials] {principal} = {{ env = "…" }}',
         )
-    keys = resolve(source, who=f"{principal} at {site_name}", folder=config.folder)
+    who = f"{principal} at {site_name}"
     return S3Client(
         site_name,
         site.endpoint,
-        keys,
+        Keyring(lambda: resolve(source, who=who, folder=config.folder)),
         region=site.region,
         ca_file=str(site.ca_file) if site.ca_file else None,
         connections_max=config.limits.concurrency_max,

@@ -24,7 +24,7 @@ from farshore.control.status import (
     read_proof,
 )
 from farshore.core.verdict import Snapshot
-from farshore.errors import FarshoreError, StoreError
+from farshore.errors import ConfigError, FarshoreError, StoreError
 from farshore.s3.store import Store
 
 ANSWER_SECONDS_MAX = 5.0
@@ -65,16 +65,23 @@ class Opener(Protocol):
 
 
 async def stand(config: Config, clock: Clock, opener: Opener | None = None) -> Standing:
-    """Ask both sites and read the target's documents. Raises only `ConfigError`."""
+    """Ask both sites and read the target's documents.
+
+    A site whose keys cannot be had does not answer, whatever else is known is told. Raises
+    only `ConfigError`, when neither site's can.
+    """
 
     def configured(site: str) -> Store:
         return open_store(config, site, "replicator")
 
     opened = opener or configured
     async with contextlib.AsyncExitStack() as stack:
-        ours, theirs = opened(config.pair.source), opened(config.pair.target)
-        stack.push_async_callback(ours.aclose)
-        stack.push_async_callback(theirs.aclose)
+        ours, theirs = (_open(opened, site.name) for site in (config.source, config.target))
+        if isinstance(ours, ConfigError) and isinstance(theirs, ConfigError):
+            raise ours
+        for store in (ours, theirs):
+            if not isinstance(store, ConfigError):
+                stack.push_async_callback(store.aclose)
         source, target = await asyncio.gather(
             _reach(ours, config.source), _reach(theirs, config.target)
         )
@@ -94,7 +101,16 @@ async def stand(config: Config, clock: Clock, opener: Opener | None = None) -> S
     )
 
 
-async def _reach(store: Store, site: Site) -> Reached:
+def _open(opener: Opener, site: str) -> Store | ConfigError:
+    try:
+        return opener(site)
+    except ConfigError as error:
+        return error
+
+
+async def _reach(store: Store | ConfigError, site: Site) -> Reached:
+    if isinstance(store, ConfigError):
+        return Reached(False, trouble=store.message)
     try:
         async with asyncio.timeout(ANSWER_SECONDS_MAX):
             await make_contact(store, site, "replicator", seconds_max=ANSWER_SECONDS_MAX)
@@ -108,12 +124,12 @@ async def _reach(store: Store, site: Site) -> Reached:
 
 
 async def _documents(
-    config: Config, store: Store, target: Reached
+    config: Config, store: Store | ConfigError, target: Reached
 ) -> tuple[StatusReport | None, ProofRecord | None, str]:
     """(report, proof, what went wrong)."""
     report: StatusReport | None = None
     proof: ProofRecord | None = None
-    if not target.answers:
+    if not target.answers or isinstance(store, ConfigError):
         return report, proof, ""
     bucket, pair = config.target.control_bucket, config.pair.name
     try:

@@ -9,6 +9,7 @@ from farshore.clock import Clock
 from farshore.config import Config
 from farshore.control.standing import snapshot_of, stand
 from farshore.core.verdict import judge
+from farshore.errors import ConfigError
 from farshore.watch.notify import Notifier
 
 LOOK_EVERY_S = 10.0
@@ -22,9 +23,17 @@ async def ring_for_ever(
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> None:
     """Ask both sides how things stand, judge, tell. What could not be delivered is said."""
+    unable = ""
     while True:
-        standing = await stand(config, clock)
-        verdict = judge(snapshot_of(config, standing), config.objectives)
-        for failure in await notifier.tell(verdict, clock.now()):
-            say(failure)
+        try:
+            standing = await stand(config, clock)
+        except ConfigError as error:  # no site's keys can be had: nobody can be asked
+            if error.message != unable:
+                say(f"how things stand cannot be found out: {error.message}")
+            unable = error.message
+        else:
+            unable = ""
+            verdict = judge(snapshot_of(config, standing), config.objectives)
+            for failure in await notifier.tell(verdict, clock.now()):
+                say(failure)
         await sleep(LOOK_EVERY_S)

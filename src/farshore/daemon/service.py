@@ -28,7 +28,7 @@ from farshore.engine.lane import Crew
 from farshore.engine.reconcile import Scan, scan
 from farshore.engine.run import working_crews
 from farshore.engine.tally import Tally
-from farshore.errors import FarshoreError, Refused, StateError, StoreError
+from farshore.errors import ConfigError, FarshoreError, Refused, StateError, StoreError
 from farshore.feed.hint import Feed, Hint, Settles
 from farshore.journal.backlog import Backlog
 from farshore.s3.pace import Throttle
@@ -145,11 +145,11 @@ class Service:
                 else:
                     self.reporter.standing_by(error.message)
                     self._say_once("standing by", error)
-            except StoreError as error:
+            except (StoreError, ConfigError) as error:  # ConfigError: keys cannot be had now
                 self._stand_still(error)
             await asyncio.sleep(TRY_AGAIN_S)
 
-    def _stand_still(self, error: StoreError | Refused) -> None:
+    def _stand_still(self, error: FarshoreError) -> None:
         self.reporter.stopped(error)
         self._say_once("replication stands still", error)
 

@@ -33,6 +33,7 @@ from farshore.errors import (
     BucketMissing,
     Corrupt,
     Gone,
+    KeysEnded,
     OutcomeUnknown,
     Precondition,
     ServerFault,
@@ -66,7 +67,7 @@ PAUSE_MAX_S = 5.0
 """A lane waits with full jitter between these before it starts over."""
 
 
-PASSING = (Throttled, ServerFault, OutcomeUnknown, Precondition, Corrupt, Gone)
+PASSING = (Throttled, KeysEnded, ServerFault, OutcomeUnknown, Precondition, Corrupt, Gone)
 """Errors after which a lane looks again: another try may well succeed."""
 
 

@@ -17,9 +17,18 @@ from urllib.parse import urlsplit
 from farshore.clock import Clock, SystemClock
 from farshore.core.model import NO_ATTRIBUTES, Attributes
 from farshore.credentials import Credentials
-from farshore.errors import BadListing, ClockSkew, ConfigError, Corrupt, ServerFault
+from farshore.errors import (
+    BadListing,
+    ClockSkew,
+    ConfigError,
+    Corrupt,
+    ServerFault,
+    StoreError,
+)
+from farshore.keyring import Keyring
 from farshore.s3 import wire
 from farshore.s3.http import PORTS, HttpAnswer, HttpPool, tls
+from farshore.s3.signing import Signing
 from farshore.s3.sigv4 import UNSIGNED_PAYLOAD, Signer, encode_path, encode_query
 from farshore.s3.store import (
     ALWAYS,
@@ -78,6 +87,9 @@ class Endpoint(NamedTuple):
 class S3Client:
     """`store.Store` over HTTP. Nothing here tries again: that is `wrap.Retrying`.
 
+    Temporary keys that a keyring renews are followed: a request that came too late for the
+    old ones is a `KeysEnded`, and the next one carries the new.
+
     `ca_file` (PEM) replaces the system's authorities for https. `location` is the
     LocationConstraint of new buckets, for stores that have regions.
     """
@@ -86,7 +98,7 @@ class S3Client:
         self,
         site: str,
         endpoint: str,
-        credentials: Credentials,
+        credentials: Credentials | Keyring,
         *,
         region: str = "us-east-1",
         ca_file: str | None = None,
@@ -98,7 +110,7 @@ class S3Client:
         self._endpoint = Endpoint.parse(endpoint)
         self._location = location
         self._clock = clock or SystemClock()
-        self._signer = Signer(credentials, region)
+        self._signing = Signing(credentials, region)
         self._pool = HttpPool(
             self._endpoint.host,
             self._endpoint.port,
@@ -291,7 +303,7 @@ class S3Client:
     def presign(
         self, method: str, bucket: str, key: str, version_id: str = "", *, expires_s: int = 900
     ) -> str:
-        return self._signer.presign(
+        return self._signing.latest.presign(
             method,
             self._endpoint.scheme,
             self._pool.authority,
@@ -313,14 +325,16 @@ class S3Client:
         """
         path = encode_path(request.bucket, request.key)
         query = encode_query(request.query) if request.query else b""
-        headers = self._signer.sign(
+        now = self._clock.now()
+        signer = await self._signing.signer(now)
+        headers = signer.sign(
             request.method,
             self._pool.authority,
             path,
             query,
             list(request.headers),
             _payload_hash(request.body),
-            self._clock.now(),
+            now,
         )
         return await self._pool.request(
             request.method,
@@ -332,19 +346,22 @@ class S3Client:
 
     async def _call(self, request: wire.Request) -> wire.Answer:
         """Send, read the whole answer, and raise what it means when it is a refusal."""
+        used = self._signing.latest
         async with await self.send(request) as answer:
             body = await answer.read(ANSWER_BYTES_MAX)
         result = wire.Answer(answer.status, answer.headers, body)
-        self._check(result, request, answer)
+        await self._check(result, request, answer, used)
         return result
 
     async def _open(self, request: wire.Request, ranged: bool) -> _Reading:
         """Send a GET and read its head; the body stays on the wire."""
+        used = self._signing.latest
         answer = await self.send(request)
         try:
             if not 200 <= answer.status < 300:
                 body = await answer.read(ANSWER_BYTES_MAX)
-                self._check(wire.Answer(answer.status, answer.headers, body), request, answer)
+                refusal = wire.Answer(answer.status, answer.headers, body)
+                await self._check(refusal, request, answer, used)
             if ranged and answer.status != PARTIAL_CONTENT:
                 raise Corrupt(
                     f"{request.action} at {self._site}: a range was asked, all of it came",
@@ -356,13 +373,18 @@ class S3Client:
             raise
         return _Reading(answer, info)
 
-    def _check(self, result: wire.Answer, request: wire.Request, answer: HttpAnswer) -> None:
+    async def _check(
+        self, result: wire.Answer, request: wire.Request, answer: HttpAnswer, used: Signer
+    ) -> None:
         try:
             wire.raise_for_status(result, request, self._site)
         except ClockSkew as error:
             offset = _offset(answer, self._clock.now())
             if offset is not None:
                 error.hint = _skew_hint(offset, self._site)
+            raise
+        except StoreError as error:
+            await self._signing.require_lasting(error, request.method, used)
             raise
 
     def _endless(self, what: str) -> BadListing:

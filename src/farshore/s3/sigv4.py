@@ -44,10 +44,10 @@ _UNICODE_BLANKS = re.compile("[ \t\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\
 class Signer:
     """Signs for one principal at one site. Holds the derived key of the current UTC day."""
 
-    __slots__ = ("_at", "_credentials", "_day", "_key", "_region", "_second", "_service")
+    __slots__ = ("_at", "_day", "_key", "_region", "_second", "_service", "credentials")
 
     def __init__(self, credentials: Credentials, region: str, *, service: str = "s3") -> None:
-        self._credentials = credentials
+        self.credentials = credentials
         self._region = region
         self._service = service
         self._second = -1
@@ -79,8 +79,8 @@ class Signer:
         fields["host"] = host
         fields["x-amz-content-sha256"] = payload_hash
         fields["x-amz-date"] = stamp
-        if self._credentials.session_token:
-            fields["x-amz-security-token"] = self._credentials.session_token
+        if self.credentials.session_token:
+            fields["x-amz-security-token"] = self.credentials.session_token
         order, names = _layout(tuple(fields))
         sent = [(name, fields[name]) for name in order]
         block = "".join([f"{name}:{value}\n" for name, value in sent])
@@ -90,7 +90,7 @@ class Signer:
         _refuse_injection(block, len(sent))
         request = f"{method}\n{path.decode()}\n{query.decode()}\n{block}\n{names}\n{payload_hash}"
         signature = self._signature(stamp, scope, request)
-        credential = f"{self._credentials.access_key}/{scope}"
+        credential = f"{self.credentials.access_key}/{scope}"
         sent.append(
             (
                 "authorization",
@@ -122,13 +122,13 @@ class Signer:
         pairs = [
             *query,
             ("X-Amz-Algorithm", _ALGORITHM),
-            ("X-Amz-Credential", f"{self._credentials.access_key}/{scope}"),
+            ("X-Amz-Credential", f"{self.credentials.access_key}/{scope}"),
             ("X-Amz-Date", stamp),
             ("X-Amz-Expires", str(expires_s)),
             ("X-Amz-SignedHeaders", "host"),
         ]
-        if self._credentials.session_token:
-            pairs.append(("X-Amz-Security-Token", self._credentials.session_token))
+        if self.credentials.session_token:
+            pairs.append(("X-Amz-Security-Token", self.credentials.session_token))
         where, what = path.decode(), encode_query(pairs).decode()
         request = f"{method}\n{where}\n{what}\nhost:{host}\n\nhost\n{UNSIGNED_PAYLOAD}"
         signature = self._signature(stamp, scope, request)
@@ -148,7 +148,7 @@ class Signer:
         return self._at
 
     def _derived(self, day: str) -> _HmacKey:
-        key = f"AWS4{self._credentials.secret_key}".encode()
+        key = f"AWS4{self.credentials.secret_key}".encode()
         for part in (day, self._region, self._service, "aws4_request"):
             key = hmac.digest(key, part.encode(), "sha256")
         return _HmacKey(key)

@@ -19,6 +19,7 @@ from farshore.core.model import NO_ATTRIBUTES, Attributes
 from farshore.errors import (
     BadListing,
     Corrupt,
+    KeysEnded,
     OutcomeUnknown,
     ServerFault,
     StoreError,
@@ -330,8 +331,8 @@ class Retrying(Wrapper):
     Repeatable operations (reads, settings, parts, purges by version id) are tried again
     on every retryable error, on an unknown outcome and on an answer cut short. Those that
     add something each time (put, delete without a version, create and complete an
-    upload) only where nothing can have happened: `Unreachable` and `Throttled`. A 5xx on
-    those is raised as `OutcomeUnknown`: look, then decide. A body that is a stream is
+    upload) only where nothing can have happened: `Unreachable`, `Throttled` and `KeysEnded`.
+    A 5xx on those is raised as `OutcomeUnknown`: look, then decide. A body that is a stream is
     never sent twice: once a byte of it was taken, the error stands.
     """
 
@@ -376,7 +377,7 @@ def _may_repeat(operation: Operation, error: StoreError) -> bool:
     if _is_used(operation.body):
         return False
     if not operation.repeatable:
-        return error.retryable and isinstance(error, Unreachable | Throttled)
+        return error.retryable and isinstance(error, Unreachable | Throttled | KeysEnded)
     cut_short = isinstance(error, Corrupt) and not isinstance(error, BadListing)
     return error.retryable or cut_short or isinstance(error, OutcomeUnknown)
 
