@@ -17,6 +17,7 @@ from farshore.journal.backlog import (
     ASKED,
     BACKGROUND,
     LIVE,
+    NAMED_MAX,
     SIZE_MAX,
     WORDS_MAX,
     Backlog,
@@ -31,6 +32,10 @@ FAILED: dict[str, Any] = {"reason": "FAILED", "cause": "Denied", "explanation": 
 
 def hint(key: str, at: float = 0.0, size: int = 0) -> Hint:
     return Hint("files", key, at, "", size)
+
+
+def naming(key: str, *versions: str) -> Hint:
+    return Hint("files", key, NOW, versions=versions)
 
 
 async def noted(backlog: Backlog, *keys: str, now: float = NOW, priority: int = LIVE) -> None:
@@ -69,6 +74,32 @@ class BacklogSuite:
     async def test_nothing_noted_is_nothing(self, backlog: Backlog) -> None:
         assert await backlog.note([], now=NOW) == []
         assert backlog.rows() == []
+
+    async def test_versions_are_named_until_their_key_is_in_step(self, backlog: Backlog) -> None:
+        await backlog.note([naming("a", "v1", "v2"), naming("a", "v3")], now=NOW)
+        await backlog.note([naming("a", "v2"), naming("b", "w")], now=NOW)
+        first = next(work for work in await backlog.take(NOW, 10) if work.key == "a")
+        await backlog.note([naming("a", "late")], now=NOW)
+        assert sorted(backlog.named(first)) == ["v1", "v2", "v3"], "what came later is for later"
+        await backlog.put_back(first, due_at=NOW, attempts=1, **FAILED)
+        again = await one(backlog)
+        assert sorted(backlog.named(again)) == ["late", "v1", "v2", "v3"]
+        await backlog.done(again)
+        await backlog.note([naming("a", "next")], now=NOW)
+        assert backlog.named(await one(backlog)) == ["next"]
+
+    async def test_names_that_come_while_a_key_is_in_flight_stay(self, backlog: Backlog) -> None:
+        await backlog.note([naming("a", "v1")], now=NOW)
+        work = await one(backlog)
+        await backlog.note([naming("a", "v2")], now=NOW)
+        await backlog.done(work)
+        assert backlog.named(await one(backlog)) == ["v2"]
+
+    async def test_the_names_of_one_key_are_bounded(self, backlog: Backlog) -> None:
+        names = [f"v{n}" for n in range(NAMED_MAX + 50)]
+        await backlog.note([naming("a", *names)], now=NOW)
+        await backlog.note([naming("a", name) for name in names], now=NOW)
+        assert len(backlog.named(await one(backlog))) == NAMED_MAX
 
     async def test_a_hint_without_a_time_counts_from_now(self, backlog: Backlog) -> None:
         await backlog.note([hint("a", 0.0)], now=NOW)

@@ -140,8 +140,38 @@ class TestRecords:
     def test_a_record_of_aws(self) -> None:
         (hint,) = hints(aws(record("red+flower%2B%C3%BC/%25.jpg", sequencer="0055AED6DCD90281E5")))
         assert hint == Hint(
-            "files", "red flower+ü/%.jpg", 1795356131.4, "0055AED6DCD90281E5".ljust(32, "0"), 1024
+            "files",
+            "red flower+ü/%.jpg",
+            1795356131.4,
+            "0055AED6DCD90281E5".ljust(32, "0"),
+            1024,
+            ("v",),
         )
+
+    @pytest.mark.parametrize(
+        ("name", "more", "versions"),
+        [
+            ("ObjectCreated:CompleteMultipartUpload", {}, ("v",)),
+            ("s3:ObjectCreated:Put", {}, ("v",)),
+            ("ObjectCreated:Put", {"versionId": "null"}, ()),
+            ("ObjectCreated:Put", {"versionId": None}, ()),
+            ("ObjectCreated:Put", {"versionId": "x" * 2000}, ()),
+            ("ObjectCreated:Put", {"versionId": "a\nb"}, ()),
+            ("ObjectRemoved:Delete", {}, ()),
+            ("ObjectRemoved:DeleteMarkerCreated", {}, ()),
+            ("LifecycleExpiration:Delete", {}, ()),
+            ("ObjectTagging:Put", {}, ()),
+        ],
+    )
+    def test_only_a_version_that_was_written_is_named(
+        self, name: str, more: dict[str, Any], versions: tuple[str, ...]
+    ) -> None:
+        (hint,) = hints(aws(record(name=name, **more)))
+        assert hint.versions == versions
+
+    def test_of_two_readings_of_a_key_neither_names_a_version(self) -> None:
+        found = hints(aws(record("a+b", source="ceph:s3")))
+        assert [hint.versions for hint in found] == [(), ()]
 
     def test_minio_encodes_the_slash_too(self) -> None:
         (hint,) = hints(minio("dir%2Fa+%2B%2520b.txt", "dir/a +%20b.txt"))

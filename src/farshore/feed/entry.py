@@ -23,6 +23,7 @@ BUCKETS = "/buckets/"
 UPLOADS = ".uploads"
 PREFIX_OBJECT = "x-seaweedfs-prefix-object"
 VERSION_ID = "Seaweed-X-Amz-Version-Id"
+MARKER = "Seaweed-X-Amz-Delete-Marker"
 DEMOTED = "Seaweed-X-Amz-Noncurrent-Since-Ns"
 
 
@@ -72,6 +73,14 @@ def written_at(entry: Entry) -> float:
         return entry.modified
     nanoseconds = 2**63 - 1 - stamp if stamp >= INVERTED_FROM else stamp
     return nanoseconds / 1e9
+
+
+def created_version(old: Entry | None, new: Entry | None) -> tuple[str, ...]:
+    """The id of the version that a change has written; none for markers and null versions."""
+    if old is not None or new is None or new.extended.get(MARKER) == b"true":
+        return ()
+    version_id = _version_id(new)
+    return (version_id,) if new.name == f"v_{version_id}" else ()
 
 
 def _says_nothing(old: Entry, new: Entry) -> bool:

@@ -26,8 +26,9 @@ from datetime import UTC, datetime
 from typing import Any, NoReturn, TypeVar
 from urllib.parse import unquote_plus
 
+from farshore.core.model import NULL_VERSION
 from farshore.errors import Corrupt
-from farshore.feed.entry import Entry, touched, written_at
+from farshore.feed.entry import Entry, created_version, touched, written_at
 from farshore.feed.hint import Hint
 
 MESSAGE_BYTES_MAX = 8 * 2**20
@@ -44,6 +45,11 @@ SEQUENCER_DIGITS = 32
 
 READS = ("ObjectAccessed:", "Scanner:")
 """Families of MinIO's events that tell of no change."""
+
+CREATED = "ObjectCreated:"
+"""The family of events that tell of a new version; each names it where it has an id."""
+
+VERSION_ID_CHARACTERS_MAX = 1024
 
 ENCODED_BY = ("aws:s3", "minio:s3")
 PLAIN_BY = ("aws.s3",)
@@ -98,28 +104,45 @@ def _records(event: Mapping[str, Any]) -> Iterator[Hint]:
 
 
 def _record(record: Mapping[str, Any]) -> Iterator[Hint]:
-    if _is_read(record.get("eventName")):
+    name = record.get("eventName")
+    if _is_read(name):
         return
     about = _a(dict, record.get("s3"), "s3")
     source = record.get("eventSource")
-    yield from _object_hints(about, source, record.get("eventTime"))
+    created = _a(str, name, "the event's name").removeprefix("s3:").startswith(CREATED)
+    yield from _object_hints(about, source, record.get("eventTime"), created)
 
 
 def _eventbridge(event: Mapping[str, Any]) -> Iterator[Hint]:
     if event.get("source") not in PLAIN_BY:
         _refuse("it comes by EventBridge, and not from S3")
     about = _a(dict, event.get("detail"), "detail")
-    yield from _object_hints(about, event["source"], event.get("time"))
+    created = event.get("detail-type") == "Object Created"
+    yield from _object_hints(about, event["source"], event.get("time"), created)
 
 
-def _object_hints(about: Mapping[str, Any], source: object, when: object) -> Iterator[Hint]:
+def _object_hints(
+    about: Mapping[str, Any], source: object, when: object, created: bool
+) -> Iterator[Hint]:
     bucket = _bucket(_a(dict, about.get("bucket"), "bucket").get("name"))
     found = _a(dict, about.get("object"), "object")
     written = _a(str, found.get("key"), "key")
     at, size = _seconds(when), _size(found.get("size"))
     sequence = _sequence(found.get("sequencer"))
-    for key in _readings(written, source):
-        yield Hint(bucket, _key(key), at, sequence, size)
+    readings = _readings(written, source)
+    # Of two readings of a key, one names no object at all.
+    made = _made(found) if created and len(readings) == 1 else ()
+    for key in readings:
+        yield Hint(bucket, _key(key), at, sequence, size, made)
+
+
+def _made(found: Mapping[str, Any]) -> tuple[str, ...]:
+    """The id of the version that was written, where it has one of its own."""
+    version_id = found.get("versionId", found.get("version-id"))
+    if not isinstance(version_id, str) or version_id == NULL_VERSION:
+        return ()
+    sane = 0 < len(version_id) <= VERSION_ID_CHARACTERS_MAX and version_id.isascii()
+    return (version_id,) if sane and version_id.isprintable() else ()
 
 
 def _readings(written: str, source: object) -> list[str]:
@@ -163,7 +186,8 @@ def _seaweedfs(event: Mapping[str, Any]) -> Iterator[Hint]:
     parent = _a(str, message.get("new_parent_path") or "", "new_parent_path")
     at = written_at(new) if new is not None and old is None else 0.0
     for bucket, key, size in touched(directory, old, new, parent):
-        yield Hint(_bucket(bucket), _key(key), max(at, 0.0), "", size)
+        made = created_version(old, new)
+        yield Hint(_bucket(bucket), _key(key), max(at, 0.0), "", size, made)
 
 
 def _entry(document: object) -> Entry | None:

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from farshore.clock import Clock, SystemClock
 from farshore.errors import Corrupt, Denied, StoreError, Unreachable, Unsupported, UsageError
-from farshore.feed.entry import BUCKETS, touched
+from farshore.feed.entry import BUCKETS, created_version, touched
 from farshore.feed.hint import Delivery, Hint, Settles
 
 if TYPE_CHECKING:
@@ -153,7 +153,8 @@ class FilerFeed:
         found = touched(change.directory, change.old, change.new, change.new_parent)
         at = max(change.moment, 0) / 1e9
         ours = self._buckets
-        return [Hint(b, k, at, "", size) for b, k, size in found if not ours or b in ours]
+        made = created_version(change.old, change.new)
+        return [Hint(b, k, at, "", size, made) for b, k, size in found if not ours or b in ours]
 
     async def _subscribe(self, since_ns: int) -> AsyncGenerator[Change, None]:
         grpc, wire = _libraries()

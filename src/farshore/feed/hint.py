@@ -16,6 +16,8 @@ class Hint(NamedTuple):
     `at`: when, in Unix seconds by the source's clock; 0.0 when the event does not say.
     `sequence`: S3's sequencer, padded for comparison as text, or "".
     `size`: bytes of the new version where the event tells them, for the backlog's gauge.
+    `versions`: ids of versions that are known to have been written, null ones and delete
+    markers left out: should they be gone before anybody looks, they are counted.
     """
 
     bucket: str
@@ -23,6 +25,7 @@ class Hint(NamedTuple):
     at: float = 0.0
     sequence: str = ""
     size: int = 0
+    versions: tuple[str, ...] = ()
 
 
 class Delivery(Protocol):

@@ -30,6 +30,9 @@ SIZE_MAX = 1 << 50
 WORDS_MAX = 1_000
 """Characters of a cause or an explanation that are kept."""
 
+NAMED_MAX = 100
+"""Versions of one key that are remembered by their ids until the key is in step."""
+
 NOT_FAILED = ("", "PENDING")
 """Reasons of work that waits for its turn or its time; every other one is a failure."""
 
@@ -45,6 +48,8 @@ class Change(Protocol):
     def at(self) -> float: ...
     @property
     def size(self) -> int: ...
+    @property
+    def versions(self) -> tuple[str, ...]: ...
 
 
 class Work(NamedTuple):
@@ -130,6 +135,12 @@ class Backlog(Protocol):
         """
         ...
 
+    def named(self, work: Work) -> list[str]:
+        """Ids of versions that hints named and that are owed since: kept until `done`, at most
+        `NAMED_MAX` a key. Those that were named after the work was taken are left out.
+        """
+        ...
+
     async def put_back(
         self,
         work: Work,
@@ -192,6 +203,7 @@ class Noted(NamedTuple):
     key: str
     since: float
     size: int
+    versions: tuple[str, ...] = ()
 
 
 def merged(hints: Iterable[Change], now: float) -> list[Noted]:
@@ -201,9 +213,11 @@ def merged(hints: Iterable[Change], now: float) -> list[Noted]:
         name = (hint.bucket, hint.key)
         since = hint.at if 0 < hint.at < math.inf else now
         size = min(max(hint.size, 0), SIZE_MAX)
+        versions = hint.versions
         if (seen := found.get(name)) is not None:
             since, size = min(since, seen.since), max(size, seen.size)
-        found[name] = Noted(*name, since, size)
+            versions = (*seen.versions, *versions)[:NAMED_MAX]
+        found[name] = Noted(*name, since, size, versions)
     return list(found.values())
 
 

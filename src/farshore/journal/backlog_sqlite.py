@@ -12,6 +12,7 @@ from typing import Any
 from farshore.core.plan import holds_back
 from farshore.journal.backlog import (
     LIVE,
+    NAMED_MAX,
     PRIORITY_MAX,
     BacklogSummary,
     Change,
@@ -74,7 +75,27 @@ CREATE TABLE IF NOT EXISTS cursor (
 ) STRICT, WITHOUT ROWID
 """
 
-SCHEMA = (WORK, BY_TURN, BY_STANDING, NOTES, FIRST_NOTES, CURSOR)
+# Versions that hints named: what is gone before anybody looked is told by its name.
+NAMED = """
+CREATE TABLE IF NOT EXISTS named (
+    bucket     BLOB    NOT NULL,
+    key        BLOB    NOT NULL,
+    version_id TEXT    NOT NULL,
+    generation INTEGER NOT NULL,  -- of the note that named it last
+    PRIMARY KEY (bucket, key, version_id)
+) STRICT, WITHOUT ROWID
+"""
+
+SCHEMA = (WORK, BY_TURN, BY_STANDING, NOTES, FIRST_NOTES, CURSOR, NAMED)
+
+NAME = f"""
+INSERT INTO named SELECT ?1, ?2, ?3, ?4
+WHERE (SELECT count(*) FROM named WHERE bucket = ?1 AND key = ?2) < {NAMED_MAX}
+ON CONFLICT (bucket, key, version_id) DO UPDATE SET generation = excluded.generation
+"""
+
+NAMES = "SELECT version_id FROM named WHERE bucket = ? AND key = ? AND generation <= ?"
+UNNAME = "DELETE FROM named WHERE bucket = ? AND key = ? AND generation <= ?"
 
 COUNT_NOTES = "UPDATE notes SET count = count + ? RETURNING count"
 
@@ -209,9 +230,17 @@ class SqliteBacklog:
                 for n, e in enumerate(entries)
             ],
         )
+        db.executemany(
+            NAME,
+            [
+                (_bytes(e.bucket), _bytes(e.key), version_id, first + n)
+                for n, e in enumerate(entries)
+                for version_id in e.versions[:NAMED_MAX]
+            ],
+        )
         # Should the commit fail, these times only make `since` too early: never too late.
         for entry in entries:
-            self._flight.noted(*entry)
+            self._flight.noted(*entry[:4])
         return int(last)
 
     async def take(self, now: float, limit: int) -> list[Work]:
@@ -260,6 +289,7 @@ class SqliteBacklog:
 
     def _done(self, db: sqlite3.Connection, work: Work) -> None:
         name = _name(work)
+        db.execute(UNNAME, (name["bucket"], name["key"], work.generation))
         if db.execute(REMOVE, (name["bucket"], name["key"], work.generation)).rowcount:
             return
         self._renew(db, work)
@@ -269,6 +299,11 @@ class SqliteBacklog:
         name = _name(work)
         since, size = self._flight.newer(work)
         db.execute(RENEW, {**name, "since": since, "size": size, "generation": work.generation})
+
+    def named(self, work: Work) -> list[str]:
+        values = (_bytes(work.bucket), _bytes(work.key), work.generation)
+        with reporting(self._path, "read"):
+            return [row[0] for row in self._reader.execute(NAMES, values)]
 
     async def put_back(
         self,

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from farshore.core.plan import holds_back
 from farshore.journal.backlog import (
     LIVE,
+    NAMED_MAX,
     NOT_FAILED,
     BacklogSummary,
     Change,
@@ -28,6 +29,7 @@ class MemoryBacklog:
         self._rows: dict[tuple[str, str], Work] = {}
         self._settled: dict[tuple[str, str], int] = {}
         self._cursors: dict[str, str] = {}
+        self._named: dict[tuple[str, str], dict[str, int]] = {}
         self._flight = Flight()
         self._notes = 0
 
@@ -41,7 +43,11 @@ class MemoryBacklog:
     def _note(self, entry: Noted, now: float, priority: int) -> None:
         self._notes += 1
         name = (entry.bucket, entry.key)
-        self._flight.noted(*entry)
+        self._flight.noted(*entry[:4])
+        named = self._named.setdefault(name, {})
+        for version_id in entry.versions:
+            if version_id in named or len(named) < NAMED_MAX:
+                named[version_id] = self._notes
         old = self._rows.get(name)
         if old is None:
             self._settled[name] = self._notes - 1
@@ -75,6 +81,8 @@ class MemoryBacklog:
 
     async def done(self, work: Work) -> None:
         name = (work.bucket, work.key)
+        named = self._named.get(name, {})
+        self._named[name] = {v: at for v, at in named.items() if at > work.generation}
         row = self._rows.get(name)
         if row is not None and row.generation == work.generation:
             del self._rows[name], self._settled[name]
@@ -95,6 +103,10 @@ class MemoryBacklog:
             cause="",
             explanation="",
         )
+
+    def named(self, work: Work) -> list[str]:
+        named = self._named.get((work.bucket, work.key), {})
+        return sorted(v for v, at in named.items() if at <= work.generation)
 
     async def put_back(
         self,
