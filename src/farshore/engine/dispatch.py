@@ -10,6 +10,7 @@ from farshore.clock import Clock
 from farshore.core.join import KeyPair
 from farshore.core.plan import DELAYED_MARKER, DELETE_GUARD
 from farshore.core.rules import Rule
+from farshore.engine.expired import named_in_vain
 from farshore.engine.follow import follow
 from farshore.engine.guard import DeleteGuard
 from farshore.engine.lane import Crew, Lane
@@ -18,6 +19,7 @@ from farshore.engine.tally import NotCopied
 from farshore.errors import StateError, StoreError, Unreachable
 from farshore.journal.backlog import LIVE, Backlog, Work
 from farshore.journal.deletes import HeldDelete
+from farshore.journal.expired import Expired, ExpiredVersions
 from farshore.journal.pause import paused
 
 FLYING_MAX = 512
@@ -65,6 +67,7 @@ class Dispatcher:
         guard: DeleteGuard,
         clock: Clock,
         on_done: Done,
+        expired: ExpiredVersions | None = None,
     ) -> None:
         self._careful = crews
         self._bold = {bucket: replace(crew, hiding_released=True) for bucket, crew in crews.items()}
@@ -72,6 +75,7 @@ class Dispatcher:
         self._guard = guard
         self._clock = clock
         self._on_done = on_done
+        self._expired = expired or ExpiredVersions()
         self._lanes: set[asyncio.Task[None]] = set()
         self._awake = asyncio.Event()
         self._failed: BaseException | None = None
@@ -143,6 +147,7 @@ class Dispatcher:
             await self._put_back(work, "PENDING", error.cause_word, str(error))
             return
         self.away = None
+        fate = self._without_expired(fate)
         if not fate.refused and not fate.due_at:
             self._guard.waiting.settled(work.bucket, work.key, fate.newest)
             await self._backlog.done(work)
@@ -157,17 +162,28 @@ class Dispatcher:
             return
         await self._put_back(work, worst.reason, worst.cause, worst.explanation)
 
+    def _without_expired(self, fate: Fate) -> Fate:
+        """What is gone is recorded: to try again would bring nothing."""
+        gone = [item for item in fate.refused if item.reason == "EXPIRED_BEFORE_REPLICATED"]
+        if not gone:
+            return fate
+        now = self._clock.now()
+        self._expired.record([Expired(i.bucket, i.key, i.version_id, now) for i in gone])
+        return replace(fate, refused=[item for item in fate.refused if item not in gone])
+
     async def _replicate(self, work: Work) -> Fate:
         crew = self._careful.get(work.bucket)
         if crew is None:
             return Fate([])  # its bucket left the configuration: nothing is owed any more
         pair = await _looked_at(crew, work.key)
         rule = await rule_for(crew.rules, crew.source, pair)
-        if not pair.source:
-            return Fate([])
-        newest = pair.source[0].version_id
+        newest = pair.source[0].version_id if pair.source else ""
         if rule is None or rule.exclude:
             return Fate([], newest=newest)
+        named = self._backlog.named(work)
+        vain = await named_in_vain(crew.source, crew.target, pair, named)
+        if not pair.source:
+            return Fate(vain)
         if work.priority >= LIVE:
             await self._follow(crew, pair, rule)
         refused = await Lane(crew, pair, rule).run()
@@ -177,7 +193,7 @@ class Dispatcher:
             if not self._guard.admit(delete, self.target_keys):
                 return Fate([_held(delete)])
             refused = await Lane(self._bold[work.bucket], hiding, rule).run()
-        return Fate(refused, _marker_due_at(pair, rule, self._clock.now()), newest)
+        return Fate([*refused, *vain], _marker_due_at(pair, rule, self._clock.now()), newest)
 
     async def _follow(self, crew: Crew, pair: KeyPair, rule: Rule) -> None:
         """A hint about a key that is in step may tell of tags or a lock: ask both sides."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from farshore.clock import Clock
 from farshore.core.align import identical
 from farshore.core.join import KeyPair
+from farshore.core.model import NULL_VERSION
 from farshore.core.rules import Rule
 from farshore.engine.backfill import joined
 from farshore.engine.look import (
@@ -24,7 +25,7 @@ from farshore.engine.look import (
 )
 from farshore.engine.side import Side
 from farshore.feed.hint import Hint
-from farshore.journal.backlog import Backlog
+from farshore.journal.backlog import NAMED_MAX, Backlog
 
 BATCH_MAX = 500
 """Keys noted in one commit."""
@@ -84,7 +85,10 @@ async def scan(
 async def _missing(
     source: Side, target: Side, rules: Sequence[Rule], pair: KeyPair, now: float
 ) -> Hint | None:
-    """A hint for the oldest entry that the target lacks; None when it lacks nothing."""
+    """A hint for the oldest entry that the target lacks; None when it lacks nothing.
+
+    It names what is missing, in case that is gone before a lane looks.
+    """
     rule = await rule_for(rules, source, pair)
     if rule is None or rule.exclude:
         return None
@@ -93,4 +97,6 @@ async def _missing(
         return None
     oldest = min(written_at(entry) for entry in alignment.missing)
     size = sum(entry.size for entry in alignment.missing)
-    return Hint(source.bucket, pair.key, oldest, "", size)
+    bodies = (entry.version_id for entry in alignment.missing if not entry.is_marker)
+    named = tuple(version_id for version_id in bodies if version_id != NULL_VERSION)
+    return Hint(source.bucket, pair.key, oldest, "", size, named[:NAMED_MAX])

@@ -1,0 +1,150 @@
+"""Versions that were known to exist and are gone before they were copied: counted, by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from farshore.core.model import Attributes
+from farshore.core.rules import Rule
+from farshore.engine.dispatch import Dispatcher
+from farshore.engine.expired import NOT_LISTED, named_in_vain
+from farshore.engine.look import read_both
+from farshore.engine.reconcile import Scan, scan
+from farshore.feed.hint import Hint
+from farshore.journal.expired import ROWS_MAX, Expired, ExpiredVersions
+from farshore.testing.store.faults import LoseEntries, on
+from tests.unit.pairs import BUCKET, Pair
+from tests.unit.test_dispatch import Live
+
+
+class Watched(Live):
+    """A live pair whose ledger of expired versions can be looked at."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.expired = ExpiredVersions()
+        self.dispatcher = Dispatcher(
+            {BUCKET: self.crew},
+            self.backlog,
+            self.guard,
+            self.pair.clock,
+            lambda work, _: self.done.append(work),
+            self.expired,
+        )
+
+    async def name(self, key: str, *versions: str) -> None:
+        now = self.pair.clock.now()
+        await self.backlog.note([Hint(BUCKET, key, now, versions=versions)], now=now)
+        self.dispatcher.wake()
+
+    async def settled(self) -> list[tuple[str, str]]:
+        """(key, version id) of all that expired, once nothing waits."""
+        async with self.running():
+            await self.until(lambda: self.count() == 0)
+        return [(row.key, row.version_id) for row in self.expired.latest(100)]
+
+
+async def written(live: Watched, key: str, *bodies: bytes) -> list[str]:
+    return [(await live.pair.east.put(BUCKET, key, body)).version_id for body in bodies]
+
+
+async def test_a_version_that_is_purged_before_anybody_looked_is_counted_by_name() -> None:
+    live = Watched(await Pair().ready())
+    first, second, third = await written(live, "k", b"1", b"2", b"3")
+    await live.pair.east.delete(BUCKET, "k", second)
+    await live.name("k", first, second, third)
+    assert await live.settled() == [("k", second)]
+    assert live.pair.equal()
+    assert live.summary().owed == {}
+
+
+async def test_so_is_one_whose_key_is_gone_altogether() -> None:
+    live = Watched(await Pair().ready())
+    (only,) = await written(live, "k", b"1")
+    await live.pair.east.delete(BUCKET, "k", only)
+    await live.name("k", only)
+    assert await live.settled() == [("k", only)]
+
+
+async def test_one_that_was_copied_and_then_purged_has_not_expired() -> None:
+    live = Watched(await Pair().ready())
+    first, _ = await written(live, "k", b"1", b"2")
+    await live.pair.run()
+    await live.pair.east.delete(BUCKET, "k", first)
+    await live.name("k", first)
+    assert await live.settled() == []
+
+
+async def test_what_a_rule_leaves_out_has_not_expired() -> None:
+    live = Watched(await Pair(rules=(Rule("k", exclude=True),)).ready())
+    (only,) = await written(live, "k", b"1")
+    await live.pair.east.delete(BUCKET, "k", only)
+    await live.name("k", only)
+    assert await live.settled() == []
+
+
+async def test_it_is_counted_once_however_often_it_is_told() -> None:
+    live = Watched(await Pair().ready())
+    (only,) = await written(live, "k", b"1")
+    await live.pair.east.delete(BUCKET, "k", only)
+    for _ in range(3):
+        await live.name("k", only)
+        assert await live.settled() == [("k", only)]
+    assert live.expired.total() == 1
+
+
+async def test_what_a_scan_saw_and_a_lane_no_longer_sees_is_counted() -> None:
+    live = Watched(await Pair().ready())
+    first, second = await written(live, "k", b"1", b"2")
+    tally = Scan(live.pair.clock.now())
+    await scan(live.crew.source, live.crew.target, (), live.backlog, live.pair.clock, tally)
+    await live.pair.east.delete(BUCKET, "k", first)
+    assert await live.settled() == [("k", first)]
+    assert [held.version.key for held in live.pair.west.dump(BUCKET)] == ["k"]
+    assert second != first
+
+
+async def test_where_a_replica_without_a_stamp_may_be_it_nothing_is_said() -> None:
+    live = Watched(await Pair().ready())
+    full = Attributes(metadata=(("m", "x" * 2040),), tags=tuple((f"t{n}", "") for n in range(10)))
+    made = await live.pair.east.put(BUCKET, "k", b"1", full)
+    await live.pair.run()
+    await live.pair.east.delete(BUCKET, "k", made.version_id)
+    await live.name("k", made.version_id)
+    assert await live.settled() == []
+
+
+async def test_a_version_that_is_there_and_not_listed_is_no_purge() -> None:
+    pair = await Pair().ready()
+    made = await pair.east.put(BUCKET, "k", b"1")
+    crew = pair.crew(on("list_versions", LoseEntries(), times=99))
+    both = await read_both(crew.source, crew.target, "k")
+    (found,) = await named_in_vain(crew.source, crew.target, both, [made.version_id])
+    assert (found.reason, found.cause) == ("UNSUPPORTED", NOT_LISTED)
+
+
+async def test_no_request_is_made_where_all_that_was_named_is_listed() -> None:
+    pair = await Pair().ready()
+    made = await pair.east.put(BUCKET, "k", b"1")
+    crew = pair.crew()
+    both = await read_both(crew.source, crew.target, "k")
+    asked = pair.crew(_refuse_all, _refuse_all)
+    assert await named_in_vain(asked.source, asked.target, both, [made.version_id]) == []
+
+
+def _refuse_all(name: str, _bucket: str, _key: str, _number: int) -> None:
+    raise AssertionError(f"{name} was asked")
+
+
+def test_the_ledger_counts_for_ever_and_keeps_the_latest(tmp_path: Path) -> None:
+    path = tmp_path / "state.sqlite"
+    ledger = ExpiredVersions(path)
+    ledger.record([Expired("b", f"k{n}", "v", float(n)) for n in range(ROWS_MAX + 5)])
+    ledger.record([Expired("b", f"k{ROWS_MAX}", "v", 1.0)])
+    ledger.close()
+    again = ExpiredVersions(path)
+    assert again.total() == ROWS_MAX + 5
+    assert [row.key for row in again.latest(2)] == [f"k{ROWS_MAX + 4}", f"k{ROWS_MAX + 3}"]
+    assert again.since(ROWS_MAX) == 5
+    assert again.since(0.0) <= ROWS_MAX + 1
+    again.close()
