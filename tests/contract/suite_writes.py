@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import urllib.error
 import urllib.request
 from http import HTTPStatus
@@ -13,6 +14,7 @@ import pytest
 from farshore.core.model import Attributes
 from farshore.errors import (
     BadListing,
+    BadRequest,
     BucketMissing,
     Corrupt,
     Denied,
@@ -226,6 +228,41 @@ class BucketSuite:
             await store.head(missing, "k")
         assert missing not in await store.list_buckets()
 
+    async def test_a_policy_is_put_read_and_taken_away(self, store: Store, bucket: str) -> None:
+        assert await store.get_bucket_policy(bucket) == ""
+        await store.delete_bucket_policy(bucket)
+        for sid in ("First", "Second"):
+            await store.put_bucket_policy(bucket, policy_of(bucket, sid))
+            found = json.loads(await store.get_bucket_policy(bucket))
+            assert [statement["Sid"] for statement in found["Statement"]] == [sid]
+        await store.delete_bucket_policy(bucket)
+        assert await store.get_bucket_policy(bucket) == ""
+
+    async def test_what_is_no_policy_is_refused(
+        self, store: Store, bucket: str, traits: Traits
+    ) -> None:
+        await store.put_bucket_policy(bucket, policy_of(bucket, "Stays"))
+        before = await store.get_bucket_policy(bucket)
+        if not traits.checks_policies:
+            await store.put_bucket_policy(bucket, "no policy")
+            await store.delete_bucket_policy(bucket)
+            return
+        for wrong in ("no policy", "{}", policy_of(bucket, "Large" * 5000)):
+            with pytest.raises(BadRequest):
+                await store.put_bucket_policy(bucket, wrong)
+        assert await store.get_bucket_policy(bucket) == before
+        await store.delete_bucket_policy(bucket)
+
+    async def test_a_missing_bucket_has_no_policy(self, store: Store) -> None:
+        missing = "no-such-bucket-here"
+        with pytest.raises(BucketMissing):
+            await store.get_bucket_policy(missing)
+        with pytest.raises((BucketMissing, ServerFault)):  # SeaweedFS answers 500
+            await store.put_bucket_policy(missing, policy_of(missing, "s"))
+
+    async def test_who_we_are(self, store: Store) -> None:
+        assert await store.get_identity()
+
     async def test_the_servers_clock(self, store: Store) -> None:
         assert abs(await store.server_time_offset()) < 2
 
@@ -265,6 +302,18 @@ class BucketSuite:
         caught.value.close()
         assert caught.value.code == HTTPStatus.FORBIDDEN
         assert ids(await walk(store, bucket)) == [version_id]
+
+
+def policy_of(bucket: str, sid: str) -> str:
+    """A policy that denies nobody anything that a test does."""
+    statement = {
+        "Sid": sid,
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:PutObject",
+        "Resource": f"arn:aws:s3:::{bucket}/nobody-writes-here/*",
+    }
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
 
 def _fetch(url: str, method: str, body: bytes | None) -> bytes:

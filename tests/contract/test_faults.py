@@ -37,6 +37,7 @@ from farshore.testing.store.read import CHUNK_BYTES
 
 from .history import keys, read, walk, write
 from .store_suite import StoreSuite
+from .suite_writes import policy_of
 from .traits import Traits
 
 
@@ -130,12 +131,17 @@ async def test_every_operation_can_fail(memory: MemoryStore) -> None:
         faulty.create_bucket("c"),
         faulty.get_versioning("b"),
         faulty.put_versioning("b", False),
+        faulty.get_bucket_policy("b"),
+        faulty.put_bucket_policy("b", policy_of("b", "s")),
+        faulty.delete_bucket_policy("b"),
+        faulty.get_identity(),
         faulty.server_time_offset(),
     ]
     results = await asyncio.gather(*calls, return_exceptions=True)
     assert [type(result) for result in results] == [Unreachable] * len(calls)
     assert await memory.list_buckets() == ["b"]
     assert await memory.get_versioning("b") == "Enabled"
+    assert await memory.get_bucket_policy("b") == ""
     assert [u.key for u in await memory.list_uploads("b")] == ["k"]
     assert await memory.list_parts("b", "k", upload) == []
     (held,) = memory.dump("b")

@@ -45,6 +45,7 @@ class TestMotoStore(StoreSuite):
             refuses_long_keys=False,
             lists_parts=False,
             tells_absent_upload=False,
+            checks_policies=False,
         )
 
     @pytest.fixture

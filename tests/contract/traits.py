@@ -48,3 +48,5 @@ class Traits:
     lists_parts: bool = True
     lists_replaced_parts: bool = False
     tells_absent_upload: bool = True
+    # buckets
+    checks_policies: bool = True

@@ -283,7 +283,19 @@ class S3Client:
     async def put_versioning(self, bucket: str, enabled: bool) -> None:
         await self._call(wire.put_versioning(bucket, enabled))
 
+    async def get_bucket_policy(self, bucket: str) -> str:
+        return wire.parse_get_bucket_policy(await self._call(wire.get_bucket_policy(bucket)))
+
+    async def put_bucket_policy(self, bucket: str, document: str) -> None:
+        await self._call(wire.put_bucket_policy(bucket, document))
+
+    async def delete_bucket_policy(self, bucket: str) -> None:
+        await self._call(wire.delete_bucket_policy(bucket))
+
     # The site.
+
+    async def get_identity(self) -> str:
+        return wire.parse_owner(await self._call(wire.list_buckets()))
 
     async def server_time_offset(self) -> float:
         """From any answer, a refusal too: a clock that is off is itself a cause of those."""

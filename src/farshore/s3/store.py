@@ -280,6 +280,30 @@ class Store(Protocol):
         """Enable, or suspend, versioning."""
         ...
 
+    async def get_bucket_policy(self, bucket: str) -> str:
+        """The bucket's policy document as the server gives it; "" where there is none.
+
+        Servers may give another text than they were given (SeaweedFS drops what it does
+        not use): compare as JSON. `Unsupported` where the server has no policies.
+        """
+        ...
+
+    async def put_bucket_policy(self, bucket: str, document: str) -> None:
+        """Replace the bucket's policy. `BadRequest` for one that the server does not take."""
+        ...
+
+    async def delete_bucket_policy(self, bucket: str) -> None:
+        """Take the bucket's policy away; where there is none that is no error."""
+        ...
+
+    async def get_identity(self) -> str:
+        """What the server calls the owner of these credentials, "" where it does not say.
+
+        From ListBuckets: a user's name on SeaweedFS and Ceph RGW, on AWS the account's id,
+        which all users of the account share.
+        """
+        ...
+
     async def server_time_offset(self) -> float:
         """The server's clock minus ours in seconds, from its Date header (resolution 1 s)."""
         ...

@@ -251,6 +251,24 @@ class Wrapper:
             _again("put_versioning"), lambda: self._inner.put_versioning(bucket, enabled)
         )
 
+    async def get_bucket_policy(self, bucket: str) -> str:
+        return await self.around(
+            _again("get_bucket_policy"), lambda: self._inner.get_bucket_policy(bucket)
+        )
+
+    async def put_bucket_policy(self, bucket: str, document: str) -> None:
+        await self.around(
+            _again("put_bucket_policy"), lambda: self._inner.put_bucket_policy(bucket, document)
+        )
+
+    async def delete_bucket_policy(self, bucket: str) -> None:
+        await self.around(
+            _again("delete_bucket_policy"), lambda: self._inner.delete_bucket_policy(bucket)
+        )
+
+    async def get_identity(self) -> str:
+        return await self.around(_again("get_identity"), self._inner.get_identity)
+
     async def server_time_offset(self) -> float:
         return await self.around(_again("server_time_offset"), self._inner.server_time_offset)
 

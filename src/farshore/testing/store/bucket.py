@@ -58,6 +58,7 @@ class Bucket:
         self.site = site
         self.name = name
         self.versioning = ""
+        self.policy = ""
         self.keys: list[str] = []
         self._histories: dict[str, dict[str, Entry]] = {}
         self._removed: dict[tuple[str, str], int] = {}

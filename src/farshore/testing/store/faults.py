@@ -304,6 +304,24 @@ class Faulty:
             "put_versioning", bucket, "", lambda: self._store.put_versioning(bucket, enabled)
         )
 
+    async def get_bucket_policy(self, bucket: str) -> str:
+        return await self._through(
+            "get_bucket_policy", bucket, "", lambda: self._store.get_bucket_policy(bucket)
+        )
+
+    async def put_bucket_policy(self, bucket: str, document: str) -> None:
+        await self._through(
+            "put_bucket_policy", bucket, "", lambda: self._store.put_bucket_policy(bucket, document)
+        )
+
+    async def delete_bucket_policy(self, bucket: str) -> None:
+        await self._through(
+            "delete_bucket_policy", bucket, "", lambda: self._store.delete_bucket_policy(bucket)
+        )
+
+    async def get_identity(self) -> str:
+        return await self._through("get_identity", "", "", self._store.get_identity)
+
     async def server_time_offset(self) -> float:
         return await self._through("server_time_offset", "", "", self._store.server_time_offset)
 

@@ -34,6 +34,7 @@ from farshore.testing.store.attributes import admitted, require_lockable, requir
 from farshore.testing.store.bucket import KEY_BYTES_MAX, Bucket, Entry, Query
 from farshore.testing.store.call import Call, Hook, Hooked
 from farshore.testing.store.lock import require_not_weaker, require_unlocked, require_valid
+from farshore.testing.store.policed import require_policy
 from farshore.testing.store.read import MemoryRead, Opening, content_of, info_of, part_info
 from farshore.testing.store.upload import OpenUpload, Uploads, md5_hex, multipart_etag
 
@@ -57,6 +58,9 @@ EVERYTHING = Capabilities(
     object_lock=True,
 )
 """What S3 itself can do. Use `dataclasses.replace` to take single abilities away."""
+
+IDENTITY = "memory"
+"""Whom the store takes its callers for, unless `policed.Policed` says another."""
 
 
 class Held(NamedTuple):
@@ -414,6 +418,24 @@ class MemoryStore:
         async with self._call("put_versioning", bucket, ""):
             state = "Enabled" if enabled else "Suspended"
             self._bucket("PutBucketVersioning", bucket).versioning = state
+
+    async def get_bucket_policy(self, bucket: str) -> str:
+        async with self._call("get_bucket_policy", bucket, ""):
+            return self._bucket("GetBucketPolicy", bucket).policy
+
+    async def put_bucket_policy(self, bucket: str, document: str) -> None:
+        async with self._call("put_bucket_policy", bucket, ""):
+            held = self._bucket("PutBucketPolicy", bucket)
+            require_policy(document, self._action("PutBucketPolicy", bucket, ""))
+            held.policy = document
+
+    async def delete_bucket_policy(self, bucket: str) -> None:
+        async with self._call("delete_bucket_policy", bucket, ""):
+            self._bucket("DeleteBucketPolicy", bucket).policy = ""
+
+    async def get_identity(self) -> str:
+        async with self._call("get_identity", "", ""):
+            return IDENTITY
 
     def _bucket(self, operation: str, bucket: str) -> Bucket:
         if bucket not in self._buckets:

@@ -26,6 +26,8 @@ WRITES = frozenset(
         "abort_upload",
         "create_bucket",
         "put_versioning",
+        "put_bucket_policy",
+        "delete_bucket_policy",
     }
 )
 """Operations with an effect: only these can have an unknown outcome."""
