@@ -7,6 +7,7 @@ own for each test: a place where keys change, and feeds that tell of it.
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import aclosing, asynccontextmanager
@@ -15,7 +16,7 @@ from typing import Protocol, get_args
 import pytest
 
 from farshore.errors import StoreError
-from farshore.feed.hint import Delivery, Feed, Hint, Settles
+from farshore.feed.hint import Delivery, Feed, Hint, Notice, Settles
 
 HINT_SECONDS_MAX = 20.0
 """A hint that has not come by then is lost."""
@@ -24,6 +25,40 @@ DELIVERIES_MAX = 1000
 """Deliveries read in search of some keys."""
 
 CLOCKS_DIFFER_SECONDS_MAX = 60.0
+
+LATE_SECONDS_MAX = 600.0
+"""A feed that may be later than this is of no use for a watermark."""
+
+
+class Ear:
+    """A `Listener` that remembers."""
+
+    def __init__(self) -> None:
+        self.unread: list[str] = []
+        self.notices: list[Notice] = []
+
+    def unreadable(self, why: str) -> None:
+        self.unread.append(why)
+
+    def noticed(self, notice: Notice) -> None:
+        self.notices.append(notice)
+
+
+CONFIRMATION = json.dumps(
+    {
+        "Type": "SubscriptionConfirmation",
+        "MessageId": "165545c9-2a5c-472c-8df2-7ff2be2b3b1b",
+        "Token": "hunter2",
+        "TopicArn": "arn:aws:sns:eu-west-1:123456789012:changes",
+        "Message": "You have chosen to subscribe to the topic.",
+        "SubscribeURL": "https://sns.eu-west-1.amazonaws.com/?Action=Confirm&Token=hunter2",
+        "Timestamp": "2026-05-01T12:00:00.000Z",
+        "SignatureVersion": "1",
+        "Signature": "EXAMPLE",
+        "SigningCertURL": "https://sns.eu-west-1.amazonaws.com/x.pem",
+    }
+)
+"""As SNS sends it to a new subscriber."""
 
 PLAIN_KEYS = tuple(f"many/{number:03}" for number in range(60))
 
@@ -114,6 +149,7 @@ class FeedSuite:
         feed = await origin.open()
         assert feed.name
         assert feed.settles in get_args(Settles)
+        assert 0.0 <= feed.late_s < LATE_SECONDS_MAX
         await feed.aclose()
         await feed.aclose()  # closing twice is no error
 

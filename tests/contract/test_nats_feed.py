@@ -22,12 +22,12 @@ from nats.js.api import AckPolicy, ConsumerConfig
 
 from farshore.config import NatsSource
 from farshore.errors import BadRequest, ConfigError, Denied, Gone, Unreachable
-from farshore.feed.hint import Delivery, Feed
+from farshore.feed.hint import SENDER_LATE_S, Delivery, Feed
 from farshore.feed.in_hand import POISON_RECEIVES_MAX
 from farshore.feed.nats import NatsFeed
 from tests.unit.http_server import authority
 
-from .feed_suite import FeedSuite, reading, settle, take
+from .feed_suite import Ear, FeedSuite, reading, settle, take
 from .nats_server import NatsServer, nats_server
 
 ACK_WAIT_SECONDS = 0.6
@@ -203,7 +203,8 @@ async def test_no_more_is_taken_than_can_be_held(origin: Stream) -> None:
 async def test_a_message_that_cannot_be_read_is_counted_and_ended_with_an_advisory(
     origin: Stream,
 ) -> None:
-    feed = origin.feed(poison_delay_s=0.01)
+    feed, ear = origin.feed(poison_delay_s=0.01), Ear()
+    feed.listen(ear)
     advisories = f"$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.{origin.name}.{CONSUMER}"
     async with connected(origin.server) as witness, reading(feed) as deliveries:
         heard = await witness.subscribe(advisories)
@@ -220,6 +221,7 @@ async def test_a_message_that_cannot_be_read_is_counted_and_ended_with_an_adviso
     assert (feed.poison.messages, feed.poison.receives) == (1, POISON_RECEIVES_MAX)
     (kept,) = feed.poison.kept()
     assert kept.message == str(advisory["stream_seq"])
+    assert ear.unread == [kept.why], "told once, however often it came"
     async with connected(origin.server) as witness:
         still = await witness.jsm().get_msg(origin.name, seq=advisory["stream_seq"])
         assert still.data == b'{"surprise": 1}'
@@ -237,6 +239,7 @@ async def test_a_stream_that_is_not_there_is_told(server: NatsServer) -> None:
     [
         (ConsumerConfig(deliver_subject="somewhere"), "is a push consumer"),
         (ConsumerConfig(ack_policy=AckPolicy.ALL), "does not wait for each message"),
+        (ConsumerConfig(max_deliver=3), "gives a message up, unsaid, after 3 deliveries"),
     ],
 )
 async def test_a_consumer_that_would_lose_messages_is_refused(
@@ -246,6 +249,28 @@ async def test_a_consumer_that_would_lose_messages_is_refused(
         await connection.jsm().add_consumer(origin.name, config.evolve(durable_name=CONSUMER))
     with pytest.raises(BadRequest, match=words):
         await anext(origin.feed().deliveries())
+
+
+@pytest.mark.parametrize(
+    ("config", "again_s"),
+    [
+        (ConsumerConfig(ack_wait=7.0), 7.0),
+        (ConsumerConfig(ack_wait=1.0, backoff=[1.0, 90.0]), 90.0),
+    ],
+)
+async def test_how_late_it_may_be_follows_from_its_consumer(
+    origin: Stream, config: ConsumerConfig, again_s: float
+) -> None:
+    """One that is there already keeps its own settings; a message that went to a process
+    which has died comes again after its longest wait."""
+    mine = config.evolve(durable_name=CONSUMER, ack_policy=AckPolicy.EXPLICIT)
+    async with connected(origin.server) as connection:
+        await connection.jsm().add_consumer(origin.name, mine)
+    feed = origin.feed()
+    async with reading(feed) as deliveries:
+        await origin.change("k")
+        await settle(await take(deliveries, origin.bucket, ["k"]))
+        assert feed.late_s == SENDER_LATE_S + again_s
 
 
 async def test_a_deleted_consumer_is_told_and_made_again(origin: Stream) -> None:

@@ -18,11 +18,11 @@ from farshore.credentials import Credentials
 from farshore.errors import ConfigError, Denied, Gone, StoreError
 from farshore.feed.hint import Feed
 from farshore.feed.in_hand import POISON_RECEIVES_MAX
-from farshore.feed.sqs import SqsFeed
+from farshore.feed.sqs import SENDER_LATE_SECONDS, SqsFeed
 from farshore.feed.sqs_queue import SqsQueue
 from farshore.lab.ports import HOST, held_ports
 
-from .feed_suite import FeedSuite, reading, settle, take
+from .feed_suite import CONFIRMATION, Ear, FeedSuite, reading, settle, take
 
 KEYS = Credentials("test", "test")
 REGION = "us-east-1"
@@ -282,7 +282,8 @@ async def test_what_cannot_be_read_is_counted_and_left_to_the_redrive_policy(
         QueueUrl=queue.url, Attributes={"RedrivePolicy": json.dumps(policy)}
     )
     queue.send("surprise")
-    feed = queue.feed(visibility_s=1)
+    feed, ear = queue.feed(visibility_s=1), Ear()
+    feed.listen(ear)
     async with reading(feed) as deliveries:
         await queue.change("before")
         await settle(await take(deliveries, queue.bucket, ["before"]))
@@ -296,6 +297,7 @@ async def test_what_cannot_be_read_is_counted_and_left_to_the_redrive_policy(
     assert (feed.poison.messages, feed.poison.receives) == (1, REDRIVE_RECEIVES_MAX)
     (kept,) = feed.poison.kept()
     assert kept.why == "An event cannot be read: it cannot be read as JSON."
+    assert ear.unread == [kept.why], "told once, however often it came"
     assert queue.counts() == (0, 0)
     dead_letters.close()
 
@@ -316,6 +318,27 @@ async def test_what_cannot_be_read_is_put_aside_where_there_is_no_redrive_policy
                 await anext(deliveries)
     assert (feed.poison.messages, feed.poison.receives) == (1, 1)
     assert queue.counts() == (0, 1)  # still there
+
+
+async def test_a_subscription_that_wants_to_be_confirmed_is_told_and_no_poison(
+    queue: Queue,
+) -> None:
+    direct(queue)
+    queue.send(CONFIRMATION)
+    feed, ear = queue.feed(), Ear()
+    feed.listen(ear)
+    async with reading(feed) as deliveries:
+        await queue.change("k")
+        await settle(await take(deliveries, queue.bucket, ["k"]))
+    assert [notice.kind for notice in ear.notices] == ["confirm"]
+    assert (feed.poison.messages, queue.counts()) == (0, (0, 0))
+
+
+def test_how_late_it_may_be_follows_from_its_settings(queue: Queue) -> None:
+    """A message whose receive was lost on its way is hidden for the visibility timeout."""
+    quick, slow = queue.feed(visibility_s=30, wait_s=1), queue.feed(visibility_s=300, wait_s=1)
+    assert slow.late_s - quick.late_s == 270
+    assert quick.late_s == SENDER_LATE_SECONDS + 30
 
 
 async def test_a_queue_that_is_not_there_is_told(aws: Aws) -> None:

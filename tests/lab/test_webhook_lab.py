@@ -34,9 +34,10 @@ class Heard:
         self.outcomes: list[str] = []
         self._news = asyncio.Event()
 
-    async def intake(self, hints: Sequence[Hint]) -> None:
+    async def intake(self, hints: Sequence[Hint]) -> int:
         self.hints += hints
         self._news.set()
+        return len(hints)
 
     def count(self, outcome: str) -> None:
         self.outcomes.append(outcome)

@@ -58,8 +58,8 @@ async def test_a_delivery_settles_once_and_again_only_after_a_failure() -> None:
 def test_poison_is_counted_without_end_and_remembered_within_bounds() -> None:
     poison = Poison()
     for number in range(POISON_KEPT_MAX + 5):
-        poison.note(str(number), 1, "unreadable")
-    poison.note("7", 2, "unreadable")
+        assert poison.note(str(number), 1, "unreadable")
+    assert not poison.note("7", 2, "unreadable"), "the same one again"
     assert (poison.messages, poison.receives) == (POISON_KEPT_MAX + 5, POISON_KEPT_MAX + 6)
     kept = poison.kept()
     assert len(kept) == POISON_KEPT_MAX

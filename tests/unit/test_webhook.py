@@ -17,13 +17,14 @@ from starlette.types import Message
 from farshore.errors import ConfigError, FarshoreError, StateError, Throttled
 from farshore.feed import webhook
 from farshore.feed.events import MESSAGE_BYTES_MAX
-from farshore.feed.hint import Hint
+from farshore.feed.hint import Hint, Notice
 from farshore.feed.webhook import PATH, Outcome, WebhookFeed, is_allowed, webhook_routes
 from tests.contract.feed_suite import FeedSuite, reading, take
 
 TOKEN = "0123456789abcdef-new"
 OLD_TOKEN = "0123456789abcdef-old"
 BEARER = f"Bearer {TOKEN}"
+CHALLENGE = 'Basic realm="farshore", Bearer'
 TURNS_MAX = 1000
 """Turns of the event loop that others may need."""
 
@@ -100,15 +101,29 @@ class Journal:
         self.taken: list[str] = []
         self.error: FarshoreError | None = None
         self.outcomes: list[Outcome] = []
+        self.doubts: list[str] = []
+        self.notices: list[Notice] = []
         self.tokens = [TOKEN, OLD_TOKEN]
         self.app = Starlette(
-            routes=webhook_routes(lambda: self.tokens, self.intake, count=self.outcomes.append)
+            routes=webhook_routes(
+                lambda: self.tokens,
+                self.intake,
+                count=self.outcomes.append,
+                listener=lambda: self,
+            )
         )
 
-    async def intake(self, hints: Sequence[Hint]) -> None:
+    async def intake(self, hints: Sequence[Hint]) -> int:
         if self.error is not None:
             raise self.error
-        self.taken += [hint.key for hint in hints]
+        self.taken += [hint.key for hint in hints if hint.bucket == "files"]
+        return sum(hint.bucket == "files" for hint in hints)
+
+    def unreadable(self, why: str) -> None:
+        self.doubts.append(why)
+
+    def noticed(self, notice: Notice) -> None:
+        self.notices.append(notice)
 
 
 @pytest.fixture
@@ -168,7 +183,7 @@ async def test_who_may_send(journal: Journal, authorization: str) -> None:
 )
 async def test_who_may_not(journal: Journal, authorization: str | None) -> None:
     answer = await post(journal.app, event("k"), authorization)
-    assert (answer.status, answer.headers["www-authenticate"]) == (401, "Bearer")
+    assert (answer.status, answer.headers["www-authenticate"]) == (401, CHALLENGE)
     assert (journal.taken, journal.outcomes) == ([], ["denied"])
     assert TOKEN not in answer.body
 
@@ -192,6 +207,35 @@ def test_an_empty_token_is_nobodys(tokens: list[str]) -> None:
 async def test_what_is_no_event_is_malformed(journal: Journal, body: bytes) -> None:
     assert (await post(journal.app, body)).status == 400
     assert (journal.taken, journal.outcomes) == ([], ["malformed"])
+    assert journal.doubts == ["An event was refused: it cannot be read."]
+
+
+async def test_events_of_buckets_that_are_not_replicated_are_told_apart(journal: Journal) -> None:
+    answer = await post(journal.app, event("k").replace(b'"files"', b'"others"'))
+    assert (answer.status, journal.taken, journal.outcomes) == (200, [], ["foreign"])
+    assert journal.doubts == []
+
+
+async def test_a_subscription_of_sns_is_for_a_person_to_confirm(journal: Journal) -> None:
+    body = {
+        "Type": "SubscriptionConfirmation",
+        "TopicArn": "arn:aws:sns:eu-west-1:123456789012:changes",
+        "Token": "hunter2",
+        "SubscribeURL": "https://sns.eu-west-1.amazonaws.com/?Action=Confirm&Token=hunter2",
+    }
+    answer = await post(journal.app, json.dumps(body).encode())
+    assert (answer.status, journal.outcomes, journal.doubts) == (200, ["notice"], [])
+    assert "open the SubscribeURL" in answer.body
+    assert "sns.eu-west-1.amazonaws.com" in answer.body
+    assert "hunter2" not in answer.body
+    assert [notice.kind for notice in journal.notices] == ["confirm"]
+
+
+async def test_who_shows_no_token_is_told_how(journal: Journal) -> None:
+    """SNS sends the password of its address only after a Basic challenge."""
+    answer = await post(journal.app, event("k"), None)
+    assert answer.headers["www-authenticate"].startswith("Basic realm=")
+    assert (journal.outcomes, journal.doubts) == (["denied"], [])
 
 
 async def test_nothing_is_read_of_who_may_not_send(journal: Journal) -> None:
@@ -232,14 +276,16 @@ async def test_a_journal_that_cannot_take_it(journal: Journal, error: FarshoreEr
     answer = await post(journal.app, event("k"))
     assert (answer.status, answer.headers["retry-after"]) == (503, "5")
     assert journal.outcomes == ["busy"]
+    assert journal.doubts == ["An event was refused: it could not be kept when it came."]
     assert "disk" not in answer.body
 
 
 async def test_too_many_at_one_time() -> None:
     go = asyncio.Event()
 
-    async def slow(hints: Sequence[Hint]) -> None:
+    async def slow(hints: Sequence[Hint]) -> int:
         await go.wait()
+        return len(hints)
 
     app = Starlette(routes=webhook_routes(lambda: [TOKEN], slow))
     posts = [asyncio.create_task(post(app, event("k"))) for _ in range(webhook.REQUESTS_MAX + 3)]

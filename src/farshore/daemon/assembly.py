@@ -106,7 +106,8 @@ def _webhook(config: Config, service: Service) -> Sequence[BaseRoute]:
     # Nobody is connected to between two calls: it is up as long as we listen.
     service.intake.states[WEBHOOK] = FeedState(WEBHOOK, up=True)
 
-    async def intake(hints: Sequence[Hint]) -> None:
+    async def intake(hints: Sequence[Hint]) -> int:
         await service.intake.receive(hints, WEBHOOK)
+        return len(hints)
 
     return webhook_routes(tokens, intake)

@@ -10,6 +10,7 @@
 - SNS, `{"Type": "Notification", "Message": "…"}`: one of the above as a text.
 - SeaweedFS' notification webhook, `{"key", "event_type", "message": {"old_entry",
   "new_entry", "new_parent_path"}}`: entries of its filer, observed on 4.48.
+- What SNS sends beside notifications (`feed.sns`): no hint, and a notice for a person.
 - `{"Event": "s3:TestEvent"}`, which AWS sends when notifications are configured: nothing.
 
 Every change gives a hint: creations, deletions, markers, lifecycle, tags, ACLs, restores.
@@ -23,13 +24,14 @@ import json
 from base64 import b64decode
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NamedTuple, NoReturn, TypeVar
 from urllib.parse import unquote_plus
 
 from farshore.core.model import NULL_VERSION
 from farshore.errors import Corrupt
 from farshore.feed.entry import Entry, created_version, touched, written_at
-from farshore.feed.hint import Hint
+from farshore.feed.hint import Hint, Notice
+from farshore.feed.sns import notice_of
 
 MESSAGE_BYTES_MAX = 8 * 2**20
 """One event. AWS ends at 1 MiB; SeaweedFS names every chunk of the old and the new body."""
@@ -59,9 +61,23 @@ SIZE_MAX = 2**63 - 1
 T = TypeVar("T")
 
 
+class Event(NamedTuple):
+    """What one message says."""
+
+    hints: list[Hint]
+    notice: Notice | None = None
+
+
+def read_event(body: bytes | str) -> Event:
+    """One message, read. `Corrupt` when it is not an event in a known form."""
+    message = _parsed(body)
+    notice = notice_of(message)
+    return Event([], notice) if notice else Event(list(_hints(message, envelopes=0)))
+
+
 def hints_from(body: bytes | str) -> list[Hint]:
     """The hints of one message. `Corrupt` when it is not an event in a known form."""
-    return list(_hints(_parsed(body), envelopes=0))
+    return read_event(body).hints
 
 
 def _parsed(body: bytes | str) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 from farshore.clock import Clock, SystemClock
 from farshore.errors import Corrupt, Denied, StoreError, Unreachable, Unsupported, UsageError
 from farshore.feed.entry import BUCKETS, created_version, touched
-from farshore.feed.hint import Delivery, Hint, Settles
+from farshore.feed.hint import Delivery, Hint, Listener, Settles
 
 if TYPE_CHECKING:
     from farshore.feed.filer_wire import Change
@@ -82,6 +82,9 @@ class FilerFeed:
 
     settles: Settles = "applied"
 
+    late_s = 0.0
+    """A change is in the log before it is acknowledged: see docs/decisions/0017-in-flight.md."""
+
     def __init__(
         self,
         site: str,
@@ -102,6 +105,9 @@ class FilerFeed:
         self._client = random.SystemRandom().randrange(1, EPOCH_MAX)
         self._epoch = int(time.monotonic()) % (EPOCH_MAX // 2)
         self._inboxes: set[_Inbox] = set()
+
+    def listen(self, listener: Listener) -> None:
+        """A change that cannot be read ends the subscription: there is nothing to tell."""
 
     async def deliveries(self) -> AsyncGenerator[Delivery, None]:
         """`Unreachable` when the filer cannot be reached, ends the stream or falls silent;

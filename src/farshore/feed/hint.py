@@ -7,7 +7,11 @@ what their alignment asks for, so that a wrong hint costs a look and nothing els
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
+
+SENDER_LATE_S = 60.0
+"""How late a sender may be with an event, where nothing else is known of it."""
 
 
 class Hint(NamedTuple):
@@ -44,6 +48,40 @@ Settles = Literal["durable", "applied"]
 repeat them), or only once every one of them has been applied or recorded as failed."""
 
 
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A message that tells of no change, and that a person must see.
+
+    `kind` is for metrics. `text` may be shown to anybody. `url`, where there is one, may be
+    opened by whoever is to follow the notice: it holds a secret, and is never shown.
+    """
+
+    kind: Literal["confirm", "ended"]
+    text: str
+    url: str = field(default="", repr=False)
+
+
+class Listener(Protocol):
+    """Hears of what came through a feed and gave no hints."""
+
+    def unreadable(self, why: str) -> None:
+        """A message came that nobody can read: it may have told of a change. Once for each
+        message, as far as the feed can tell one from another."""
+        ...
+
+    def noticed(self, notice: Notice) -> None: ...
+
+
+class Nobody:
+    """The `Listener` before there is one."""
+
+    def unreadable(self, why: str) -> None:
+        """Not heard."""
+
+    def noticed(self, notice: Notice) -> None:
+        """Not heard."""
+
+
 class Feed(Protocol):
     """One source of hints.
 
@@ -59,6 +97,17 @@ class Feed(Protocol):
 
     @property
     def settles(self) -> Settles: ...
+
+    @property
+    def late_s(self) -> float:
+        """By how many seconds the hint of a change may come after that of a later change, as
+        long as the feed has not broken. 0.0: it tells changes in the order in which they
+        were acknowledged."""
+        ...
+
+    def listen(self, listener: Listener) -> None:
+        """Whom to tell of what is no hint. To be called before `deliveries`."""
+        ...
 
     def deliveries(self) -> AsyncGenerator[Delivery, None]: ...
 

@@ -79,14 +79,16 @@ class Poison:
         self.messages = 0
         self._kept: OrderedDict[str, Poisoned] = OrderedDict()
 
-    def note(self, message: str, receives: int, why: str) -> None:
-        """`messages` counts each once, as long as this process remembers it."""
+    def note(self, message: str, receives: int, why: str) -> bool:
+        """Whether it is new: each counts once, as long as this process remembers it."""
+        is_new = message not in self._kept
         self.receives += 1
-        self.messages += message not in self._kept
+        self.messages += is_new
         self._kept[message] = Poisoned(message, receives, why)
         self._kept.move_to_end(message)
         if len(self._kept) > POISON_KEPT_MAX:
             self._kept.popitem(last=False)
+        return is_new
 
     def kept(self) -> list[Poisoned]:
         """The latest ones, the newest last."""

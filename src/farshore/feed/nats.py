@@ -16,8 +16,8 @@ from functools import partial
 
 from farshore.config import NatsSource
 from farshore.errors import Corrupt, StoreError, Unreachable
-from farshore.feed.events import hints_from
-from farshore.feed.hint import Settles
+from farshore.feed.events import read_event
+from farshore.feed.hint import SENDER_LATE_S, Listener, Nobody, Settles
 from farshore.feed.in_hand import POISON_RECEIVES_MAX, InHand, MessageDelivery, Poison, end
 from farshore.feed.nats_stream import Message, NatsStream
 
@@ -59,7 +59,18 @@ class NatsFeed:
         self._ack_wait_s = ack_wait_s
         self._poison_delay_s = poison_delay_s
         self._in_hand = InHand(in_hand_max)
+        self._listener: Listener = Nobody()
         self._stream: NatsStream | None = None
+
+    @property
+    def late_s(self) -> float:
+        """The sender's delay, and that of a message which went to a process that has died:
+        it comes again when the consumer's wait for an acknowledgement ends."""
+        again_s = self._ack_wait_s if self._stream is None else self._stream.again_s
+        return SENDER_LATE_S + again_s
+
+    def listen(self, listener: Listener) -> None:
+        self._listener = listener
 
     async def deliveries(self) -> AsyncGenerator[MessageDelivery, None]:
         """See `Feed`. What was given out before and not settled comes again."""
@@ -110,10 +121,12 @@ class NatsFeed:
     async def _delivery(self, stream: NatsStream, message: Message) -> MessageDelivery | None:
         """None for what needs no work: no change is named, it is in work, or cannot be read."""
         try:
-            hints = hints_from(message.body)
+            hints, notice = read_event(message.body)
         except Corrupt as error:
             await self._leave(stream, message, str(error))
             return None
+        if notice:
+            self._listener.noticed(notice)
         if not hints:
             await stream.ack(message.token)
             return None
@@ -122,7 +135,8 @@ class NatsFeed:
         return MessageDelivery(tuple(hints), partial(self._settle, message.sequence, message.token))
 
     async def _leave(self, stream: NatsStream, message: Message, why: str) -> None:
-        self.poison.note(message.sequence, message.receives, why)
+        if self.poison.note(message.sequence, message.receives, why):
+            self._listener.unreadable(why)
         if message.receives >= POISON_RECEIVES_MAX:
             await stream.end(message.token, why)
         else:

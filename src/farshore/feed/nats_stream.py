@@ -57,7 +57,11 @@ class Message(NamedTuple):
 
 
 class NatsStream:
-    """Every method raises a `StoreError`."""
+    """Every method raises a `StoreError`.
+
+    `ack_wait_s`: how soon a message must be acknowledged or held. `again_s`: how long it may
+    take until one that was neither comes again; the consumer's `backoff` may make it longer.
+    """
 
     def __init__(self, source: NatsSource, connection: Any) -> None:
         self._source = source
@@ -65,6 +69,7 @@ class NatsStream:
         self._inbox: Any = None
         self._asked = 0
         self.ack_wait_s = 0.0
+        self.again_s = 0.0
 
     @classmethod
     async def open(cls, source: NatsSource, secret: str, *, ack_wait_s: float) -> Self:
@@ -79,7 +84,7 @@ class NatsStream:
         try:
             with opened._watched("open"):
                 info = await opened._consumer(ack_wait_s)
-                opened.ack_wait_s = _checked(source, info.config)
+                opened.ack_wait_s, opened.again_s = _checked(source, info.config)
                 opened._inbox = await connection.subscribe(connection.new_inbox())
         except BaseException:
             await _close(connection)
@@ -209,19 +214,25 @@ def _message(received: Any) -> Message:
     )
 
 
-def _checked(source: NatsSource, config: Any) -> float:
-    """The consumer's wait for an acknowledgement, in seconds."""
+def _checked(source: NatsSource, config: Any) -> tuple[float, float]:
+    """The consumer's shortest and longest wait for an acknowledgement, in seconds.
+
+    With a `backoff`, its entries take the place of `ack_wait`, one a delivery.
+    """
     problem = ""
     if config.deliver_subject:
         problem = "is a push consumer"
     elif getattr(config.ack_policy, "value", config.ack_policy) != "explicit":
         problem = "does not wait for each message's acknowledgement"
+    elif (config.max_deliver or -1) > 0:
+        problem = f"gives a message up, unsaid, after {config.max_deliver} deliveries (max_deliver)"
     if problem:
         raise BadRequest(
             f"The consumer {source.consumer} of the stream {source.stream} {problem}.",
             hint="Name another consumer: farshore makes the right one where there is none.",
         )
-    return float(config.ack_wait)
+    waits = [float(wait) for wait in (config.backoff or ())] or [float(config.ack_wait)]
+    return min(waits), max(waits)
 
 
 async def _connect(source: NatsSource, secret: str) -> Any:

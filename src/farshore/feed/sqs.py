@@ -19,16 +19,19 @@ from typing import NamedTuple
 
 from farshore.credentials import Credentials
 from farshore.errors import Corrupt, Denied, FarshoreError, StoreError, Unreachable
-from farshore.feed.events import hints_from
-from farshore.feed.hint import Settles
+from farshore.feed.events import read_event
+from farshore.feed.hint import Listener, Nobody, Settles
 from farshore.feed.in_hand import POISON_RECEIVES_MAX, InHand, MessageDelivery, Poison, end
-from farshore.feed.sqs_queue import BATCH_MAX, Message, SqsQueue
+from farshore.feed.sqs_queue import ATTEMPTS_MAX, BATCH_MAX, READ_SECONDS_SPARE, Message, SqsQueue
 
 VISIBILITY_SECONDS = 30
 """How soon messages come again after this process died, or that an answer lost on its way held."""
 
 WAIT_SECONDS = 20
 """One long poll, by SQS's own limit."""
+
+SENDER_LATE_SECONDS = 120.0
+"""AWS: "typically delivered in seconds but can sometimes take a minute or longer". Twice that."""
 
 IN_HAND_MAX = 2000
 """Messages in work at one time."""
@@ -79,8 +82,19 @@ class SqsFeed:
         self._visibility_s = visibility_s
         self._wait_s = wait_s
         self._in_hand = InHand(in_hand_max)
+        self._listener: Listener = Nobody()
         self._queue: SqsQueue | None = None
         self._deletions = _Deletions(self._delete)
+
+    @property
+    def late_s(self) -> float:
+        """The sender's delay, and that of a message whose receive got lost on the way: it is
+        hidden until its visibility timeout ends, or we give the request up and try again."""
+        request_s = self._wait_s + READ_SECONDS_SPARE
+        return SENDER_LATE_SECONDS + (ATTEMPTS_MAX - 1) * max(self._visibility_s, request_s)
+
+    def listen(self, listener: Listener) -> None:
+        self._listener = listener
 
     async def deliveries(self) -> AsyncGenerator[MessageDelivery, None]:
         """See `Feed`. What was given out before and not settled comes again."""
@@ -153,10 +167,12 @@ class SqsFeed:
     async def _delivery(self, queue: SqsQueue, message: Message) -> MessageDelivery | None:
         """None for what needs no work: no change is named, it is in work, or cannot be read."""
         try:
-            hints = hints_from(message.body)
+            hints, notice = read_event(message.body)
         except Corrupt as error:
             await self._leave(queue, message, str(error))
             return None
+        if notice:
+            self._listener.noticed(notice)
         if not hints:
             await self._deletions.add(message.receipt)
             return None
@@ -167,7 +183,8 @@ class SqsFeed:
 
     async def _leave(self, queue: SqsQueue, message: Message, why: str) -> None:
         """To the redrive policy; where there is none, out of the way."""
-        self.poison.note(message.message_id, message.receives, why)
+        if self.poison.note(message.message_id, message.receives, why):
+            self._listener.unreadable(why)
         if message.receives > POISON_RECEIVES_MAX:
             await queue.hold([message.receipt], ASIDE_SECONDS)
 

@@ -6,6 +6,8 @@ too long, 503 not now (with Retry-After). MinIO and SeaweedFS send
 `Authorization: Bearer TOKEN`; Ceph RGW, and SNS, send the user and password of their
 endpoint's URL as Basic, where the password is the token and the user is not looked at.
 
+Who asks for a token gets a Basic challenge first: SNS sends its password only then.
+
 A replayed event asks for a look and can do nothing else, so it needs no protection beyond
 the token.
 """
@@ -26,8 +28,15 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from farshore.errors import ConfigError, Corrupt, StateError, Throttled
-from farshore.feed.events import MESSAGE_BYTES_MAX, hints_from
-from farshore.feed.hint import Delivery, Hint, Settles
+from farshore.feed.events import MESSAGE_BYTES_MAX, Event, read_event
+from farshore.feed.hint import (
+    SENDER_LATE_S,
+    Delivery,
+    Hint,
+    Listener,
+    Nobody,
+    Settles,
+)
 
 PATH = "/webhook"
 
@@ -50,10 +59,25 @@ DELIVERY_HINTS_MAX = 1000
 LARGE_BODY_BYTES = 64 * 1024
 """Bodies above it are read in a thread: the event loop has other things to do."""
 
-Outcome = Literal["accepted", "malformed", "denied", "late", "too_long", "busy"]
+Outcome = Literal[
+    "accepted", "foreign", "notice", "malformed", "denied", "late", "too_long", "busy"
+]
+"""How a request ended. foreign: only of buckets that are not replicated, answered with 200,
+since sending it again is of no use. notice: no event, but something for a person."""
 
-Intake = Callable[[Sequence[Hint]], Awaitable[None]]
-"""Returns when the hints are durable. `Throttled` or `StateError`: not now, try again."""
+LOST: tuple[Outcome, ...] = ("malformed", "late", "too_long", "busy")
+"""Outcomes after which a sender with a valid token may forget what it had to tell."""
+
+WHY: dict[Outcome, str] = {
+    "malformed": "it cannot be read",
+    "late": "it did not come to its end",
+    "too_long": "it is too long",
+    "busy": "it could not be kept when it came",
+}
+
+Intake = Callable[[Sequence[Hint]], Awaitable[int]]
+"""Answers how many are of buckets that are replicated, when these are durable. `Throttled`
+or `StateError`: not now, try again."""
 
 
 def webhook_routes(
@@ -62,15 +86,16 @@ def webhook_routes(
     *,
     path: str = PATH,
     count: Callable[[Outcome], None] = lambda outcome: None,
+    listener: Callable[[], Listener] = Nobody,
 ) -> list[Route]:
     """The route that receives events.
 
     `tokens` is asked at every request and answers those that are valid now: two while one
-    replaces the other. `count` is told how each request ended. `ConfigError` when a token
-    is empty, or there is none.
+    replaces the other. `count` is told how each request ended, `listener` of what a sender
+    may have had to tell in vain. `ConfigError` when a token is empty, or there is none.
     """
     _require_tokens(tokens())
-    receiver = _Receiver(tokens, intake, count)
+    receiver = _Receiver(tokens, intake, count, listener)
     return [Route(path, receiver.receive, methods=["POST"], name="webhook")]
 
 
@@ -99,25 +124,29 @@ class _Receiver:
         tokens: Callable[[], Sequence[str]],
         intake: Intake,
         count: Callable[[Outcome], None],
+        listener: Callable[[], Listener],
     ) -> None:
         self._tokens = tokens
         self._intake = intake
         self._count = count
+        self._listener = listener
         self._under_way = 0
 
     async def receive(self, request: Request) -> Response:
         self._under_way += 1
         try:
-            await self._take(request)
+            outcome, text = await self._take(request)
         except _Refusal as refusal:
             self._count(refusal.outcome)
+            if refusal.outcome in LOST:
+                self._listener().unreadable(f"An event was refused: {WHY[refusal.outcome]}.")
             return _answer(refusal)
         finally:
             self._under_way -= 1
-        self._count("accepted")
-        return PlainTextResponse("durable\n")
+        self._count(outcome)
+        return PlainTextResponse(f"{text}\n")
 
-    async def _take(self, request: Request) -> None:
+    async def _take(self, request: Request) -> tuple[Outcome, str]:
         if not is_allowed(request.headers.get("authorization", ""), self._tokens()):
             raise _Refusal("denied", HTTPStatus.UNAUTHORIZED, "a valid token is needed")
         if self._under_way > REQUESTS_MAX:
@@ -125,24 +154,31 @@ class _Receiver:
         body = await _body(request)
         try:
             if len(body) > LARGE_BODY_BYTES:
-                hints = await run_in_threadpool(hints_from, body)
+                event = await run_in_threadpool(read_event, body)
             else:
-                hints = hints_from(body)
+                event = read_event(body)
         except Corrupt as error:
             raise _Refusal("malformed", HTTPStatus.BAD_REQUEST, error.message) from error
-        if not hints:
-            return
+        if event.notice:
+            self._listener().noticed(event.notice)
+            return "notice", f"A person must act. {event.notice.text}"
+        return await self._keep(event)
+
+    async def _keep(self, event: Event) -> tuple[Outcome, str]:
+        if not event.hints:
+            return "accepted", "nothing to do"
         try:
-            await self._intake(hints)
+            ours = await self._intake(event.hints)
         except (Throttled, StateError) as error:
             text = "the event cannot be kept now"
             raise _Refusal("busy", HTTPStatus.SERVICE_UNAVAILABLE, text) from error
+        return ("accepted", "durable") if ours else ("foreign", "not a bucket that is replicated")
 
 
 def _answer(refusal: _Refusal) -> Response:
     headers = {}
     if refusal.status is HTTPStatus.UNAUTHORIZED:
-        headers["WWW-Authenticate"] = "Bearer"
+        headers["WWW-Authenticate"] = 'Basic realm="farshore", Bearer'
     if refusal.status is HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return PlainTextResponse(f"{refusal}\n", refusal.status, headers)
@@ -221,6 +257,7 @@ class WebhookFeed:
     """
 
     settles: Settles = "durable"
+    late_s = SENDER_LATE_S
 
     def __init__(
         self,
@@ -233,7 +270,10 @@ class WebhookFeed:
         count: Callable[[Outcome], None] = lambda outcome: None,
     ) -> None:
         self.name = name
-        self.routes = webhook_routes(tokens, self.intake, path=path, count=count)
+        self._listener: Listener = Nobody()
+        self.routes = webhook_routes(
+            tokens, self.intake, path=path, count=count, listener=lambda: self._listener
+        )
         self._intake_seconds_max = intake_seconds_max
         self._waiting: asyncio.Queue[_Post] = asyncio.Queue(posts_max)
         self._unsettled: set[asyncio.Future[None]] = set()
@@ -244,8 +284,12 @@ class WebhookFeed:
         """Events that no delivery has taken yet: for a gauge."""
         return self._waiting.qsize()
 
-    async def intake(self, hints: Sequence[Hint]) -> None:
-        """Returns when a delivery with these hints was settled. `Throttled`: not now."""
+    def listen(self, listener: Listener) -> None:
+        self._listener = listener
+
+    async def intake(self, hints: Sequence[Hint]) -> int:
+        """Returns when a delivery with these hints was settled; all of them count as ours.
+        `Throttled`: not now."""
         settled = asyncio.get_running_loop().create_future()
         if self._closed or self._waiting.full():
             raise _not_now("is closed" if self._closed else "has too many events waiting")
@@ -258,6 +302,7 @@ class WebhookFeed:
             raise _not_now(f"was not served for {self._intake_seconds_max:.0f} s") from None
         finally:
             self._unsettled.discard(settled)
+        return len(hints)
 
     async def deliveries(self) -> AsyncGenerator[Delivery, None]:
         while True:
