@@ -1,0 +1,55 @@
+"""Read your writes: read a key where it was written until the other site surely has it.
+
+The watermark promises: everything written on the source before it is on the target. So a
+key that was written here at T can be read at the near site once the watermark is past T.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+
+KEYS_MAX = 10_000
+"""Keys that are remembered. Beyond it the oldest are forgotten, and `where` is careful."""
+
+MARGIN_S = 1.0
+"""Times of writes are known to the whole second (Date headers): count from its end."""
+
+
+class ReadYourWrites:
+    """Remembers what this process wrote, and where it can be read.
+
+    `near`: the site that is read from by choice. `watermark`: answers Unix seconds by the
+    source's clock, or None when it is not known (`GET /v1/endpoint` has it). Not for several
+    threads at once: keep one for each, or one for each user's session.
+    """
+
+    def __init__(
+        self, near: str, watermark: Callable[[], float | None], *, keys_max: int = KEYS_MAX
+    ) -> None:
+        self._near = near
+        self._watermark = watermark
+        self._keys_max = keys_max
+        self._written: OrderedDict[str, tuple[str, float]] = OrderedDict()
+        self._forgotten: tuple[str, float] | None = None
+
+    def wrote(self, key: str, site: str, at: float) -> None:
+        """This key was written at that site. `at`: Unix seconds by that site's clock, such as
+        the Date header of the answer."""
+        self._written[key] = (site, at + MARGIN_S)
+        self._written.move_to_end(key)
+        while len(self._written) > self._keys_max:
+            _, oldest = self._written.popitem(last=False)
+            last = self._forgotten
+            self._forgotten = oldest if last is None else max(last, oldest, key=lambda w: w[1])
+
+    def where(self, key: str) -> str:
+        """The site to read this key from."""
+        written = self._written.get(key, self._forgotten)
+        if written is None or written[0] == self._near:
+            return self._near
+        mark = self._watermark()
+        if mark is None or mark < written[1]:
+            return written[0]
+        self._written.pop(key, None)
+        return self._near
