@@ -1,4 +1,4 @@
-"""docs/cli.md, configuration.md and metrics.md, made from what the code says of itself.
+"""docs/cli.md, configuration.md, metrics.md and roles.md, made from what the code says of itself.
 
     python -m farshore.cli.reference [FOLDER]      writes all (default: docs)
 
@@ -22,6 +22,7 @@ from farshore.cli.main import app
 from farshore.config.form import FileForm
 from farshore.config.problems import form_of
 from farshore.config.quantity import size_text
+from farshore.core import roles
 from farshore.watch import catalogue
 
 MADE = "<!-- Made by `python -m farshore.cli.reference`: change the code, not this page. -->"
@@ -147,6 +148,7 @@ def pages() -> dict[str, str]:
         "cli.md": cli_page(),
         "configuration.md": configuration_page(),
         "metrics.md": catalogue.page(),
+        "roles.md": roles.page(MADE),
     }
 
 
