@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from farshore.control.status import StatusReport
 from farshore.core.model import Attributes
 from farshore.core.rules import Rule
+from farshore.daemon.reports import EXPIRED_TOLD_S, Reporter
 from farshore.engine.dispatch import Dispatcher
 from farshore.engine.expired import NOT_LISTED, named_in_vain
 from farshore.engine.look import read_both
 from farshore.engine.reconcile import Scan, scan
 from farshore.feed.hint import Hint
 from farshore.journal.expired import ROWS_MAX, Expired, ExpiredVersions
+from farshore.testing.backlog import MemoryBacklog
+from farshore.testing.clock import ManualClock
 from farshore.testing.store.faults import LoseEntries, on
 from tests.unit.pairs import BUCKET, Pair
+from tests.unit.sites import TOML, config_of
 from tests.unit.test_dispatch import Live
 
 
@@ -148,3 +153,15 @@ def test_the_ledger_counts_for_ever_and_keeps_the_latest(tmp_path: Path) -> None
     assert again.since(ROWS_MAX) == 5
     assert again.since(0.0) <= ROWS_MAX + 1
     again.close()
+
+
+def test_the_status_has_the_count_and_the_latest_names(tmp_path: Path) -> None:
+    clock = ManualClock()
+    ledger = ExpiredVersions()
+    long_ago, now = clock.now() - EXPIRED_TOLD_S - 1, clock.now() - 1
+    ledger.record([Expired("b", "old", "v1", long_ago), Expired("b", "new", "v2", now)])
+    config = config_of(TOML, tmp_path / "farshore.toml")
+    report = Reporter(config, MemoryBacklog(), clock, ledger).report()
+    assert report.not_replicated == {"EXPIRED_BEFORE_REPLICATED": {"Gone": 1}}, "of the last day"
+    assert (report.expired.total, [row.key for row in report.expired.latest]) == (2, ["new", "old"])
+    assert StatusReport.from_json(report.to_json()).expired == report.expired

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from farshore.cli.console import Console, JsonOption, load_config, run
+from farshore.cli.console import Console, JsonOption, load_config, run, visible
 from farshore.cli.progress import human_bytes
 from farshore.errors import UsageError
 
@@ -178,6 +178,8 @@ def _report_facts(report: StatusReport | None, now: float) -> Iterator[Row]:
         waits += f", the oldest for {duration_text(max(now - backlog.oldest_since, 0.0))}"
     yield "backlog", waits if backlog.count else "nothing waits"
     yield "not replicated", _owed(report)
+    if report.expired.total:
+        yield "expired", _expired(report)
     if report.deletes_held:
         yield "deletes held", f"{report.deletes_held:,}"
     yield "in work", f"{report.in_flight:,} keys"
@@ -198,6 +200,13 @@ def _owed(report: StatusReport) -> str:
         if causes:
             parts.append(f"{reason} {sum(causes.values()):,} ({named})")
     return "; ".join(parts) or "none known"
+
+
+def _expired(report: StatusReport) -> str:
+    """Versions that nobody can copy any more, the newest by name."""
+    last = report.expired.latest[0] if report.expired.latest else None
+    name = f", the last {last.bucket}/{last.key} version {last.version_id}" if last else ""
+    return f"{report.expired.total:,} versions were gone before they were copied{visible(name)}"
 
 
 def _verified(standing: Standing, now: float) -> str:

@@ -72,6 +72,24 @@ class ScanState:
 
 
 @dataclass(frozen=True, slots=True)
+class ExpiredVersion:
+    """One version that was gone from the source before it was copied; `at`: when that was found."""
+
+    bucket: str
+    key: str
+    version_id: str
+    at: Moment
+
+
+@dataclass(frozen=True, slots=True)
+class ExpiredState:
+    """All that ever expired before they were replicated, and the latest of them."""
+
+    total: int = 0
+    latest: tuple[ExpiredVersion, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class StatusReport:
     """What the daemon knows at `written_at`. None means not known.
 
@@ -102,6 +120,7 @@ class StatusReport:
     target_offset_s: float | None = None
     paused_by: str = ""
     paused_at: Moment | None = None
+    expired: ExpiredState = ExpiredState()
 
     def to_json(self) -> dict[str, Any]:
         """The document's body."""

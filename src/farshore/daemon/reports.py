@@ -18,6 +18,8 @@ from farshore.control.sites import open_store
 from farshore.control.status import (
     BacklogState,
     DaemonState,
+    ExpiredState,
+    ExpiredVersion,
     ScanState,
     StatusDocument,
     StatusReport,
@@ -31,11 +33,18 @@ from farshore.engine.lane import Crew
 from farshore.engine.reconcile import Scan
 from farshore.errors import FarshoreError, StoreError
 from farshore.journal.backlog import Backlog, Work
+from farshore.journal.expired import ExpiredVersions
 from farshore.journal.pause import paused
 from farshore.s3.store import Store
 from farshore.s3.wrap import Retrying
 
 RATE_WINDOW_S = 60.0
+
+EXPIRED_TOLD_S = 86400.0
+"""How long a version that expired before it was replicated makes the pair AT RISK."""
+
+EXPIRED_SHOWN_MAX = 20
+"""So many of them, the latest, stand in the status by name."""
 
 ANSWER_SECONDS_MAX = 5.0
 """A site that needs longer to tell its time counts as silent, whatever its connections say."""
@@ -56,10 +65,17 @@ class Sample:
 class Reporter:
     """Hears of everything that happens, and answers how things stand."""
 
-    def __init__(self, config: Config, backlog: Backlog, clock: Clock) -> None:
+    def __init__(
+        self,
+        config: Config,
+        backlog: Backlog,
+        clock: Clock,
+        expired: ExpiredVersions | None = None,
+    ) -> None:
         self._config = config
         self._backlog = backlog
         self._clock = clock
+        self.expired = expired or ExpiredVersions()
         self._daemon = DaemonState(socket.gethostname(), os.getpid(), __version__, clock.now())
         self._dispatcher: Dispatcher | None = None
         self._crews: list[Crew] = []
@@ -173,7 +189,7 @@ class Reporter:
             basis=mark.basis,
             understatements=mark.understatements,
             backlog=BacklogState(summary.count, summary.bytes, summary.oldest_since),
-            not_replicated={**summary.owed, **self._discarded()},
+            not_replicated={**summary.owed, **self._discarded(), **self._expired_lately(now)},
             deletes_held=summary.causes.get("DeleteGuard", 0),
             in_flight=self._dispatcher.flying if self._dispatcher else 0,
             versions_per_s=versions,
@@ -186,12 +202,22 @@ class Reporter:
             target_offset_s=self._target_offset_s,
             paused_by=pause.who if pause else "",
             paused_at=pause.at + self.offset() if pause else None,
+            expired=self._expired_state(),
         )
 
     def _discarded(self) -> dict[str, dict[str, int]]:
         waiting = self._crews[0].waiting if self._crews else None
         count = waiting.count("discarded") if waiting is not None else 0
         return {"EXCLUDED": {DISCARDED_DELETE: count}} if count else {}
+
+    def _expired_lately(self, now: float) -> dict[str, dict[str, int]]:
+        """A day long everybody hears of it; the count and the list stay."""
+        count = self.expired.since(now - EXPIRED_TOLD_S)
+        return {"EXPIRED_BEFORE_REPLICATED": {"Gone": count}} if count else {}
+
+    def _expired_state(self) -> ExpiredState:
+        latest = self.expired.latest(EXPIRED_SHOWN_MAX)
+        return ExpiredState(self.expired.total(), tuple(ExpiredVersion(*row) for row in latest))
 
     def _oldest(self) -> float | None:
         return self._backlog.summary(self._clock.now()).oldest_since

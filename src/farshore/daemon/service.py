@@ -194,6 +194,7 @@ class Service:
             guard,
             self.clock,
             self.reporter.replicated,
+            self.reporter.expired,
         )
         self.reporter.working(self.dispatcher, crews)
         async with AsyncExitStack() as stack:

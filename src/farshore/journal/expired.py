@@ -19,7 +19,7 @@ CREATE TABLE IF NOT EXISTS expired (
     bucket     BLOB NOT NULL,   -- the source's; names as bytes, as in the backlog
     key        BLOB NOT NULL,
     version_id TEXT NOT NULL,
-    at         REAL NOT NULL,   -- when it was found to be gone, by the source's clock
+    at         REAL NOT NULL,   -- when it was found to be gone, by our clock
     PRIMARY KEY (bucket, key, version_id)
 ) STRICT, WITHOUT ROWID
 """

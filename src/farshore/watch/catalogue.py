@@ -76,6 +76,12 @@ FAILED = Metric(
     "What could not be copied (FAILED or CONFLICT), in all; always there, 0 when none.",
     kin="AWS OperationsFailedReplication",
 )
+EXPIRED = Metric(
+    "farshore_expired_total",
+    "counter",
+    "Versions that were gone from the source before they were copied, as long as the state "
+    "folder remembers.",
+)
 DELETES_HELD = Metric("farshore_deletes_held", "gauge", "Deletes that the delete guard holds back.")
 IN_FLIGHT = Metric(
     "farshore_in_flight",
@@ -166,6 +172,7 @@ AT_SCRAPE = (
     BACKLOG_AGE,
     NOT_REPLICATED,
     FAILED,
+    EXPIRED,
     DELETES_HELD,
     IN_FLIGHT,
     DESTINATION_UP,

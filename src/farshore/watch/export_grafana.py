@@ -186,6 +186,7 @@ def _why() -> tuple[Panel, ...]:
                 Query("farshore_paused{}", "paused"),
                 Query("farshore_last_verify_differences{}", "differences"),
                 Query("farshore_understatements_total{}", "understated"),
+                Query("farshore_expired_total{}", "expired before copied"),
             ),
             bad=1,
         ),

@@ -164,6 +164,7 @@ def _counts(report: StatusReport) -> dict[Metric, list[Sample]]:
         catalogue.BACKLOG_BYTES: _known(report.backlog.bytes),
         catalogue.NOT_REPLICATED: list(owed),
         catalogue.FAILED: _known(sum(n for (reason, _), n in owed if reason in STUCK)),
+        catalogue.EXPIRED: _known(report.expired.total),
         catalogue.DELETES_HELD: _known(report.deletes_held),
         catalogue.IN_FLIGHT: _known(report.in_flight),
         catalogue.PAUSED: _known(float(bool(report.paused_by))),
