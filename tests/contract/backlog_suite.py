@@ -21,6 +21,7 @@ from farshore.journal.backlog import (
     SIZE_MAX,
     WORDS_MAX,
     Backlog,
+    Taker,
     Work,
 )
 
@@ -49,6 +50,16 @@ async def taken(backlog: Backlog, now: float = NOW, limit: int = 100) -> list[st
 async def one(backlog: Backlog, now: float = NOW) -> Work:
     (work,) = await backlog.take(now, 10)
     return work
+
+
+def taking(into: list[Work]) -> Taker:
+    """Takes everything that it is offered."""
+
+    def take(work: Work) -> bool:
+        into.append(work)
+        return True
+
+    return take
 
 
 async def soon(waiting: asyncio.Future[None]) -> bool:
@@ -225,6 +236,61 @@ class BacklogSuite:
         await one(backlog)
         backlog.release(first)
         assert await taken(backlog) == []
+
+    # -- offers ------------------------------------------------------------------------
+
+    async def test_what_is_noted_is_offered_and_counts_as_taken(self, backlog: Backlog) -> None:
+        offered: list[Work] = []
+        backlog.offer_to(taking(offered))
+        await backlog.note([hint("a", NOW - 5, 17), naming("b", "v1")], now=NOW)
+        assert offered == backlog.rows()
+        assert [backlog.named(work) for work in offered] == [[], ["v1"]]
+        assert backlog.summary(NOW).in_flight == 2
+        assert await taken(backlog) == []
+        assert [await backlog.done(work) for work in offered] == [False, False]
+        assert backlog.rows() == []
+
+    async def test_what_nobody_takes_is_there_to_be_taken(self, backlog: Backlog) -> None:
+        offered: list[str] = []
+
+        def first_only(work: Work) -> bool:
+            offered.append(work.key)
+            return len(offered) == 1
+
+        backlog.offer_to(first_only)
+        await noted(backlog, "a", "b", "c", "d")
+        assert offered == ["a", "b"], "who has no room for one has none for the next"
+        assert await taken(backlog) == ["b", "c", "d"]
+        backlog.offer_to(None)
+        await noted(backlog, "e")
+        assert offered == ["a", "b"]
+
+    async def test_what_is_in_flight_is_not_offered_again(self, backlog: Backlog) -> None:
+        offered: list[Work] = []
+        backlog.offer_to(taking(offered))
+        ((*_, first),) = await backlog.note([hint("a", NOW - 5)], now=NOW)
+        ((*_, second),) = await backlog.note([hint("a", NOW - 3)], now=NOW)
+        (work,) = offered
+        assert first == work.generation < second
+        assert await backlog.done(work), "it was noted meanwhile"
+        again = await one(backlog)
+        assert (again.generation, again.since) == (second, NOW - 3)
+        await noted(backlog, "a")
+        assert await backlog.put_back(again, due_at=math.inf, attempts=1, **FAILED)
+        assert await taken(backlog) == ["a"]
+
+    async def test_what_is_done_while_it_is_noted_is_applied(self, backlog: Backlog) -> None:
+        finishing: list[asyncio.Task[bool]] = []
+
+        def finish(work: Work) -> bool:
+            finishing.append(asyncio.ensure_future(backlog.done(work)))
+            return True
+
+        backlog.offer_to(finish)
+        ((_, key, generation),) = await backlog.note([hint("a")], now=NOW)
+        await backlog.applied("files", key, generation)
+        await asyncio.gather(*finishing)
+        assert backlog.rows() == []
 
     # -- done and put_back -----------------------------------------------------------
 

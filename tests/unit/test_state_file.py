@@ -18,6 +18,7 @@ import pytest
 
 from farshore.errors import StateError
 from farshore.feed.hint import Hint
+from farshore.journal.backlog import Work
 from farshore.journal.backlog_sqlite import SqliteBacklog
 from farshore.journal.groupcommit import GROUP_ROWS_MAX, QUEUE_MAX, GroupCommit
 from farshore.journal.sqlite import SqliteJournal, UploadName
@@ -108,6 +109,34 @@ async def fill(backlog: SqliteBacklog, noted: list[str]) -> None:
         keys = [f"{group}-{number}" for number in range(100)]
         await note(backlog, *keys)
         noted += keys
+
+
+async def test_work_of_a_note_that_failed_changes_nothing(file: Path) -> None:
+    """A lane has begun before the note was on the disk, and then the disk was full. The next
+    note of that key may get the same generation: it must not be taken for done with it."""
+    backlog = SqliteBacklog(file, bytes_max=200_000)
+    offered: list[Work] = []
+
+    def take(work: Work) -> bool:
+        offered.append(work)
+        return True
+
+    backlog.offer_to(take)
+    with pytest.raises(StateError, match="full"):
+        await note(backlog, "k", *(f"{number:03}-{'x' * 1000}" for number in range(400)))
+    backlog.offer_to(None)
+    work = next(work for work in offered if work.key == "k")
+    ((*_, generation),) = await backlog.note([Hint("files", "k")], now=1.0)
+    assert generation == work.generation
+    waiting = asyncio.ensure_future(backlog.applied("files", "k", generation))
+    assert await backlog.take(1.0, 9) == [], "one lane a key, also now"
+    assert await backlog.done(work), "it was noted again"
+    assert not waiting.done()
+    (again,) = await backlog.take(1.0, 9)
+    assert not await backlog.done(again)
+    await waiting
+    assert backlog.rows() == []
+    await backlog.aclose()
 
 
 async def test_a_backlog_that_is_full_takes_up_again_when_work_is_done(file: Path) -> None:

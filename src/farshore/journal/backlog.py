@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -75,6 +75,10 @@ class Work(NamedTuple):
     explanation: str
 
 
+Taker = Callable[[Work], bool]
+"""Told of a key that was just noted and that nobody has taken; True: it takes it, as of now."""
+
+
 @dataclass(frozen=True, slots=True)
 class BacklogSummary:
     """All of the backlog in numbers.
@@ -127,11 +131,20 @@ class Backlog(Protocol):
         """
         ...
 
-    async def done(self, work: Work) -> None:
+    def offer_to(self, taker: Taker | None) -> None:
+        """From now on, offer keys to `taker` while they are noted, before they are on the disk.
+
+        It must not wait, and must give back what it takes as if `take` had answered it. Once
+        it takes none, the rest of that note is not offered. Should the note fail, its work
+        was never there: `done` and `put_back` of it change nothing. None: offer no more.
+        """
+        ...
+
+    async def done(self, work: Work) -> bool:
         """The key is in step, as of when it was taken.
 
         Noted again meanwhile: it stays, without its reason and attempts, due at once, and
-        `since` is the time of the earliest newer note.
+        `since` is the time of the earliest newer note. Answers whether this process did so.
         """
         ...
 
@@ -150,12 +163,13 @@ class Backlog(Protocol):
         cause: str,
         explanation: str,
         attempts: int,
-    ) -> None:
+    ) -> bool:
         """The key is not in step: say why, and when to try again.
 
-        Noted again meanwhile: it is due at once in spite of `due_at`; and if the reason does
-        not hold the watermark back, only the newer notes count, as after `done`. Where the
-        reason so far did not, and this one does, `since` is not before the work was due.
+        Noted again meanwhile (answered as by `done`): it is due at once in spite of `due_at`;
+        and if the reason does not hold the watermark back, only the newer notes count, as after
+        `done`. Where the reason so far did not, and this one does, `since` is not before the
+        work was due.
         """
         ...
 

@@ -18,6 +18,7 @@ from farshore.journal.backlog import (
     Change,
     Group,
     Noted,
+    Taker,
     Work,
     folded,
     merged,
@@ -119,6 +120,8 @@ COLUMNS = """
     bucket, key, since, generation, priority, attempts, due_at, size, reason, cause, explanation
 """
 
+NOTE_AND_TELL = f"{NOTE} RETURNING {COLUMNS}"
+
 NEXT_PRIORITY = "SELECT max(priority) FROM work WHERE priority < ?"
 
 # `taken` asks this process's memory: what is in flight is forgotten with it.
@@ -192,6 +195,7 @@ class SqliteBacklog:
     def __init__(self, path: Path, *, bytes_max: int = STATE_BYTES_MAX) -> None:
         self._path = path
         self._flight = Flight()
+        self._taker: Taker | None = None
         db = opened(path, *SCHEMA)
         with reporting(path, "opened"):
             (page_bytes,) = db.execute("PRAGMA page_size").fetchone()
@@ -208,40 +212,72 @@ class SqliteBacklog:
         generations: dict[tuple[str, str], int] = {}
         for begin in range(0, len(entries), GROUP_ROWS_MAX):
             part = entries[begin : begin + GROUP_ROWS_MAX]
+            offered: list[Work] = []
             last = await self._group.perform(
-                partial(self._note, entries=part, now=now, priority=priority),
+                partial(self._note, entries=part, now=now, priority=priority, offered=offered),
                 rows=len(part),
                 durable=True,
+                after=partial(self._stand_by, offered),
             )
             first = last - len(part) + 1
             generations.update({(e.bucket, e.key): first + n for n, e in enumerate(part)})
         return [(h.bucket, h.key, generations[h.bucket, h.key]) for h in hints]
 
     def _note(
-        self, db: sqlite3.Connection, entries: Sequence[Noted], now: float, priority: int
+        self,
+        db: sqlite3.Connection,
+        entries: Sequence[Noted],
+        now: float,
+        priority: int,
+        offered: list[Work],
     ) -> int:
         """The last entry's generation; the others have those before it."""
         (last,) = db.execute(COUNT_NOTES, (len(entries),)).fetchall()[0]
         first = last - len(entries) + 1
-        db.executemany(
-            NOTE,
-            [
-                (_bytes(e.bucket), _bytes(e.key), e.since, first + n, priority, now, e.size)
-                for n, e in enumerate(entries)
-            ],
-        )
-        db.executemany(
-            NAME,
-            [
-                (_bytes(e.bucket), _bytes(e.key), version_id, first + n)
-                for n, e in enumerate(entries)
-                for version_id in e.versions[:NAMED_MAX]
-            ],
-        )
+        names = [
+            (_bytes(e.bucket), _bytes(e.key), version_id, first + n)
+            for n, e in enumerate(entries)
+            for version_id in e.versions[:NAMED_MAX]
+        ]
+        db.executemany(NAME, names)
         # Should the commit fail, these times only make `since` too early: never too late.
         for entry in entries:
             self._flight.noted(*entry[:4])
+        rows = [
+            (_bytes(e.bucket), _bytes(e.key), e.since, first + n, priority, now, e.size)
+            for n, e in enumerate(entries)
+        ]
+        told = self._offer(db, rows, offered)
+        db.executemany(NOTE, rows[told:])
         return int(last)
+
+    def offer_to(self, taker: Taker | None) -> None:
+        self._taker = taker
+
+    def _offer(
+        self, db: sqlite3.Connection, rows: Sequence[tuple[Any, ...]], offered: list[Work]
+    ) -> int:
+        """Note rows one by one while somebody takes them at once; answers how many."""
+        for count, row in enumerate(rows):
+            if self._taker is None:
+                return count
+            (found,) = db.execute(NOTE_AND_TELL, row).fetchall()
+            work = _work(found)
+            if self._flight.has(work.bucket, work.key):
+                continue
+            named = db.execute(NAMES, (*found[:2], work.generation))
+            self._flight.take(work, [name for (name,) in named])
+            if not self._taker(work):
+                self._flight.release(work)
+                return count + 1
+            offered.append(work)
+        return len(rows)
+
+    def _stand_by(self, offered: Sequence[Work], committed: bool) -> None:
+        """What was taken while its note was under way: the note stands, or it does not."""
+        if not committed:
+            for work in offered:
+                self._flight.void(work)
 
     async def take(self, now: float, limit: int) -> list[Work]:
         found: list[Work] = []
@@ -279,15 +315,21 @@ class SqliteBacklog:
         for work in works:
             self._flight.release(work)
 
-    async def done(self, work: Work) -> None:
+    async def done(self, work: Work) -> bool:
         def after(committed: bool) -> None:
+            is_void = self._flight.is_void(work)
             self._flight.returned(work)
-            if committed:
+            if committed and not is_void:
                 self._flight.land(work)
 
-        await self._group.perform(lambda db: self._done(db, work), after=after)
+        return await self._group.perform(lambda db: self._done(db, work), after=after)
 
-    def _done(self, db: sqlite3.Connection, work: Work) -> None:
+    def _done(self, db: sqlite3.Connection, work: Work) -> bool:
+        if not self._flight.is_void(work):
+            self._remove(db, work)
+        return self._flight.newer(work)[0] is not None
+
+    def _remove(self, db: sqlite3.Connection, work: Work) -> None:
         name = _name(work)
         db.execute(UNNAME, (name["bucket"], name["key"], work.generation))
         if db.execute(REMOVE, (name["bucket"], name["key"], work.generation)).rowcount:
@@ -301,6 +343,8 @@ class SqliteBacklog:
         db.execute(RENEW, {**name, "since": since, "size": size, "generation": work.generation})
 
     def named(self, work: Work) -> list[str]:
+        if (names := self._flight.names(work)) is not None:
+            return names
         values = (_bytes(work.bucket), _bytes(work.key), work.generation)
         with reporting(self._path, "read"):
             return [row[0] for row in self._reader.execute(NAMES, values)]
@@ -314,10 +358,11 @@ class SqliteBacklog:
         cause: str,
         explanation: str,
         attempts: int,
-    ) -> None:
+    ) -> bool:
         def after(committed: bool) -> None:
+            is_void = self._flight.is_void(work)
             self._flight.returned(work)
-            if committed and reason:
+            if committed and reason and not is_void:
                 self._flight.land(work)
 
         values = {
@@ -332,11 +377,12 @@ class SqliteBacklog:
             "holds_back": holds_back(reason, cause),
         }
 
-        def operation(db: sqlite3.Connection) -> None:
-            if not db.execute(PUT_BACK, values).rowcount:
+        def operation(db: sqlite3.Connection) -> bool:
+            if not self._flight.is_void(work) and not db.execute(PUT_BACK, values).rowcount:
                 self._renew(db, work)
+            return self._flight.newer(work)[0] is not None
 
-        await self._group.perform(operation, after=after)
+        return await self._group.perform(operation, after=after)
 
     def release(self, work: Work) -> None:
         self._flight.release(work)

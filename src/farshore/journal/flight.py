@@ -10,11 +10,17 @@ from farshore.journal.backlog import Work
 
 @dataclass(slots=True)
 class Taken:
-    """One row in flight, and the notes of its key that came after it was taken."""
+    """One row in flight, and the notes of its key that came after it was taken.
+
+    `names`: of its versions, where it was taken before they were on the disk. `void`: its
+    note has failed, so there is no such row.
+    """
 
     work: Work
     newer_since: float | None = None
     newer_size: int = 0
+    names: list[str] | None = None
+    void: bool = False
 
 
 class Flight:
@@ -30,9 +36,26 @@ class Flight:
     def has(self, bucket: str, key: str) -> bool:
         return (bucket, key) in self._taken
 
-    def take(self, work: Work) -> None:
+    def take(self, work: Work, names: list[str] | None = None) -> None:
         """Until it is released."""
-        self._taken[work.bucket, work.key] = Taken(work)
+        self._taken[work.bucket, work.key] = Taken(work, names=names)
+
+    def void(self, work: Work) -> None:
+        """The note that this work came with has failed."""
+        taken = self._taken.get((work.bucket, work.key))
+        if taken is not None and taken.work is work:
+            taken.void = True
+
+    def is_void(self, work: Work) -> bool:
+        """Whether nothing must happen for this work."""
+        taken = self._taken.get((work.bucket, work.key))
+        return taken is not None and taken.void and taken.work.generation == work.generation
+
+    def names(self, work: Work) -> list[str] | None:
+        """As it was taken with; None: look them up."""
+        taken = self._taken.get((work.bucket, work.key))
+        same = taken is not None and taken.work.generation == work.generation
+        return taken.names if taken is not None and same else None
 
     def release(self, work: Work) -> None:
         """Nothing happens if it is not this very object that is taken."""

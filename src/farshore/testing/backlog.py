@@ -14,6 +14,7 @@ from farshore.journal.backlog import (
     Change,
     Group,
     Noted,
+    Taker,
     Work,
     folded,
     merged,
@@ -32,12 +33,19 @@ class MemoryBacklog:
         self._named: dict[tuple[str, str], dict[str, int]] = {}
         self._flight = Flight()
         self._notes = 0
+        self._taker: Taker | None = None
+
+    def offer_to(self, taker: Taker | None) -> None:
+        self._taker = taker
 
     async def note(
         self, hints: Sequence[Change], *, now: float, priority: int = LIVE
     ) -> list[tuple[str, str, int]]:
+        taker = self._taker
         for entry in merged(hints, now):
             self._note(entry, now, priority)
+            if taker is not None and not self._flight.has(entry.bucket, entry.key):
+                taker = taker if self._offer(entry, taker) else None
         return [(h.bucket, h.key, self._rows[h.bucket, h.key].generation) for h in hints]
 
     def _note(self, entry: Noted, now: float, priority: int) -> None:
@@ -67,6 +75,14 @@ class MemoryBacklog:
             size=max(old.size, entry.size),
         )
 
+    def _offer(self, entry: Noted, taker: Taker) -> bool:
+        work = Work(*self._rows[entry.bucket, entry.key])
+        self._flight.take(work)
+        if not taker(work):
+            self._flight.release(work)
+            return False
+        return True
+
     async def take(self, now: float, limit: int) -> list[Work]:
         due = [
             work
@@ -79,7 +95,7 @@ class MemoryBacklog:
             self._flight.take(work)
         return found
 
-    async def done(self, work: Work) -> None:
+    async def done(self, work: Work) -> bool:
         name = (work.bucket, work.key)
         named = self._named.get(name, {})
         self._named[name] = {v: at for v, at in named.items() if at > work.generation}
@@ -88,8 +104,10 @@ class MemoryBacklog:
             del self._rows[name], self._settled[name]
         elif row is not None:
             self._renew(row, work)
+        again = self._flight.newer(work)[0] is not None
         self._flight.returned(work)
         self._flight.land(work)
+        return again
 
     def _renew(self, row: Work, work: Work) -> None:
         since, size = self._flight.newer(work)
@@ -117,7 +135,7 @@ class MemoryBacklog:
         cause: str,
         explanation: str,
         attempts: int,
-    ) -> None:
+    ) -> bool:
         name = (work.bucket, work.key)
         row = self._rows.get(name)
         if row is not None and row.generation != work.generation and not holds_back(reason, cause):
@@ -134,9 +152,11 @@ class MemoryBacklog:
             )
             if reason:
                 self._settled[name] = work.generation
+        again = self._flight.newer(work)[0] is not None
         self._flight.returned(work)
         if reason:
             self._flight.land(work)
+        return again
 
     def release(self, work: Work) -> None:
         self._flight.release(work)
