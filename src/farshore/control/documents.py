@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from farshore.core.model import Attributes
 from farshore.errors import Corrupt, Gone, StateError
-from farshore.s3.store import Condition, Store, Written
+from farshore.s3.store import Condition, ObjectInfo, Store, Written
 
 SCHEMA = 1
 """The form of documents that this farshore writes, and the highest that it reads."""
@@ -30,26 +30,39 @@ class Document(NamedTuple):
     body: dict[str, Any]
     etag: str
     version_id: str
+    schema: int = SCHEMA
+
+
+class Damaged(Corrupt):
+    """The bytes came whole and are no document of ours. `etag`, `version_id`: which bytes."""
+
+    def __init__(self, where: str, why: str, info: ObjectInfo) -> None:
+        super().__init__(
+            f"The control document {where} is damaged: {why}.",
+            hint="Its older versions are still in the bucket: look at them and purge the bad one.",
+            action=f"read {where}",
+        )
+        self.etag = info.etag
+        self.version_id = info.version_id
 
 
 async def read_document(store: Store, bucket: str, name: str) -> Document | None:
     """The current document; None where there is none (or a delete marker).
 
-    `Corrupt` for bytes that are no document, `StateError` for one that a newer farshore
+    `Damaged` for bytes that are no document, `StateError` for one that a newer farshore
     wrote; a missing bucket is `BucketMissing`.
     """
     try:
         async with store.get(bucket, name) as answer:
-            where = f"{bucket}/{name} at {store.site}"
-            if answer.info.size > DOCUMENT_BYTES_MAX:
-                raise _damaged(where, f"it has {answer.info.size} bytes")
+            where, info = f"{bucket}/{name} at {store.site}", answer.info
+            if info.size > DOCUMENT_BYTES_MAX:
+                raise Damaged(where, f"it has {info.size} bytes", info)
             data = await answer.read()
-            info = answer.info
     except Gone as error:
         if type(error) is Gone:
             return None
         raise
-    return Document(_decode(data, where), info.etag, info.version_id)
+    return _decode(data, where, info)
 
 
 async def write_document(
@@ -67,26 +80,18 @@ async def write_document(
     return await store.put(bucket, name, data, _JSON, condition=condition)
 
 
-def _decode(data: bytes, where: str) -> dict[str, Any]:
+def _decode(data: bytes, where: str, info: ObjectInfo) -> Document:
     try:
         body = json.loads(data)
     except ValueError:
-        raise _damaged(where, "it is not JSON") from None
+        raise Damaged(where, "it is not JSON", info) from None
     schema = body.pop("schema", None) if isinstance(body, dict) else None
     if not isinstance(schema, int) or isinstance(schema, bool) or schema < 1:
-        raise _damaged(where, "it has no schema number")
+        raise Damaged(where, "it has no schema number", info)
     if schema > SCHEMA:
         raise StateError(
             f"{where} was written by a newer farshore (schema {schema}; this one reads {SCHEMA}).",
             hint="Use the newer farshore here too: pip install --upgrade farshore",
         )
     assert isinstance(body, dict)
-    return body
-
-
-def _damaged(where: str, why: str) -> Corrupt:
-    return Corrupt(
-        f"The control document {where} is damaged: {why}.",
-        hint="Its older versions are still in the bucket: look at them and purge the bad one.",
-        action=f"read {where}",
-    )
+    return Document(body, info.etag, info.version_id, schema)
