@@ -229,13 +229,16 @@ class SwitchSuite:
         plans = (await first.plan(EAST), await second.plan(WEST))
         ends = await asyncio.gather(applied(first, plans[0]), applied(second, plans[1]))
         truth = await bench.truth()
-        assert (await bench.driver().current()).site == truth
+        found = await bench.driver().current()
         if first.traits.cas:
             assert sorted(ends) == ["done", "moved"]
-            assert truth == (EAST, WEST)[ends.index("done")]
-        else:  # what keeps others out is the lock around it; it must still tell the truth
+            assert truth == found.site == (EAST, WEST)[ends.index("done")]
+        else:  # what keeps others out is the lock around it; no place may be hidden, though
             assert set(ends) <= {"done", "moved", "unknown"}
             assert "done" in ends or "unknown" in ends
+            assert truth in {reading.site for reading in found.readings}
+        await first.apply(await first.plan(WEST))
+        await stands(bench, second, WEST)
 
     # -- verify ----------------------------------------------------------------------
 

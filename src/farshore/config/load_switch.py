@@ -50,7 +50,7 @@ def _driver(
     ca_file = folder / form.ca_file if form.ca_file else None
     match form.kind:
         case "haproxy":
-            return HaproxySwitch(name, tuple(_proxies(form)))
+            return HaproxySwitch(name, tuple(_proxies(form, folder)))
         case "dns":
             return _dns(form, name)
         case "octodns":
@@ -79,9 +79,10 @@ def _given(form: CredentialForm | None) -> CredentialForm:
     return form
 
 
-def _proxies(form: DriverForm) -> Iterator[Proxy]:
+def _proxies(form: DriverForm, folder: Path) -> Iterator[Proxy]:
     for proxy in form.proxies or ():
-        yield Proxy(proxy.socket, proxy.map, proxy.remote)
+        ca_file = folder / proxy.ca_file if proxy.ca_file else None
+        yield Proxy(proxy.socket, proxy.map, proxy.remote, proxy.door or "", ca_file)
 
 
 def _dns(form: DriverForm, name: str) -> DnsSwitch:

@@ -32,6 +32,14 @@ class ProxyForm(Form):
         description="The map file is on another machine: it cannot be written from here, and a "
         "reload there returns clients to what the file says.",
     )
+    door: Endpoint | None = Field(
+        None,
+        description="The URL at which it serves clients: after a flip one request through it "
+        "shows where they really go.",
+    )
+    ca_file: Annotated[str, Field(min_length=1)] | None = Field(
+        None, description="Certificates (PEM) to trust at that door, beside the file."
+    )
 
 
 _KEYS: dict[str, tuple[set[str], set[str]]] = {

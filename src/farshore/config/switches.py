@@ -18,12 +18,15 @@ Values = Mapping[str, str]
 class Proxy:
     """One HAProxy: `socket` is a unix socket's path or host:port, `map_path` as HAProxy names it.
 
-    `remote`: the map's file cannot be written from here.
+    `remote`: the map's file cannot be written from here. `door`: the URL for clients, "" when
+    it is not said; `ca_file` is absolute.
     """
 
     socket: str
     map_path: str
-    remote: bool
+    remote: bool = False
+    door: str = ""
+    ca_file: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

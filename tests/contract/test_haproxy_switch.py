@@ -1,0 +1,403 @@
+"""The HAProxy driver on real HAProxies: the suites, several proxies, files that disagree."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from farshore.config.switches import HaproxySwitch, Proxy
+from farshore.faultpoints import VARIABLE
+from farshore.switch.driver import SwitchDriver, SwitchError, SwitchMoved, SwitchUnknown
+from farshore.switch.export_haproxy import BackSite, map_text
+from farshore.switch.haproxy import HaproxyDriver
+from farshore.switch.haproxy_map import ACTIVE, FROZEN_UNTIL
+from tests.contract.haproxy_server import Haproxy, asked, haproxies, plain_site, switch_of
+from tests.contract.runtime_relay import Relay
+from tests.contract.switch_suite import EAST, WEST, AnsweredSwitchSuite, FreezerSuite
+
+SITES = (EAST, WEST)
+LONG = 4_000_000_000.0
+"""A time far away, in Unix seconds."""
+
+
+@pytest.fixture(scope="module")
+def proxies() -> Iterator[list[Haproxy]]:
+    """Three proxies before two sites."""
+    with (
+        plain_site() as east,
+        plain_site() as west,
+        haproxies((BackSite(EAST, east), BackSite(WEST, west)), 3) as made,
+    ):
+        yield made
+
+
+def put(proxy: Haproxy, site: str) -> None:
+    """Somebody else's flip: in the proxy and in its file."""
+    proxy.map.write_text(map_text(site))
+    proxy.ask(f"clear map {proxy.map}")
+    for line in map_text(site).splitlines():
+        proxy.ask(f"add map {proxy.map} {line}")
+
+
+async def seen_at(proxy: Haproxy) -> str:
+    """The site that a client's request reaches."""
+    _, site, _ = await asyncio.to_thread(asked, proxy.url)
+    return site
+
+
+class HaproxyBench:
+    """One proxy behind a bad line to its runtime API."""
+
+    secrets: tuple[str, ...] = ()
+
+    def __init__(self, proxy: Haproxy) -> None:
+        self._proxy = proxy
+        self.relay = Relay(proxy.socket)
+
+    def driver(self) -> SwitchDriver:
+        proxy = Proxy(self.relay.address, str(self._proxy.map), door=self._proxy.url)
+        return HaproxyDriver(HaproxySwitch("front", (proxy,)), SITES)
+
+    async def put(self, site: str) -> None:
+        put(self._proxy, site)
+
+    async def put_strange(self) -> None:
+        put(self._proxy, "mars")
+
+    async def truth(self) -> str:
+        return await seen_at(self._proxy)
+
+    async def cut(self) -> None:
+        await self.relay.close()
+
+    async def heal(self) -> None:
+        await self.relay.heal()
+
+    async def lose_answer(self) -> None:
+        self.relay.lose_answer()
+
+    async def silence(self) -> None:
+        self.relay.mute()
+
+    async def takes_writes(self) -> bool:
+        status, _, _ = await asyncio.to_thread(asked, self._proxy.url, "PUT")
+        return status != 503
+
+
+@pytest.fixture
+async def bench(proxies: list[Haproxy]) -> AsyncIterator[HaproxyBench]:
+    made = HaproxyBench(proxies[0])
+    put(proxies[0], EAST)
+    await made.relay.open()
+    yield made
+    await made.relay.heal()
+    await made.relay.close()
+
+
+class TestHaproxySwitch(AnsweredSwitchSuite):
+    pass
+
+
+class TestHaproxyFreezer(FreezerSuite):
+    async def test_a_write_is_told_how_long_to_wait(
+        self, bench: HaproxyBench, proxies: list[Haproxy]
+    ) -> None:
+        await driver_of(proxies[:1]).freeze(LONG, 1234)
+        assert await asyncio.to_thread(asked, proxies[0].url, "PUT") == (503, "", "1234")
+        for method in ("POST", "DELETE", "PATCH"):
+            assert (await asyncio.to_thread(asked, proxies[0].url, method))[0] == 503
+        for method in ("GET", "HEAD", "OPTIONS"):
+            assert await asyncio.to_thread(asked, proxies[0].url, method) == (403, EAST, "")
+
+    async def test_a_select_reads_and_other_posts_write(
+        self, bench: HaproxyBench, proxies: list[Haproxy]
+    ) -> None:
+        await driver_of(proxies[:1]).freeze(LONG, 1234)
+        for query, status in (
+            ("select&select-type=2", 403),
+            ("delete&select&select-type=2", 503),
+            ("uploads", 503),
+            ("delete", 503),
+        ):
+            found = await asyncio.to_thread(asked, proxies[0].url, "POST", f"/b/k?{query}")
+            assert found[0] == status, query
+
+
+# -- several proxies ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def three(proxies: list[Haproxy]) -> list[Haproxy]:
+    for proxy in proxies:
+        if proxy.running is None:
+            proxy.start()
+        put(proxy, EAST)
+    return proxies
+
+
+def driver_of(proxies: list[Haproxy]) -> HaproxyDriver:
+    return HaproxyDriver(switch_of(proxies), SITES)
+
+
+async def test_three_proxies_and_three_files(three: list[Haproxy]) -> None:
+    driver = driver_of(three)
+    plan = await driver.plan(WEST)
+    assert len(plan.lines) == len(plan.expect) == 6
+    assert plan.findings == ()
+    await driver.apply(plan)
+    assert [await seen_at(proxy) for proxy in three] == [WEST] * 3
+    assert all(f"{ACTIVE} {WEST}\n" in proxy.map.read_text() for proxy in three)
+
+
+async def test_one_dead_proxy_of_three_stops_a_flip_before_it_begins(three: list[Haproxy]) -> None:
+    driver = driver_of(three)
+    plan = await driver.plan(WEST)
+    three[1].kill()
+    (unknown,) = (await driver.current()).unknown
+    assert unknown.vantage == f"proxy {three[1].socket}"
+    with pytest.raises(SwitchError) as caught:
+        await driver.apply(plan)
+    assert not isinstance(caught.value, SwitchUnknown)
+    assert three[1].socket in caught.value.message
+    assert [await seen_at(three[0]), await seen_at(three[2])] == [EAST, EAST]
+    three[1].start()
+    assert (await driver.current()).shows(EAST)
+
+
+async def test_one_that_dies_in_the_middle_is_unknown_and_comes_back_flipped(
+    three: list[Haproxy],
+) -> None:
+    relay = Relay(three[1].socket)
+    await relay.open()
+    source = switch_of(three)
+    far = replace(source.proxies[1], socket=relay.address)
+    driver = HaproxyDriver(
+        replace(source, proxies=(source.proxies[0], far, source.proxies[2])), SITES
+    )
+    plan = await driver.plan(WEST)
+    relay.lose_answer()
+    with pytest.raises(SwitchUnknown) as caught:
+        await driver.apply(plan)
+    assert "2 of 3" in caught.value.message
+    assert relay.address in caught.value.message
+    three[1].kill()
+    assert (await driver.current()).site == ""
+    three[1].start()
+    assert (await driver.current()).shows(WEST)
+    await relay.close()
+
+
+async def test_a_thaw_reaches_those_that_answer(three: list[Haproxy]) -> None:
+    driver = driver_of(three)
+    await driver.freeze(LONG, 5000)
+    assert all(vantage.frozen for vantage in await driver.frozen())
+    three[2].kill()
+    with pytest.raises(SwitchUnknown):
+        await driver.thaw()
+    assert [(f.frozen, bool(f.error)) for f in await driver.frozen()] == [
+        (False, False),
+        (False, False),
+        (False, True),
+    ]
+    three[2].start()  # its file was thawed: so is what starts from it
+    assert not any(vantage.frozen or vantage.error for vantage in await driver.frozen())
+
+
+async def test_no_freeze_while_one_does_not_answer(three: list[Haproxy]) -> None:
+    driver = driver_of(three)
+    three[2].kill()
+    with pytest.raises(SwitchError) as caught:
+        await driver.freeze(LONG, 5000)
+    assert not isinstance(caught.value, SwitchUnknown)
+    assert not any(vantage.frozen for vantage in await driver.frozen())
+    assert all(f"{FROZEN_UNTIL} 0" in proxy.map.read_text() for proxy in three)
+
+
+# -- the map file ------------------------------------------------------------------------
+
+
+async def test_a_reload_keeps_the_flip_and_the_freeze(three: list[Haproxy]) -> None:
+    driver = driver_of(three[:1])
+    await driver.freeze(LONG, 5000)
+    await driver.apply(await driver.plan(WEST))
+    await asyncio.to_thread(three[0].reload)
+    assert (await driver.current()).shows(WEST)
+    assert [vantage.frozen for vantage in await driver.frozen()] == [True]
+    assert await seen_at(three[0]) == WEST
+
+
+async def test_a_file_that_says_something_else_is_seen_and_mended(three: list[Haproxy]) -> None:
+    three[0].map.write_text(f"# ours\nother 7\n{ACTIVE} {WEST}\n\n")
+    driver = driver_of(three[:1])
+    found = await driver.current()
+    assert [reading.site for reading in found.readings] == [EAST, WEST]
+    assert found.site == ""
+    plan = await driver.plan(EAST)
+    assert len(plan.lines) == 1
+    assert "a reload would move clients" in plan.findings[0]
+    await driver.apply(plan)
+    assert three[0].map.read_text() == f"# ours\nother 7\n{ACTIVE} {EAST}\n\n"
+
+
+async def test_a_file_that_is_gone_is_said_and_written_anew(three: list[Haproxy]) -> None:
+    three[0].map.unlink()
+    driver = driver_of(three[:1])
+    gone = (await driver.current()).readings[1]
+    assert (gone.site, gone.raw, gone.error) == ("", "", "")
+    plan = await driver.plan(WEST)
+    assert "is gone" in plan.findings[0]
+    assert f"map file {three[0].map}: nothing becomes {WEST}" in plan.lines
+    await driver.apply(plan)
+    assert three[0].map.read_text() == f"{ACTIVE} {WEST}\n"
+    assert (await driver.current()).shows(WEST)
+
+
+async def test_a_file_that_cannot_be_written_leaves_everything_as_it_was(
+    three: list[Haproxy], tmp_path: Path
+) -> None:
+    driver = driver_of(three[:2])
+    plan = await driver.plan(WEST)
+    blocked = three[1].map
+    kept = blocked.rename(tmp_path / "kept")
+    blocked.mkdir()
+    with pytest.raises(SwitchError) as caught:
+        await driver.apply(plan)
+    assert not isinstance(caught.value, SwitchUnknown)
+    assert str(blocked) in caught.value.message
+    assert [await seen_at(proxy) for proxy in three[:2]] == [EAST, EAST]
+    assert f"{ACTIVE} {EAST}" in three[0].map.read_text()
+    blocked.rmdir()
+    kept.rename(blocked)
+    assert sorted(p.name for p in blocked.parent.iterdir()) == sorted(
+        ["api.sock", "farshore.map", "haproxy.cfg", "log"]
+    )
+
+
+async def test_mode_and_links_of_the_file_stay(three: list[Haproxy]) -> None:
+    three[0].map.chmod(0o640)
+    driver = driver_of(three[:1])
+    await driver.apply(await driver.plan(WEST))
+    assert three[0].map.stat().st_mode & 0o777 == 0o640
+
+
+async def test_a_remote_file_is_not_touched_and_said(three: list[Haproxy]) -> None:
+    source = switch_of(three[:1])
+    driver = HaproxyDriver(
+        replace(source, proxies=(replace(source.proxies[0], remote=True),)), SITES
+    )
+    before = three[0].map.read_text()
+    plan = await driver.plan(WEST)
+    assert "a reload there returns clients" in plan.findings[0]
+    await driver.apply(plan)
+    assert await seen_at(three[0]) == WEST
+    assert three[0].map.read_text() == before
+
+
+async def test_two_proxies_of_one_file(three: list[Haproxy]) -> None:
+    """Two workers on one machine may read the same file: it is one place."""
+    driver = HaproxyDriver(HaproxySwitch("front", (three[0].proxy, three[0].proxy)), SITES)
+    plan = await driver.plan(WEST)
+    assert len(plan.expect) == 3
+    await driver.apply(plan)
+    assert (await driver.current()).shows(WEST)
+
+
+# -- bad values --------------------------------------------------------------------------
+
+
+async def test_an_unknown_site_in_the_map_is_shown(three: list[Haproxy]) -> None:
+    three[0].ask(f"set map {three[0].map} {ACTIVE} mars")
+    reading = (await driver_of(three[:1]).current()).readings[0]
+    assert (reading.site, reading.raw, reading.error) == ("", "mars", "")
+    status, site, wait = await asyncio.to_thread(asked, three[0].url)
+    assert (status, site, wait) == (503, "", "1000")
+
+
+async def test_a_key_that_stands_twice_is_no_site_until_it_is_set(three: list[Haproxy]) -> None:
+    three[0].ask(f"add map {three[0].map} {ACTIVE} {WEST}")
+    driver = driver_of(three[:1])
+    reading = (await driver.current()).readings[0]
+    assert (reading.site, reading.raw) == ("", f"{EAST}, {WEST}")
+    await driver.apply(await driver.plan(WEST))
+    assert (await driver.current()).shows(WEST)
+
+
+async def test_a_map_without_our_key_gets_it(three: list[Haproxy]) -> None:
+    three[0].ask(f"clear map {three[0].map}")
+    driver = driver_of(three[:1])
+    assert (await driver.current()).readings[0].raw == ""
+    await driver.apply(await driver.plan(WEST))
+    assert await seen_at(three[0]) == WEST
+
+
+async def test_a_map_that_the_proxy_does_not_use(three: list[Haproxy], tmp_path: Path) -> None:
+    wrong = HaproxySwitch("front", (Proxy(three[0].socket, str(tmp_path / "a b;c.map")),))
+    driver = HaproxyDriver(wrong, SITES)
+    (unknown,) = (await driver.current()).unknown
+    assert "Unknown map identifier" in unknown.error
+    with pytest.raises(SwitchError):
+        await driver.plan(WEST)
+    with pytest.raises(SwitchError):
+        await driver.freeze(LONG, 5000)
+
+
+async def test_somebody_else_moved_one_of_three(three: list[Haproxy]) -> None:
+    driver = driver_of(three)
+    plan = await driver.plan(WEST)
+    put(three[2], "mars")
+    with pytest.raises(SwitchMoved):
+        await driver.apply(plan)
+    assert [await seen_at(proxy) for proxy in three] == [EAST, EAST, ""]
+
+
+async def test_a_site_that_the_proxy_finds_down_is_a_finding(proxies: list[Haproxy]) -> None:
+    with haproxies((proxies[0].sites[0], BackSite(WEST, "http://127.0.0.1:1")), 1) as (proxy,):
+        driver = driver_of([proxy])
+        for _ in range(400):
+            if f"{WEST}-w,BACKEND" in proxy.ask("show stat") and "DOWN" in proxy.ask("show stat"):
+                break
+            await asyncio.sleep(0.02)  # HAProxy's health check tells nobody
+        plan = await driver.plan(WEST)
+        assert any(f"finds {WEST}-r down" in text for text in plan.findings)
+        await driver.apply(plan)  # a finding is for people; they may still want it
+        assert await asyncio.to_thread(asked, proxy.url) == (503, WEST, "1000")
+
+
+# -- killed in the middle ----------------------------------------------------------------
+
+FLIP = """
+import asyncio, sys
+from farshore.config.switches import HaproxySwitch, Proxy
+from farshore.switch.haproxy import HaproxyDriver
+
+async def flip(socket, map_path):
+    driver = HaproxyDriver(HaproxySwitch("front", (Proxy(socket, map_path),)), ("east", "west"))
+    await driver.apply(await driver.plan("west"))
+
+asyncio.run(flip(*sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("place", "running"), [("haproxy.file.written", EAST), ("haproxy.map.set", WEST)]
+)
+async def test_killed_in_the_middle(three: list[Haproxy], place: str, running: str) -> None:
+    """The file holds what is wanted; `current` tells the truth, and the same flip ends it."""
+    proxy = three[0]
+    killed = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", FLIP, proxy.socket, str(proxy.map), env=os.environ | {VARIABLE: place}
+    )
+    assert await killed.wait() == -signal.SIGKILL
+    driver = driver_of([proxy])
+    assert [reading.site for reading in (await driver.current()).readings] == [running, WEST]
+    assert await seen_at(proxy) == running
+    await driver.apply(await driver.plan(WEST))
+    assert (await driver.current()).shows(WEST)
+    assert await seen_at(proxy) == WEST
