@@ -9,7 +9,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Self
 
@@ -133,13 +133,23 @@ class Daemon:
 # -- what is asked of the pair ---------------------------------------------------------
 
 
-def configure(farshore: Farshore, *, filer: bool = True, more: str = "", **daemon: object) -> None:
+def configure(
+    farshore: Farshore,
+    *,
+    filer: bool = True,
+    buckets: Sequence[tuple[str, str]] = (),
+    name: str = "",
+    more: str = "",
+    **daemon: object,
+) -> None:
     """A daemon on a free port, which scans every two seconds; `daemon` replaces or adds keys."""
     keys = {"listen": "127.0.0.1:0", "scan_every": "2s", "deletes_count": 100_000, **daemon}
     lines = [f"{name} = {json.dumps(value)}" for name, value in keys.items()]
     grpc = farshore.lab.status().site("east").filer_grpc
     sites = {"east": {"filer_grpc": grpc}} if filer else None
-    farshore.configure(sites=sites, more="\n".join(["[daemon]", *lines, more]))
+    farshore.configure(
+        sites=sites, buckets=buckets, name=name, more="\n".join(["[daemon]", *lines, more])
+    )
 
 
 def contents(farshore: Farshore, site: str) -> Histories:

@@ -142,16 +142,19 @@ class Farshore:
         buckets: Sequence[tuple[str, str]] = (),
         sites: Mapping[str, Mapping[str, str]] | None = None,
         credentials: Mapping[str, Mapping[str, str]] | None = None,
+        name: str = "",
         more: str = "",
     ) -> None:
         """Write farshore.toml: the pair east → west of `bucket`, or of `buckets`.
 
         `sites`: keys that replace a site's own, such as {"west": {"endpoint": "http://…"}}.
-        `credentials`: a site's principals as TOML values; `more` is added at the end.
+        `credentials`: a site's principals as TOML values; `name`: the pair's; `more` is added
+        at the end.
         """
         parts = [self._site(name, (sites or {}).get(name, {}), credentials) for name in SITES]
         parts.append(
             f'[pair]\nsource = "east"\ntarget = "west"\ncontrol_bucket = "{CONTROL_BUCKET}"'
+            + (f'\nname = "{name}"' if name else "")
         )
         for source, target in buckets or [(self.bucket, self.bucket)]:
             parts.append(f'[[pair.buckets]]\nsource = "{source}"\ntarget = "{target}"')

@@ -204,6 +204,9 @@ def test_init_writes_a_file_that_can_be_read(
     assert config.source.credentials["operator"].value == "FARSHORE_EAST_OPERATOR"
     assert config.target.credentials["app"].value == 'print "x y"'
     assert "app" not in config.source.credentials
+    assert config.pair.name == "east-west"
+    assert main.run([*words, "--force", "--pair", "photos"]) == 0
+    assert parse(file.read_text(), file).pair.name == "photos"
     assert list(tmp_path.iterdir()) == [file]
 
 

@@ -52,6 +52,29 @@ def test_a_small_file_has_every_default() -> None:
     assert read.notify == ()
 
 
+def test_a_pair_is_called_after_its_sites_unless_it_has_a_name() -> None:
+    assert config().pair.name == "east-west"
+    assert config(swapped("[pair]", '[pair]\nname = "photos-2"')).pair.name == "photos-2"
+    for wrong in ("", "Photos", "a/b", "a_b", "x" * 66):
+        (problem,) = problems(swapped("[pair]", f'[pair]\nname = "{wrong}"'))
+        assert problem == (
+            "line 14: pair.name: write a short name: a-z, 0-9 and dashes, 65 at most"
+        )
+
+
+def test_the_scope_is_of_the_buckets_and_the_rules() -> None:
+    here = config().pair.scope
+    assert here == config(swapped("[pair]", '[pair]\nname = "other"')).pair.scope
+    assert here == config(swapped("8333", "9333")).pair.scope
+    others = [
+        TOML + 'target = "copies"\n',
+        TOML + '[[pair.buckets]]\nsource = "more"\n',
+        TOML + '[[pair.rules]]\nprefix = "a/"\n',
+        TOML + '[[pair.rules]]\nprefix = "a/"\nexclude = true\n',
+    ]
+    assert len({here, *(config(text).pair.scope for text in others)}) == 5
+
+
 def test_everything_can_be_said() -> None:
     text = swapped(
         'endpoint = "http://127.0.0.1:8333"',

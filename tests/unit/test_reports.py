@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from farshore.daemon.reports import left_over
+from farshore.control.status import DaemonState, StatusReport, write_local
+from farshore.daemon.reports import Reporter, left_over
+from farshore.testing.backlog import MemoryBacklog
+from farshore.testing.clock import ManualClock
+from tests.unit.sites import TOML, config_of
 
 MARK = 100.0
 
@@ -31,3 +37,19 @@ def test_only_a_broken_promise_lowers_the_watermark(
 
 def test_without_a_watermark_all_that_waits_counts() -> None:
     assert left_over(7.0, None, None, None) == 7.0
+
+
+@pytest.mark.parametrize(
+    ("scope", "goes_on"), [("", True), ("ours", True), ("0" * 16, False)], ids=str
+)
+def test_a_daemon_goes_on_only_from_a_report_of_the_same_buckets(
+    scope: str, goes_on: bool, tmp_path: Path
+) -> None:
+    config = config_of(TOML, tmp_path / "farshore.toml")
+    daemon = DaemonState("host-a", 42, "0.1.0", 0.0)
+    known = config.pair.scope if scope == "ours" else scope
+    write_local(
+        config.state_dir, StatusReport("east-west", 90.0, daemon, watermark=80.0, scope=known)
+    )
+    reporter = Reporter(config, MemoryBacklog(), ManualClock(100.0))
+    assert reporter.mark.watermark == (80.0 if goes_on else None)

@@ -278,6 +278,22 @@ async def test_an_empty_scan_is_no_reason_once_a_verify_saw_something(world: Wor
     assert (await world.judged())[0].word == "SAFE"
 
 
+async def test_a_report_of_other_buckets_says_nothing_of_these(world: World) -> None:
+    """A file that was changed while the daemon runs, or another pair of the same name."""
+    await world.tell(replace(REPORT, scope=world.config.pair.scope), PROOF)
+    assert (await world.judged())[0].word == "SAFE"
+    await world.tell(replace(REPORT, scope="0" * 16))
+    verdict, text = await world.judged()
+    assert verdict.word == "NOT SAFE"
+    assert "other-scope" in {reason.name for reason in verdict.reasons}
+    assert "what west has is not known" not in text, "the verify was of these buckets"
+    assert "everything up to 2026-05-01 12:02:11.4 UTC is on west" in text
+    await world.tell(None, replace(PROOF, scope="0" * 16))
+    verdict, text = await world.judged()
+    assert {"nothing-known", "never-verified"} <= {reason.name for reason in verdict.reasons}
+    assert "of other buckets or rules" in text
+
+
 async def test_a_later_report_knows_more_than_a_verify(world: World) -> None:
     await world.tell(replace(REPORT, watermark=NOW - 9000), PROOF)
     standing = await world.stand()

@@ -17,13 +17,14 @@ def check(context: typer.Context, as_json: JsonOption = False) -> None:
     config = load_config(context)
     console = Console(as_json=as_json)
     console.say(f"{config.path} is right.")
-    console.say(f"  pair     {config.pair.source} -> {config.pair.target}")
+    console.say(f"  pair     {config.pair.name}: {config.pair.source} -> {config.pair.target}")
     for entry in config.pair.buckets:
         console.say(f"  bucket   {entry.source} -> {entry.target}")
     console.say(f"  rules    {len(config.pair.rules) or 'none: everything is replicated'}")
     console.document(
         {
             "path": str(config.path),
+            "pair": config.pair.name,
             "source": config.pair.source,
             "target": config.pair.target,
             "buckets": [[entry.source, entry.target] for entry in config.pair.buckets],

@@ -42,11 +42,12 @@ class SiteAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """All that the file needs. `buckets`: (source, target)."""
+    """All that the file needs. `buckets`: (source, target); `pair` may be ""."""
 
     source: SiteAnswer
     target: SiteAnswer
     buckets: list[tuple[str, str]]
+    pair: str = ""
 
 
 def init(
@@ -67,6 +68,12 @@ def init(
             "Without it: env:FARSHORE_SITE_PRINCIPAL.",
         ),
     ] = None,
+    pair: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="The pair's name, where the same two sites have several."
+        ),
+    ] = "",
     no_try: Annotated[bool, typer.Option("--no-try", help="Do not try the credentials.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     as_json: JsonOption = False,
@@ -87,6 +94,7 @@ def init(
         _site("source", source, source_region, given, ask),
         _site("target", target, target_region, given, ask),
         _buckets(bucket or [], ask),
+        pair,
     )
     _refuse_left_over(given)
     _write(path, answers, console, no_try=no_try)
@@ -115,7 +123,8 @@ def render(answers: Answers) -> str:
         for principal, (kind, value) in site.keys.items():
             lines.append(f"{principal} = {{ {kind} = {_quoted(value)} }}")
         lines.append("")
-    lines += ["[pair]", f"source = {_quoted(answers.source.name)}"]
+    lines += ["[pair]", *([f"name = {_quoted(answers.pair)}"] if answers.pair else [])]
+    lines += [f"source = {_quoted(answers.source.name)}"]
     lines += [f"target = {_quoted(answers.target.name)}"]
     for source, target in answers.buckets:
         lines += ["", "[[pair.buckets]]", f"source = {_quoted(source)}"]

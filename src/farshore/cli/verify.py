@@ -163,6 +163,7 @@ async def _record(
                 versions=proof.versions,
                 differences=len(proof.differences),
                 host=socket.gethostname(),
+                scope=config.pair.scope,
             )
             await write_proof(Retrying(target), config.target.control_bucket, record)
         except StoreError as error:

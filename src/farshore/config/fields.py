@@ -26,6 +26,7 @@ CONTROL_BUCKET = "farshore-control"
 """The control bucket's name where the file gives none."""
 
 SITE_NAME = re.compile(r"[a-z0-9-]{1,32}")
+_PAIR_NAME = re.compile(r"[a-z0-9-]{1,65}")
 _BUCKET = re.compile(r"[A-Za-z0-9*][A-Za-z0-9.\-_*]{0,62}")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
@@ -133,6 +134,12 @@ def _switch_name(text: str) -> str:
     return text
 
 
+def _pair_name(text: str) -> str:
+    if not _PAIR_NAME.fullmatch(text):
+        raise ValueError("write a short name: a-z, 0-9 and dashes, 65 at most")
+    return text
+
+
 def _amount(value: object) -> object:
     return size_bytes(value) if isinstance(value, str) else value
 
@@ -166,6 +173,7 @@ QueueUrl = Annotated[str, AfterValidator(_queue_url)]
 NatsServer = Annotated[str, AfterValidator(_nats_server)]
 NatsName = Annotated[str, AfterValidator(_nats_name)]
 RecordName = Annotated[str, AfterValidator(_record_name)]
+PairName = Annotated[str, AfterValidator(_pair_name)]
 SwitchName = Annotated[str, AfterValidator(_switch_name)]
 Amount = Annotated[
     int,

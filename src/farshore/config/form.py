@@ -24,6 +24,7 @@ from farshore.config.fields import (
     MarkerPolicyText,
     NatsName,
     NatsServer,
+    PairName,
     QueueUrl,
     SecretForm,
 )
@@ -115,6 +116,11 @@ class RuleForm(Form):
 class PairForm(Form):
     """Two sites and what they share."""
 
+    name: PairName | None = Field(
+        None,
+        description="What the pair is called in leases, status, proofs and metrics. Two pairs of "
+        'the same sites need two names. Without it: "SOURCE-TARGET".',
+    )
     source: str = Field(description="The site that is written to.")
     target: str = Field(description="The site that receives every version.")
     control_bucket: Bucket = Field(

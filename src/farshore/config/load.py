@@ -117,6 +117,7 @@ def _values(form: FileForm, path: Path) -> Config:
         path=path,
         sites={name: _site(name, site, form, path) for name, site in form.sites.items()},
         pair=Pair(
+            name=pair.name or f"{pair.source}-{pair.target}",
             source=pair.source,
             target=pair.target,
             buckets=tuple(BucketMap(e.source, e.target or e.source) for e in pair.buckets),

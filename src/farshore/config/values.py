@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +17,9 @@ from farshore.errors import ConfigError
 
 Principal = Literal["operator", "replicator", "app"]
 PRINCIPALS: tuple[Principal, ...] = ("operator", "replicator", "app")
+
+SCOPE_DIGITS = 16
+"""Of a digest that tells one scope from another; no secret hangs on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +63,22 @@ class BucketMap:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """`source` and `target` are names of sites."""
+    """`name` is for messages and for the control bucket's documents; `source` and `target` are
+    names of sites."""
 
+    name: str
     source: str
     target: str
     buckets: tuple[BucketMap, ...]
     rules: tuple[Rule, ...]
 
     @property
-    def name(self) -> str:
-        """For messages and for the control bucket's documents: "east-west"."""
-        return f"{self.source}-{self.target}"
+    def scope(self) -> str:
+        """A digest of what is replicated: which buckets go where, by which rules."""
+        buckets = sorted((entry.source, entry.target) for entry in self.buckets)
+        rules = [asdict(rule) for rule in self.rules]
+        text = json.dumps([self.source, self.target, buckets, rules], sort_keys=True)
+        return sha256(text.encode()).hexdigest()[:SCOPE_DIGITS]
 
     @property
     def has_patterns(self) -> bool:

@@ -140,7 +140,14 @@ async def _documents(
         return report, proof, error.message
     except TimeoutError:
         return report, proof, f"{bucket} at {config.pair.target} could not be read in time."
+    if proof is not None and not _is_of(config, proof):
+        return report, None, "The last verify was of other buckets or rules than these."
     return report, proof, ""
+
+
+def _is_of(config: Config, record: StatusReport | ProofRecord) -> bool:
+    """Whether it speaks of what the configuration replicates. Older farshores did not say."""
+    return record.scope in ("", config.pair.scope)
 
 
 def _source_now(now: float, source: Reached, target: Reached, known: StatusReport | None) -> float:
@@ -181,7 +188,8 @@ def snapshot_of(config: Config, standing: Standing) -> Snapshot:
         now=standing.now,
         source_answers=standing.source.answers,
         target_answers=standing.target.answers,
-        watermark=watermark_of(standing),
+        watermark=watermark_of(standing, config),
+        other_scope=report is not None and not _is_of(config, report),
         scan_finished_at=_latest(
             (scan.finished_at if scan else None, proof.finished_at if proof else None)
         ),
@@ -206,14 +214,18 @@ def _versions_seen(scan: ScanState | None, proof: ProofRecord | None) -> int | N
     return scan.versions
 
 
-def watermark_of(standing: Standing) -> float | None:
+def watermark_of(standing: Standing, config: Config) -> float | None:
     """The daemon's watermark, or what a verify proved that no daemon has reported after.
+
+    A daemon with other buckets or rules says nothing of these.
 
     A verify of everything that found no difference is a complete reconcile, too: up to its
     beginning everything is on the target. A later report knows more: a scan may have found
     something missing since.
     """
     report, proof = standing.report, standing.proof
+    if report is not None and not _is_of(config, report):
+        report = None
     told = report.watermark if report else None
     if proof is None or proof.differences:
         return told

@@ -97,6 +97,7 @@ class StatusReport:
     `not_replicated`: versions or keys by reason and cause. `in_flight`: keys in lanes.
     `*_per_s`: over the last minute. `heartbeat_at`: of the newest that came through.
     `*_offset_s`: the server's clock minus the daemon's. `paused_by`: who, "" when it runs.
+    `scope`: see `config.values.Pair`; "" in reports of older versions.
     """
 
     pair: str
@@ -121,6 +122,7 @@ class StatusReport:
     paused_by: str = ""
     paused_at: Moment | None = None
     expired: ExpiredState = ExpiredState()
+    scope: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The document's body."""
@@ -134,7 +136,8 @@ class StatusReport:
 
 @dataclass(frozen=True, slots=True)
 class ProofRecord:
-    """What the last verify of everything found. `deep`: it read and compared all bytes."""
+    """What the last verify of everything found. `deep`: it read and compared all bytes.
+    `scope`: of what was compared, as in `StatusReport`."""
 
     pair: str
     began_at: Moment
@@ -144,6 +147,7 @@ class ProofRecord:
     versions: int
     differences: int
     host: str
+    scope: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The document's body."""

@@ -52,6 +52,7 @@ class Snapshot:
     saw on the source. `verified_at`: when the last verify of everything began, `differences`
     what it found, `verified_deep` whether it read the bytes. `reported_at`: when the daemon
     wrote last, None: never. `heartbeat_age_s`: None where no feed brings heartbeats.
+    `other_scope`: it replicates other buckets, or by other rules, than the configuration says.
     `owed`: versions not replicated, by reason and cause. `paused_by`: "" when it runs.
     `clocks_apart_s`: the target's clock minus the source's.
     """
@@ -70,6 +71,7 @@ class Snapshot:
     reported_at: float | None = None
     heartbeat_age_s: float | None = None
     waiting: int | None = None
+    other_scope: bool = False
     owed: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     deletes_held: int = 0
     paused_by: str = ""
@@ -187,6 +189,14 @@ def _daemon(s: Snapshot, _: Objectives) -> Iterator[Reason]:
             "AT RISK",
             f"`farshore run` has not reported since {at_text(s.reported_at)}: "
             "see whether it runs, and its log.",
+        )
+    if s.other_scope:
+        yield Reason(
+            "other-scope",
+            "AT RISK",
+            "The `farshore run` that reports for this pair has other buckets or rules than "
+            "farshore.toml: start it again if the file was changed; if it is another pair, give "
+            "one of the two a [pair] name of its own.",
         )
     if s.paused_by:
         yield Reason(

@@ -92,7 +92,7 @@ class Reporter:
         self._promised: float | None = None
         self._news = asyncio.Event()
         last = read_local(config.state_dir, config.pair.name)
-        self.mark = Watermark() if last is None else _resumed(last)
+        self.mark = self._resumed(last)
 
     # -- what happens ------------------------------------------------------------
 
@@ -202,6 +202,7 @@ class Reporter:
             target_offset_s=self._target_offset_s,
             paused_by=pause.who if pause else "",
             paused_at=pause.at + self.offset() if pause else None,
+            scope=self._config.pair.scope,
             expired=self._expired_state(),
         )
 
@@ -238,6 +239,12 @@ class Reporter:
             return 0.0, 0.0
         return (done - first.versions) / seconds, (size - first.bytes) / seconds
 
+    def _resumed(self, last: StatusReport | None) -> Watermark:
+        """What a report of other buckets or rules promised says nothing of these."""
+        if last is None or last.scope not in ("", self._config.pair.scope):
+            return Watermark()
+        return Watermark.resumed(last.watermark, last.proved_at)
+
     # -- publishing --------------------------------------------------------------
 
     @asynccontextmanager
@@ -251,7 +258,7 @@ class Reporter:
             )
             last = await document.read()
             if last is not None and self._scan is None:
-                self.mark = _resumed(last)
+                self.mark = self._resumed(last)
             yield document
         finally:
             await store.aclose()
@@ -327,7 +334,3 @@ def left_over(
         return max(waiting, mark)
     found = max(waiting, shown)
     return max(found, mark) if found + LISTING_RESOLUTION_S > mark else found
-
-
-def _resumed(last: StatusReport) -> Watermark:
-    return Watermark.resumed(last.watermark, last.proved_at)
