@@ -13,7 +13,7 @@ from farshore.engine.expired import NOT_LISTED, named_in_vain
 from farshore.engine.look import read_both
 from farshore.engine.reconcile import Scan, scan
 from farshore.feed.hint import Hint
-from farshore.journal.expired import ROWS_MAX, Expired, ExpiredVersions
+from farshore.journal.ledger import ROWS_MAX, Ledger, Ledgers, LeftOut
 from farshore.testing.backlog import MemoryBacklog
 from farshore.testing.clock import ManualClock
 from farshore.testing.store.faults import LoseEntries, on
@@ -27,14 +27,14 @@ class Watched(Live):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.expired = ExpiredVersions()
+        self.ledgers = Ledgers.at()
         self.dispatcher = Dispatcher(
             {BUCKET: self.crew},
             self.backlog,
             self.guard,
             self.pair.clock,
             lambda work, _: self.done.append(work),
-            self.expired,
+            self.ledgers,
         )
 
     async def name(self, key: str, *versions: str) -> None:
@@ -46,7 +46,7 @@ class Watched(Live):
         """(key, version id) of all that expired, once nothing waits."""
         async with self.running():
             await self.until(lambda: self.count() == 0)
-        return [(row.key, row.version_id) for row in self.expired.latest(100)]
+        return [(row.key, row.version_id) for row in self.ledgers.expired.latest(100)]
 
 
 async def written(live: Watched, key: str, *bodies: bytes) -> list[str]:
@@ -95,7 +95,7 @@ async def test_it_is_counted_once_however_often_it_is_told() -> None:
     for _ in range(3):
         await live.name("k", only)
         assert await live.settled() == [("k", only)]
-    assert live.expired.total() == 1
+    assert live.ledgers.expired.total() == 1
 
 
 async def test_what_a_scan_saw_and_a_lane_no_longer_sees_is_counted() -> None:
@@ -143,11 +143,11 @@ def _refuse_all(name: str, _bucket: str, _key: str, _number: int) -> None:
 
 def test_the_ledger_counts_for_ever_and_keeps_the_latest(tmp_path: Path) -> None:
     path = tmp_path / "state.sqlite"
-    ledger = ExpiredVersions(path)
-    ledger.record([Expired("b", f"k{n}", "v", float(n)) for n in range(ROWS_MAX + 5)])
-    ledger.record([Expired("b", f"k{ROWS_MAX}", "v", 1.0)])
+    ledger = Ledger("expired", path)
+    ledger.record([LeftOut("b", f"k{n}", "v", float(n)) for n in range(ROWS_MAX + 5)])
+    ledger.record([LeftOut("b", f"k{ROWS_MAX}", "v", 1.0)])
     ledger.close()
-    again = ExpiredVersions(path)
+    again = Ledger("expired", path)
     assert again.total() == ROWS_MAX + 5
     assert [row.key for row in again.latest(2)] == [f"k{ROWS_MAX + 4}", f"k{ROWS_MAX + 3}"]
     assert again.since(ROWS_MAX) == 5
@@ -157,11 +157,12 @@ def test_the_ledger_counts_for_ever_and_keeps_the_latest(tmp_path: Path) -> None
 
 def test_the_status_has_the_count_and_the_latest_names(tmp_path: Path) -> None:
     clock = ManualClock()
-    ledger = ExpiredVersions()
+    ledgers = Ledgers.at()
+    ledger = ledgers.expired
     long_ago, now = clock.now() - EXPIRED_TOLD_S - 1, clock.now() - 1
-    ledger.record([Expired("b", "old", "v1", long_ago), Expired("b", "new", "v2", now)])
+    ledger.record([LeftOut("b", "old", "v1", long_ago), LeftOut("b", "new", "v2", now)])
     config = config_of(TOML, tmp_path / "farshore.toml")
-    report = Reporter(config, MemoryBacklog(), clock, ledger).report()
+    report = Reporter(config, MemoryBacklog(), clock, ledgers).report()
     assert report.not_replicated == {"EXPIRED_BEFORE_REPLICATED": {"Gone": 1}}, "of the last day"
     assert (report.expired.total, [row.key for row in report.expired.latest]) == (2, ["new", "old"])
     assert StatusReport.from_json(report.to_json()).expired == report.expired

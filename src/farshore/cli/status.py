@@ -17,7 +17,7 @@ from farshore.errors import UsageError
 if TYPE_CHECKING:
     from farshore.config import Config
     from farshore.control.standing import Reached, Standing
-    from farshore.control.status import StatusReport
+    from farshore.control.status import LeftOutState, StatusReport
     from farshore.core.verdict import Snapshot, Verdict
 
 AT_RISK = 3
@@ -179,7 +179,9 @@ def _report_facts(report: StatusReport | None, now: float) -> Iterator[Row]:
     yield "backlog", waits if backlog.count else "nothing waits"
     yield "not replicated", _owed(report)
     if report.expired.total:
-        yield "expired", _expired(report)
+        yield "expired", _left_out(report.expired, "versions were gone before they were copied")
+    if report.cancelled.total:
+        yield "cancelled", _left_out(report.cancelled, "waiting deletes, by a change of rules")
     if report.deletes_held:
         yield "deletes held", f"{report.deletes_held:,}"
     yield "in work", f"{report.in_flight:,} keys"
@@ -202,11 +204,11 @@ def _owed(report: StatusReport) -> str:
     return "; ".join(parts) or "none known"
 
 
-def _expired(report: StatusReport) -> str:
-    """Versions that nobody can copy any more, the newest by name."""
-    last = report.expired.latest[0] if report.expired.latest else None
+def _left_out(state: LeftOutState, what: str) -> str:
+    """How many, and the newest by name."""
+    last = state.latest[0] if state.latest else None
     name = f", the last {last.bucket}/{last.key} version {last.version_id}" if last else ""
-    return f"{report.expired.total:,} versions were gone before they were copied{visible(name)}"
+    return f"{state.total:,} {what}{visible(name)}"
 
 
 def _verified(standing: Standing, now: float) -> str:

@@ -72,8 +72,8 @@ class ScanState:
 
 
 @dataclass(frozen=True, slots=True)
-class ExpiredVersion:
-    """One version that was gone from the source before it was copied; `at`: when that was found."""
+class NamedVersion:
+    """One version or marker of the source; `at`: when it was found to be left out."""
 
     bucket: str
     key: str
@@ -82,11 +82,11 @@ class ExpiredVersion:
 
 
 @dataclass(frozen=True, slots=True)
-class ExpiredState:
-    """All that ever expired before they were replicated, and the latest of them."""
+class LeftOutState:
+    """How many there ever were, and the latest of them."""
 
     total: int = 0
-    latest: tuple[ExpiredVersion, ...] = ()
+    latest: tuple[NamedVersion, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +96,8 @@ class StatusReport:
     `watermark`, `proved_at`, `basis`, `understatements`: see `core.watermark`.
     `not_replicated`: versions or keys by reason and cause. `in_flight`: keys in lanes.
     `*_per_s`: over the last minute. `heartbeat_at`: of the newest that came through.
+    `expired`: versions that were gone before they were copied; `cancelled`: deletes that
+    waited, and whose rule no longer wants them.
     `*_offset_s`: the server's clock minus the daemon's. `paused_by`: who, "" when it runs.
     `scope`: see `config.values.Pair`; "" in reports of older versions.
     """
@@ -121,7 +123,8 @@ class StatusReport:
     target_offset_s: float | None = None
     paused_by: str = ""
     paused_at: Moment | None = None
-    expired: ExpiredState = ExpiredState()
+    expired: LeftOutState = LeftOutState()
+    cancelled: LeftOutState = LeftOutState()
     scope: str = ""
 
     def to_json(self) -> dict[str, Any]:

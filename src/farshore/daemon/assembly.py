@@ -25,7 +25,7 @@ from farshore.feed.hint import Hint
 from farshore.feed.open import open_feeds
 from farshore.feed.webhook import webhook_routes
 from farshore.journal.backlog_sqlite import SqliteBacklog
-from farshore.journal.expired import ExpiredVersions
+from farshore.journal.ledger import Ledgers
 from farshore.watch.metrics import Metrics, Reading
 from farshore.watch.notify import open_notifier
 
@@ -42,9 +42,9 @@ async def daemon(config: Config, say: Callable[[str], None]) -> AsyncIterator[Se
         feeds = open_feeds(config, get_cursor=backlog.cursor, set_cursor=backlog.set_cursor)
         for feed in feeds:
             stack.push_async_callback(feed.aclose)
-        expired = ExpiredVersions(config.state_dir / JOURNAL_FILE)
-        stack.callback(expired.close)
-        reporter = Reporter(config, backlog, clock, expired)
+        ledgers = Ledgers.at(config.state_dir / JOURNAL_FILE)
+        stack.callback(ledgers.close)
+        reporter = Reporter(config, backlog, clock, ledgers)
         metrics = Metrics(config.pair.name, config.pair.target, config.pair.source, lambda: read())
         reporter.tell_latency(metrics.replicated)
         alarm = partial(ring_for_ever, config, clock, open_notifier(config), say)

@@ -18,8 +18,8 @@ from farshore.control.sites import open_store
 from farshore.control.status import (
     BacklogState,
     DaemonState,
-    ExpiredState,
-    ExpiredVersion,
+    LeftOutState,
+    NamedVersion,
     ScanState,
     StatusDocument,
     StatusReport,
@@ -33,7 +33,7 @@ from farshore.engine.lane import Crew
 from farshore.engine.reconcile import Scan
 from farshore.errors import FarshoreError, StoreError
 from farshore.journal.backlog import Backlog, Work
-from farshore.journal.expired import ExpiredVersions
+from farshore.journal.ledger import Ledger, Ledgers
 from farshore.journal.pause import paused
 from farshore.s3.store import Store
 from farshore.s3.wrap import Retrying
@@ -43,8 +43,8 @@ RATE_WINDOW_S = 60.0
 EXPIRED_TOLD_S = 86400.0
 """How long a version that expired before it was replicated makes the pair AT RISK."""
 
-EXPIRED_SHOWN_MAX = 20
-"""So many of them, the latest, stand in the status by name."""
+LEFT_OUT_SHOWN_MAX = 20
+"""So many entries of a ledger, the latest, stand in the status by name."""
 
 ANSWER_SECONDS_MAX = 5.0
 """A site that needs longer to tell its time counts as silent, whatever its connections say."""
@@ -70,12 +70,12 @@ class Reporter:
         config: Config,
         backlog: Backlog,
         clock: Clock,
-        expired: ExpiredVersions | None = None,
+        ledgers: Ledgers | None = None,
     ) -> None:
         self._config = config
         self._backlog = backlog
         self._clock = clock
-        self.expired = expired or ExpiredVersions()
+        self.ledgers = ledgers or Ledgers.at()
         self._daemon = DaemonState(socket.gethostname(), os.getpid(), __version__, clock.now())
         self._dispatcher: Dispatcher | None = None
         self._crews: list[Crew] = []
@@ -203,7 +203,8 @@ class Reporter:
             paused_by=pause.who if pause else "",
             paused_at=pause.at + self.offset() if pause else None,
             scope=self._config.pair.scope,
-            expired=self._expired_state(),
+            expired=_left_out(self.ledgers.expired),
+            cancelled=_left_out(self.ledgers.cancelled),
         )
 
     def _discarded(self) -> dict[str, dict[str, int]]:
@@ -213,12 +214,8 @@ class Reporter:
 
     def _expired_lately(self, now: float) -> dict[str, dict[str, int]]:
         """A day long everybody hears of it; the count and the list stay."""
-        count = self.expired.since(now - EXPIRED_TOLD_S)
+        count = self.ledgers.expired.since(now - EXPIRED_TOLD_S)
         return {"EXPIRED_BEFORE_REPLICATED": {"Gone": count}} if count else {}
-
-    def _expired_state(self) -> ExpiredState:
-        latest = self.expired.latest(EXPIRED_SHOWN_MAX)
-        return ExpiredState(self.expired.total(), tuple(ExpiredVersion(*row) for row in latest))
 
     def _oldest(self) -> float | None:
         return self._backlog.summary(self._clock.now()).oldest_since
@@ -308,6 +305,11 @@ class Reporter:
                 self._troubles["target"] = f"{self._config.pair.target} does not answer"
             self._source_offset_s = self._source_offset_s if ours is None else ours
             self._target_offset_s = self._target_offset_s if theirs is None else theirs
+
+
+def _left_out(ledger: Ledger) -> LeftOutState:
+    latest = ledger.latest(LEFT_OUT_SHOWN_MAX)
+    return LeftOutState(ledger.total(), tuple(NamedVersion(*row) for row in latest))
 
 
 async def _offset(store: Store) -> float | None:

@@ -26,6 +26,7 @@ from farshore.engine.guard import DeleteGuard, GuardLimits
 from farshore.engine.heartbeat import EVERY_S, Heartbeat
 from farshore.engine.lane import Crew
 from farshore.engine.reconcile import Scan, scan
+from farshore.engine.revise import revise
 from farshore.engine.run import working_crews
 from farshore.engine.tally import Tally
 from farshore.errors import ConfigError, FarshoreError, Refused, StateError, StoreError
@@ -166,6 +167,7 @@ class Service:
             for crew in crews:
                 crew.tell = self.tell
             await self.reporter.measure_clocks(crews)
+            await self._revise()
             self._state = REPLICATING
             self.say(f"replicating {self.config.pair.name}")
             self.hearts = [Heartbeat(c.source, self.clock, self.reporter.offset) for c in crews]
@@ -181,6 +183,12 @@ class Service:
                 except* FarshoreError as errors:
                     raise _first(errors) from errors
 
+    async def _revise(self) -> None:
+        """Deletes that wait are judged by the rules of today."""
+        count = await revise(self.backlog, self.config.pair, self.clock)
+        if count:
+            self.say(f"the rules have changed: {count} waiting deletes are looked at again")
+
     @contextlib.asynccontextmanager
     async def _dispatching(self, crews: list[Crew]) -> AsyncIterator[None]:
         daemon = self.config.daemon
@@ -194,7 +202,7 @@ class Service:
             guard,
             self.clock,
             self.reporter.replicated,
-            self.reporter.expired,
+            self.reporter.ledgers,
         )
         self.reporter.working(self.dispatcher, crews)
         async with AsyncExitStack() as stack:

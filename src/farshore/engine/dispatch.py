@@ -19,7 +19,7 @@ from farshore.engine.tally import NotCopied
 from farshore.errors import StateError, StoreError, Unreachable
 from farshore.journal.backlog import LIVE, Backlog, Work
 from farshore.journal.deletes import HeldDelete
-from farshore.journal.expired import Expired, ExpiredVersions
+from farshore.journal.ledger import Ledgers, LeftOut
 from farshore.journal.pause import paused
 
 FLYING_MAX = 512
@@ -67,7 +67,7 @@ class Dispatcher:
         guard: DeleteGuard,
         clock: Clock,
         on_done: Done,
-        expired: ExpiredVersions | None = None,
+        ledgers: Ledgers | None = None,
     ) -> None:
         self._careful = crews
         self._bold = {bucket: replace(crew, hiding_released=True) for bucket, crew in crews.items()}
@@ -75,7 +75,7 @@ class Dispatcher:
         self._guard = guard
         self._clock = clock
         self._on_done = on_done
-        self._expired = expired or ExpiredVersions()
+        self._ledgers = ledgers or Ledgers.at()
         self._lanes: set[asyncio.Task[None]] = set()
         self._awake = asyncio.Event()
         self._failed: BaseException | None = None
@@ -154,6 +154,7 @@ class Dispatcher:
             self._on_done(work, self._clock.now())
             return
         if not fate.refused:
+            self._guard.waiting.settled(work.bucket, work.key, fate.newest)
             await self._wait(work, fate.due_at, DELAYED_MARKER, "a delete marker waits its time")
             return
         worst = fate.refused[0]
@@ -168,7 +169,7 @@ class Dispatcher:
         if not gone:
             return fate
         now = self._clock.now()
-        self._expired.record([Expired(i.bucket, i.key, i.version_id, now) for i in gone])
+        self._ledgers.expired.record([LeftOut(i.bucket, i.key, i.version_id, now) for i in gone])
         return replace(fate, refused=[item for item in fate.refused if item not in gone])
 
     async def _replicate(self, work: Work) -> Fate:
@@ -178,6 +179,7 @@ class Dispatcher:
         pair = await _looked_at(crew, work.key)
         rule = await rule_for(crew.rules, crew.source, pair)
         newest = pair.source[0].version_id if pair.source else ""
+        self._note_cancelled(work, pair, rule)
         if rule is None or rule.exclude:
             return Fate([], newest=newest)
         named = self._backlog.named(work)
@@ -194,6 +196,16 @@ class Dispatcher:
                 return Fate([_held(delete)])
             refused = await Lane(self._bold[work.bucket], hiding, rule).run()
         return Fate([*refused, *vain], _marker_due_at(pair, rule, self._clock.now()), newest)
+
+    def _note_cancelled(self, work: Work, pair: KeyPair, rule: Rule | None) -> None:
+        """A delete that waited, and whose rule is gone or no longer wants deletes."""
+        top = pair.source[0] if pair.source else None
+        waited = work.cause in (DELAYED_MARKER, DELETE_GUARD)
+        if not waited or top is None or not top.is_marker:
+            return
+        if rule is None or rule.exclude or rule.delete_markers == "never":
+            one = LeftOut(work.bucket, work.key, top.version_id, self._clock.now())
+            self._ledgers.cancelled.record([one])
 
     async def _follow(self, crew: Crew, pair: KeyPair, rule: Rule) -> None:
         """A hint about a key that is in step may tell of tags or a lock: ask both sides."""

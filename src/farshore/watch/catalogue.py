@@ -82,6 +82,12 @@ EXPIRED = Metric(
     "Versions that were gone from the source before they were copied, as long as the state "
     "folder remembers.",
 )
+CANCELLED = Metric(
+    "farshore_deletes_cancelled_total",
+    "counter",
+    "Deletes that waited until their rule no longer wanted them, as long as the state folder "
+    "remembers.",
+)
 DELETES_HELD = Metric("farshore_deletes_held", "gauge", "Deletes that the delete guard holds back.")
 IN_FLIGHT = Metric(
     "farshore_in_flight",
@@ -173,6 +179,7 @@ AT_SCRAPE = (
     NOT_REPLICATED,
     FAILED,
     EXPIRED,
+    CANCELLED,
     DELETES_HELD,
     IN_FLIGHT,
     DESTINATION_UP,

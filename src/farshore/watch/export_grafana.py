@@ -187,6 +187,7 @@ def _why() -> tuple[Panel, ...]:
                 Query("farshore_last_verify_differences{}", "differences"),
                 Query("farshore_understatements_total{}", "understated"),
                 Query("farshore_expired_total{}", "expired before copied"),
+                Query("farshore_deletes_cancelled_total{}", "deletes cancelled"),
             ),
             bad=1,
         ),

@@ -1,0 +1,142 @@
+"""Ledgers: entries that were left out for good, counted for ever, the latest kept by name.
+
+    expired     versions that were gone from the source before they were copied
+    cancelled   delete markers that waited, and whose rule no longer wants them
+
+In the state file; losing it costs the count, nothing else.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from farshore.journal.statefile import IN_MEMORY, opened, reporting
+
+ROWS_MAX = 10_000
+"""Versions that are kept by name, the latest; older ones are only counted."""
+
+Name = Literal["expired", "cancelled"]
+
+TABLE = """
+CREATE TABLE IF NOT EXISTS {name} (
+    bucket     BLOB NOT NULL,   -- the source's; names as bytes, as in the backlog
+    key        BLOB NOT NULL,
+    version_id TEXT NOT NULL,
+    at         REAL NOT NULL,   -- when it was found, by our clock
+    PRIMARY KEY (bucket, key, version_id)
+) STRICT, WITHOUT ROWID
+"""
+
+BY_TIME = "CREATE INDEX IF NOT EXISTS {name}_by_time ON {name} (at)"
+
+TOTAL_TABLE = """
+CREATE TABLE IF NOT EXISTS {name}_total (
+    only  INTEGER PRIMARY KEY CHECK (only = 1),
+    count INTEGER NOT NULL
+) STRICT
+"""
+FIRST_TOTAL = "INSERT OR IGNORE INTO {name}_total VALUES (1, 0)"
+
+RECORD = "INSERT OR IGNORE INTO {name} VALUES (?, ?, ?, ?)"
+COUNT = "UPDATE {name}_total SET count = count + ?"
+PRUNE = """
+DELETE FROM {name} WHERE at < (SELECT at FROM {name} ORDER BY at DESC LIMIT 1 OFFSET {rows})
+"""
+
+TOTAL = "SELECT count FROM {name}_total"
+SINCE = "SELECT count(*) FROM {name} WHERE at >= ?"
+LATEST = """
+SELECT bucket, key, version_id, at FROM {name} ORDER BY at DESC, bucket, key, version_id LIMIT ?
+"""
+
+
+class LeftOut(NamedTuple):
+    """One version or marker; `at`: when it was found to be left out, by our clock."""
+
+    bucket: str
+    key: str
+    version_id: str
+    at: float
+
+
+class Ledger:
+    """One ledger of one pair. Raises only `StateError`.
+
+    Each entry is counted once, however often it is recorded.
+    """
+
+    def __init__(self, name: Name, path: Path = IN_MEMORY) -> None:
+        self._name = name
+        self._path = path
+        schema = (TABLE, BY_TIME, TOTAL_TABLE, FIRST_TOTAL)
+        self._db = opened(path, *(self._sql(statement) for statement in schema))
+
+    def _sql(self, statement: str) -> str:
+        return statement.format(name=self._name, rows=ROWS_MAX)
+
+    def record(self, found: Sequence[LeftOut]) -> None:
+        """Remember them, on the disk when it returns."""
+        with reporting(self._path, "written"):
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                rows = [(_bytes(e.bucket), _bytes(e.key), e.version_id, e.at) for e in found]
+                new = sum(self._db.execute(self._sql(RECORD), row).rowcount for row in rows)
+                self._db.execute(self._sql(COUNT), (new,))
+                self._db.execute(self._sql(PRUNE))
+                self._db.execute("COMMIT")
+            except sqlite3.Error:
+                self._db.execute("ROLLBACK")
+                raise
+
+    def total(self) -> int:
+        """All that there ever were, as far as this state file goes back."""
+        return self._number(TOTAL)
+
+    def since(self, at: float) -> int:
+        """How many were found since then; at most `ROWS_MAX`."""
+        return self._number(SINCE, at)
+
+    def _number(self, question: str, *values: float) -> int:
+        with reporting(self._path, "read"):
+            (number,) = self._db.execute(self._sql(question), values).fetchone()
+        return int(number)
+
+    def latest(self, limit: int) -> list[LeftOut]:
+        """The newest first."""
+        with reporting(self._path, "read"):
+            return [
+                LeftOut(_text(bucket), _text(key), version_id, at)
+                for bucket, key, version_id, at in self._db.execute(self._sql(LATEST), (limit,))
+            ]
+
+    def close(self) -> None:
+        """Give the file back."""
+        self._db.close()
+
+
+class Ledgers(NamedTuple):
+    """Both ledgers of one pair."""
+
+    expired: Ledger
+    cancelled: Ledger
+
+    @classmethod
+    def at(cls, path: Path = IN_MEMORY) -> Ledgers:
+        """Both in one state file."""
+        return cls(Ledger("expired", path), Ledger("cancelled", path))
+
+    def close(self) -> None:
+        """Give the file back."""
+        self.expired.close()
+        self.cancelled.close()
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _text(name: bytes) -> str:
+    return name.decode("utf-8", "surrogatepass")
