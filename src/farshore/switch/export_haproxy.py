@@ -22,6 +22,8 @@ MAP = "/etc/haproxy/farshore.map"
 RETRY_AFTER_MS_USUAL = 5000
 SYSTEM_CA = "@system-ca"
 
+AWS = ".amazonaws.com"
+
 _ERROR = '<?xml version="1.0" encoding="UTF-8"?><Error><Code>{}</Code><Message>{}</Message></Error>'
 _FROZEN = _ERROR.format("SlowDown", "Writes wait for a moment: try again.")
 _DOWN = _ERROR.format("ServiceUnavailable", "The site cannot be reached: try again.")
@@ -58,8 +60,10 @@ def map_text(active: str) -> str:
 
 
 def render(door: FrontDoor) -> str:
-    """The configuration's text. `UsageError` for words that HAProxy could not read."""
+    """The configuration's text. `UsageError` for words that HAProxy could not read, and for
+    sites that cannot stand behind a proxy."""
     _refuse_odd_words(door)
+    _refuse_aws(door.sites)
     parts = [_head(door), _global(door), _DEFAULTS]
     if not all(_is_ip(urlsplit(site.endpoint).hostname or "") for site in door.sites):
         parts.append(_RESOLVERS)
@@ -82,6 +86,16 @@ def _refuse_odd_words(door: FrontDoor) -> None:
             raise UsageError(f"{what} {address!r} is not HOST:PORT")
 
 
+def _refuse_aws(sites: tuple[BackSite, BackSite]) -> None:
+    for site in sites:
+        if (urlsplit(site.endpoint).hostname or "").endswith(AWS):
+            raise UsageError(
+                f"{site.name} is AWS S3, which takes no requests that were signed for another "
+                "host's name: it cannot stand behind a proxy",
+                hint='send clients there with a driver of kind "file", "ssm" or "http" instead',
+            )
+
+
 def _is_address(text: str) -> bool:
     try:
         parts = urlsplit(f"//{text}")
@@ -97,7 +111,10 @@ def _head(door: FrontDoor) -> str:
         "# HAProxy before two S3 sites; written by `farshore export haproxy`.\n"
         f"# Before the first start, {door.map_path} must hold, with the site that is active:\n"
         f"{lines}"
-        "# farshore must be able to write to that file's folder, and to the socket.\n"
+        "# farshore must be able to write to that file's folder and to the socket; its own file:\n"
+        "#   [[switch.drivers]]\n"
+        '#   kind = "haproxy"\n'
+        f'#   proxies = [{{ socket = "{door.socket}", map = "{door.map_path}" }}]\n'
         "# Both sites need the application's same keys and buckets of the same names.\n"
         "# After a reload the process before lives on until its requests have ended; writes in\n"
         "# flight there are not counted. Do not reload during a flip.\n"
