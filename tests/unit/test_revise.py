@@ -42,7 +42,7 @@ class Restarted(Live):
         )
 
     async def revise(self) -> int:
-        values = PairValues("east", "west", (BucketMap(BUCKET, BUCKET),), self.rules)
+        values = PairValues("east-west", "east", "west", (BucketMap(BUCKET, BUCKET),), self.rules)
         return await revise(self.backlog, values, self.pair.clock)
 
     async def waiting(self, *keys: str) -> None:
