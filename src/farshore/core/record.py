@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast, get_args
 
 from farshore.core.chain import BEGINNING, Head
 from farshore.core.document import Fields, digest_of, moment_text
@@ -28,15 +28,15 @@ field is another schema: the digest is over all of them."""
 LINEAGE_MAX = 64
 """Epochs that a record remembers. What it has forgotten counts as no ancestor."""
 
-FenceState = Literal["pending", "standing"]
+FenceState = Literal["pending", "unproved", "standing"]
 
 
 @dataclass(frozen=True, slots=True)
 class Fence:
     """A site whose storage must refuse clients' writes.
 
-    `mode` is the way, such as "policy". `state`: pending until it was put up and shown to
-    bite. `at`: Unix seconds.
+    `mode` is the way, such as "policy". `state`: pending until it was put up; unproved while
+    nobody could try it; standing once it was shown to bite. `at`: Unix seconds.
     """
 
     site: str
@@ -269,7 +269,7 @@ def _switch(fields: Fields) -> SwitchState:
 
 def _fence(fields: Fields) -> Fence:
     state = fields.text("state")
-    if state not in ("pending", "standing"):
+    if state not in get_args(FenceState):
         raise fields.wrong(f"a fence is not {state!r}")
     return Fence(
         site=fields.text("site"),
