@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from math import isfinite
 from typing import Any
 
 from farshore.errors import Corrupt
@@ -56,6 +57,32 @@ class Fields:
         value = self._body.get(name)
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise self.wrong(f"{name} is no number from {least}")
+        return value
+
+    def decimal(self, name: str) -> float:
+        value = self._body.get(name)
+        if not isinstance(value, int | float) or isinstance(value, bool) or not isfinite(value):
+            raise self.wrong(f"{name} is no number")
+        return float(value)
+
+    def flag(self, name: str) -> bool:
+        value = self._body.get(name)
+        if not isinstance(value, bool):
+            raise self.wrong(f"{name} is neither true nor false")
+        return value
+
+    def words(self, name: str) -> list[str]:
+        """The texts in the list under this name."""
+        value = self._body.get(name)
+        if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
+            raise self.wrong(f"{name} is no list of texts")
+        return value
+
+    def texts(self, name: str) -> dict[str, str]:
+        """The texts by name under this name."""
+        value = self._body.get(name)
+        if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
+            raise self.wrong(f"{name} is no table of texts")
         return value
 
     def moment(self, name: str) -> float:
