@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from farshore.config.fence_form import FenceForm
 from farshore.config.fields import (
     CONTROL_BUCKET,
     Address,
@@ -76,6 +77,10 @@ class SiteForm(Form):
         "names are global at some vendors).",
     )
     credentials: CredentialsForm = Field(description="Where each principal's keys come from.")
+    fence: FenceForm = Field(
+        default_factory=FenceForm,
+        description="How clients' writes are refused at this site's storage.",
+    )
 
 
 class BucketForm(Form):

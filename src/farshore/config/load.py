@@ -165,6 +165,7 @@ def _site(name: str, site: SiteForm, form: FileForm, path: Path) -> Site:
         ca_file=path.parent / site.ca_file if site.ca_file else None,
         control_bucket=site.control_bucket or form.pair.control_bucket,
         credentials={principal: _source(source) for principal, source in _principals(site)},
+        fence=site.fence.way(),
     )
 
 

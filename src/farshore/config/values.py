@@ -9,6 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
+from farshore.config.fences import BY_POLICY, FenceWay
 from farshore.config.switches import Switch
 from farshore.core.rules import Rule
 from farshore.core.verdict import Objectives
@@ -36,6 +37,7 @@ class Site:
     ca_file: Path | None
     control_bucket: str
     credentials: Mapping[Principal, CredentialSource]
+    fence: FenceWay = BY_POLICY
 
 
 @dataclass(frozen=True, slots=True)

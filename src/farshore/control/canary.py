@@ -74,7 +74,7 @@ async def require_two_stores(
     bucket = next((ours for ours, theirs in (control, *buckets) if ours == theirs), None)
     if bucket is None:
         return
-    key = _key(clock)
+    key = canary_key(clock)
     async with _cleaned(source, bucket, key):
         await source.replicator.put(bucket, key, _BODY)
         try:
@@ -102,7 +102,7 @@ Steps = Callable[[Access, str, str], Awaitable[None]]
 async def _proof(
     access: Access, bucket: str, principal: Principal, steps: Steps, clock: Clock
 ) -> Proof:
-    key = _key(clock)
+    key = canary_key(clock)
     try:
         async with _cleaned(access, bucket, key):
             await steps(access, bucket, key)
@@ -226,7 +226,8 @@ async def _sweep(store: Store, bucket: str, clock: Clock) -> None:
         return  # the proof that follows says which right is missing
 
 
-def _key(clock: Clock) -> str:
+def canary_key(clock: Clock) -> str:
+    """A key that nobody has; its name says when it was made."""
     return f"{CANARY_PREFIX}{int(clock.now())}-{secrets.token_hex(8)}"
 
 

@@ -116,6 +116,8 @@ class Police:
         if self.blind or not document:
             return False
         statements = json.loads(document)["Statement"]
+        if not isinstance(statements, list):
+            return False  # it reaches nobody
         return any(self._meets(s, user, call) for s in statements if s["Effect"] == "Deny")
 
     def _meets(self, statement: Mapping[str, Any], user: str, call: Call) -> bool:

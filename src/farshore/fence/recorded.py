@@ -1,0 +1,210 @@
+"""A fence that a person asks for, recorded: what is wanted before, what became of it after.
+
+    record: pending ──> policies ──> tried ──> record: standing, or unproved
+       │                   │            └── does not bite: taken away, the record as before
+       │                   └── killed here: the record says pending; the same call finishes it
+       └── the site does not answer: it stays pending, and is carried out when it does
+
+    policies taken away ──> tried ──> record: no fence
+
+The record decides. Who finds it changed by somebody else while the policies were written
+makes the policies as the record wants them, and is told who it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from farshore.clock import Clock
+from farshore.config import Config
+from farshore.core.record import ControlRecord, Fence
+from farshore.errors import Refused, Unreachable
+from farshore.faultpoints import reached
+from farshore.fence.bite import Bite
+from farshore.fence.opening import open_fence, require_fence
+from farshore.fence.site import Opened, SiteFence, Toothless
+
+FENCE, UNFENCE = "fence", "unfence"
+"""Actions in the audit log."""
+
+Decide = Callable[[ControlRecord], ControlRecord]
+Opener = Callable[[Config, str, Clock], AbstractAsyncContextManager[SiteFence]]
+
+
+class Recorded(Protocol):
+    """What was read: the record that stands."""
+
+    @property
+    def record(self) -> ControlRecord: ...
+
+
+class Recorder(Protocol):
+    """What a fence needs of the control plane: changes by compare-and-swap, audited."""
+
+    async def read(self) -> Recorded:
+        """What both sites show; raises only where neither answers."""
+        ...
+
+    async def change(self, decide: Decide, *, by: str, why: str, action: str) -> ControlRecord:
+        """`decide` gets the record that stands and answers the next one; it may raise `Refused`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """What became of a fence. `bites` is empty while the site does not answer: `trouble`."""
+
+    fence: Fence
+    bites: tuple[Bite, ...] = ()
+    trouble: str = ""
+
+    @property
+    def proved(self) -> bool:
+        """It stands, and was seen to bite in every bucket."""
+        return self.fence.state == "standing"
+
+
+@dataclass(frozen=True, slots=True)
+class Fences:
+    """Fences of one pair by the control record. `opener` opens a site that answers."""
+
+    config: Config
+    recorder: Recorder
+    clock: Clock
+    opener: Opener = open_fence
+
+    async def raise_(self, site: str, by: str, why: str) -> Raised:
+        """Fence a site, or note that it is to be fenced when it answers.
+
+        `Toothless` or another `Refused` when it cannot be: then nothing of it is left, in
+        the buckets and in the record. Any other error leaves it pending, and what was
+        written stays: the same call finishes it.
+        """
+        require_fence(self.config, site)
+        before, wanted = await self._intend(site, by, why)
+        reached("fence.recorded")
+        try:
+            return await self._carry_out(wanted, keep=False)
+        except Refused as error:
+            await self._give_back(wanted, before, error)
+            raise
+
+    async def carry_out(self, pending: Fence) -> Raised:
+        """Put up a fence that was asked for while its site was down.
+
+        Whatever of it bites stays: half a fence is better than none there. `Refused` when it
+        cannot be put up: it stays pending, and nothing else should be done with that site.
+        """
+        require_fence(self.config, pending.site)
+        return await self._carry_out(pending, keep=True)
+
+    async def lower(self, site: str, by: str, why: str) -> list[Opened]:
+        """Take a fence away. Empty when only a pending one was: its site does not answer."""
+        known = await self._known(site)
+        try:
+            async with self.opener(self.config, site, self.clock) as fence:
+                opened = await fence.take()
+                await self._forget(fence, known, site, by, why)
+                return opened
+        except Unreachable:
+            if known is None or known.state != "pending":
+                raise
+        await self._change(_without(known, site), by, why, UNFENCE)
+        return []
+
+    # -- the record ------------------------------------------------------------------
+
+    async def _intend(self, site: str, by: str, why: str) -> tuple[Fence | None, Fence]:
+        """(what was recorded, what is now). A fence that is there keeps its author."""
+        before = await self._known(site)
+        if before is not None:
+            return before, before
+        way = self.config.site(site).fence.by
+        asked = Fence(site, way, "pending", by, why, self.clock.now())
+
+        def intend(record: ControlRecord) -> ControlRecord:
+            return record if record.fence_of(site) else record.with_fence(asked)
+
+        record = await self._change(intend, by, why, FENCE)
+        return None, record.fence_of(site) or asked
+
+    async def _known(self, site: str) -> Fence | None:
+        return (await self.recorder.read()).record.fence_of(site)
+
+    async def _carry_out(self, wanted: Fence, *, keep: bool) -> Raised:
+        try:
+            async with self.opener(self.config, wanted.site, self.clock) as fence:
+                bites = await fence.put(keep=keep)
+                return await self._confirm(fence, wanted, bites)
+        except Unreachable as error:
+            return Raised(wanted, trouble=error.message)
+
+    async def _confirm(self, fence: SiteFence, wanted: Fence, bites: list[Bite]) -> Raised:
+        """Record that it stands. When it is wanted no longer, it is taken away again."""
+        proved = all(bite.word == "bites" for bite in bites)
+        stands = replace(wanted, state="standing" if proved else "unproved")
+
+        def confirm(record: ControlRecord) -> ControlRecord:
+            if record.fence_of(wanted.site) is None:
+                raise _Overtaken(
+                    f"{record.by} took the fence of {wanted.site} back while it was put up: it "
+                    "was taken away again.",
+                    hint="Agree with them; then run `farshore fence` again if it is wanted.",
+                )
+            return record.with_fence(stands)
+
+        try:
+            await self._change(confirm, wanted.by, wanted.why, f"{FENCE}.done")
+        except _Overtaken:
+            await fence.take()
+            raise
+        return Raised(stands, tuple(bites))
+
+    async def _give_back(self, wanted: Fence, before: Fence | None, error: Refused) -> None:
+        """The record as it was: nothing was put up. What stood before and is now seen not to
+        bite is pending: it is wanted, and does not hold."""
+
+        def back(record: ControlRecord) -> ControlRecord:
+            if record.fence_of(wanted.site) != wanted:
+                return record
+            if before is None:
+                return record.without_fence(wanted.site)
+            seen = isinstance(error, Toothless)
+            return record.with_fence(replace(before, state="pending") if seen else before)
+
+        await self._change(back, wanted.by, wanted.why, f"{FENCE}.refused")
+
+    async def _forget(
+        self, fence: SiteFence, known: Fence | None, site: str, by: str, why: str
+    ) -> None:
+        """Record that there is none. When somebody asked for one meanwhile, it is put again."""
+        try:
+            await self._change(_without(known, site), by, why, UNFENCE)
+        except _Overtaken:
+            await fence.put(keep=True)
+            raise
+
+    async def _change(self, decide: Decide, by: str, why: str, action: str) -> ControlRecord:
+        return await self.recorder.change(decide, by=by, why=why, action=action)
+
+
+class _Overtaken(Refused):
+    """Somebody else changed the record while the policies were written."""
+
+
+def _without(known: Fence | None, site: str) -> Decide:
+    """The record without the fence that was known; another one is somebody else's."""
+
+    def decide(record: ControlRecord) -> ControlRecord:
+        there = record.fence_of(site)
+        if there is not None and (known is None or there.at != known.at):
+            raise _Overtaken(
+                f"{there.by} fenced {site} while its fence was taken away: it is put up again.",
+                hint="Agree with them; then run `farshore unfence` again if it is wanted.",
+            )
+        return record.without_fence(site)
+
+    return decide
