@@ -24,6 +24,11 @@ def test_json_comes_back_whole() -> None:
     assert read(as_json(WEST)) == WEST
 
 
+def test_a_file_with_other_keys_and_none_of_the_rest_is_enough() -> None:
+    found = read(b'{"endpoint_url": "https://w.example.net", "site": "west", "theirs": [1]}')
+    assert (found.site, found.endpoint, found.epoch) == ("west", "https://w.example.net", 0)
+
+
 def test_env_keeps_site_endpoint_and_epoch() -> None:
     found = read(as_env(WEST))
     assert (found.site, found.endpoint, found.epoch) == ("west", "https://w.example.net", 7)
@@ -37,10 +42,9 @@ def test_env_is_what_a_shell_reads() -> None:
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ({"schema": 2}, "schema 2"),
-        ({"schema": None}, "no schema"),
-        ({"endpoint": "ftp://x"}, "no URL"),
-        ({"endpoint": 5}, "no text"),
+        ({"endpoint_url": "ftp://x"}, "no URL"),
+        ({"endpoint_url": ""}, "no URL"),
+        ({"endpoint_url": 5}, "no text"),
         ({"epoch": -1}, "whole number"),
         ({"epoch": True}, "whole number"),
         ({"sites": []}, "no table"),

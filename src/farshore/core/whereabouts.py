@@ -1,8 +1,9 @@
 """Where clients should go, as the file that applications read says it: JSON or env form.
 
-The JSON form is `{"schema": 1, "pair", "site", "endpoint", "epoch", "written_at", "sites"}`;
-the env form is lines of `NAME=value` for shells, systemd and containers. Both are written
-whole and replaced in one step; nobody ever reads half of one.
+The JSON form is an object with `endpoint_url` and `site`, and where they are known `pair`,
+`epoch`, `written_at` and `sites` (every site's endpoint); other keys are the user's own. The
+env form is lines of `NAME=value` for shells, systemd and containers. Files are replaced in
+one step; nobody ever reads half of one.
 """
 
 from __future__ import annotations
@@ -11,8 +12,6 @@ import json
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
-
-SCHEMA = 1
 
 FILE_BYTES_MAX = 64 * 1024
 """A larger file is not ours."""
@@ -40,7 +39,8 @@ class Whereabouts(NamedTuple):
 
 def as_json(value: Whereabouts) -> bytes:
     """The JSON form, with a newline at its end."""
-    body = {"schema": SCHEMA, **value._asdict(), "sites": dict(value.sites)}
+    body = value._asdict()
+    body |= {"endpoint_url": body.pop("endpoint"), "sites": dict(value.sites)}
     return json.dumps(body, indent=2, sort_keys=True).encode() + b"\n"
 
 
@@ -65,18 +65,13 @@ def read(data: bytes) -> Whereabouts:
 
 def _from_json(text: str) -> Whereabouts:
     body = json.loads(text)
-    schema = body.get("schema")
-    if not isinstance(schema, int) or schema < 1:
-        raise ValueError("it has no schema number")
-    if schema > SCHEMA:
-        raise ValueError(f"it has schema {schema}; this farshore reads {SCHEMA}: upgrade it")
     sites = body.get("sites", {})
     if not isinstance(sites, dict):
         raise ValueError("its sites are no table")
     return Whereabouts(
         pair=_text(body, "pair"),
         site=_text(body, "site"),
-        endpoint=_url(_text(body, "endpoint")),
+        endpoint=_url(_text(body, "endpoint_url")),
         epoch=_whole(body.get("epoch", 0)),
         written_at=_text(body, "written_at"),
         sites={str(name): _url(str(url)) for name, url in sites.items()},
