@@ -22,6 +22,7 @@ PLACES: dict[str, str] = {
     "switch.recorded": "the record says that the flip is done",
     "haproxy.file.written": "the map file holds the new site; the running proxy the old one",
     "haproxy.map.set": "the running proxies hold the new site; nothing has been read back",
+    "file.written": "the new text is on the disk beside the file; the file is the old one",
     "fence.recorded": "the record says that the fence is wanted; the policy is not there",
     "fence.policy.put": "the deny policy stands; the record says pending",
     "fence.policy.removed": "the deny policy is gone; the record says that it stands",
