@@ -18,7 +18,14 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from farshore.cli import main
-from farshore.control.status import BacklogState, DaemonState, ProofRecord, ScanState, StatusReport
+from farshore.control.status import (
+    BacklogState,
+    DaemonState,
+    FeedReport,
+    ProofRecord,
+    ScanState,
+    StatusReport,
+)
 from farshore.core.verdict import Objectives
 from farshore.watch.catalogue import METRICS, series
 from farshore.watch.export_grafana import WIDTH, dashboard
@@ -127,9 +134,10 @@ def calm(at: float) -> Reading:
         target_answers=True,
         source_offset_s=0.0,
         target_offset_s=0.0,
+        feeds={"sqs changes": FeedReport(up=True)},
     )
     proof = ProofRecord(PAIR, -3600.0, -3500.0, True, 10, 25, 0, "host-a")
-    return Reading(at, report, proof, {"filer east": True})
+    return Reading(at, report, proof)
 
 
 def with_report(at: float, **changes: Any) -> Reading:
@@ -195,6 +203,11 @@ def left_alone(at: float) -> Reading:
     )
 
 
+def odd_messages(at: float) -> Reading:
+    odd = FeedReport(True, unreadable=int(at >= GONE), notices={"confirm": int(at >= GONE)})
+    return with_report(at, feeds={"sqs changes": odd})
+
+
 class Outage(NamedTuple):
     """What rings at which minute, with the labels beside pair and severity."""
 
@@ -204,6 +217,8 @@ class Outage(NamedTuple):
 
 EAST, WEST = {"site": "east"}, {"site": "west"}
 FAILED = {"reason": "FAILED"}
+QUEUE = {"feed": "sqs changes"}
+CONFIRM = {**QUEUE, "kind": "confirm"}
 
 OUTAGES = {
     "calm": Outage(calm, {1: {}, 30: {}, 89: {}}),
@@ -251,6 +266,9 @@ OUTAGES = {
     "verified long ago": Outage(verified_long_ago, {30: {}, 61: {"FarshoreVerifyOld": {}}}),
     "verify found differences": Outage(verify_differs, {1: {"FarshoreDifferences": {}}}),
     "scans stop": Outage(scans_stop, {10: {}, 16: {"FarshoreScanOld": {}}}),
+    "odd messages": Outage(
+        odd_messages, {9: {}, 12: {"FarshoreUnreadable": QUEUE, "FarshoreNotice": CONFIRM}, 75: {}}
+    ),
     "left alone": Outage(
         left_alone,
         {

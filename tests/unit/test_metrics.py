@@ -22,7 +22,7 @@ class Source:
     """What a daemon would answer at a scrape."""
 
     def __init__(self, report: StatusReport = REPORT) -> None:
-        self.reading = Reading(NOW, report, PROOF, {"filer east": True})
+        self.reading = Reading(NOW, report, PROOF)
 
     def __call__(self) -> Reading:
         return self.reading
@@ -57,7 +57,6 @@ def everything_happened(source: Source) -> Metrics:
     metrics.replicated(0.04)
     metrics.replicated(0.2)
     metrics.failed("Denied")
-    metrics.hinted("filer east", 3)
     return metrics
 
 
@@ -84,6 +83,12 @@ def test_numbers_are_those_of_the_report() -> None:
     assert found["farshore_feed_up", (("feed", "filer east"),)] == 1
     assert found["farshore_failures_total", (("cause", "Denied"),)] == 1
     assert found["farshore_hints_total", (("feed", "filer east"),)] == 3
+    assert found["farshore_feeds_whole", ()] == 1
+    assert found["farshore_feeds_late_seconds", ()] == 2
+    hook = ("feed", "webhook")
+    assert found["farshore_unreadable_messages_total", (hook,)] == 4
+    assert found["farshore_notices_total", (hook, ("kind", "confirm"))] == 1
+    assert found["farshore_webhook_requests_total", (hook, ("outcome", "denied"))] == 5
     assert found["farshore_copied_bytes_total", ()] == 4096
     assert found["farshore_replication_latency_seconds_count", ()] == 2
     assert found["farshore_replication_latency_seconds_bucket", (("le", "0.05"),)] == 1

@@ -24,6 +24,7 @@ from farshore.control.standing import Standing, snapshot_of, stand
 from farshore.control.status import (
     BacklogState,
     DaemonState,
+    FeedReport,
     ProofRecord,
     ScanState,
     StatusDocument,
@@ -65,6 +66,20 @@ REPORT = StatusReport(
     target_answers=True,
     source_offset_s=0.0,
     target_offset_s=0.0,
+    feeds={
+        "filer east": FeedReport(up=True, hints=3),
+        "webhook": FeedReport(
+            up=True,
+            late_s=60.0,
+            hints=2,
+            foreign=1,
+            unreadable=4,
+            requests={"accepted": 2, "denied": 5, "malformed": 4},
+            notices={"confirm": 1},
+        ),
+    },
+    feeds_whole=True,
+    feeds_late_s=2.0,
 )
 PROOF = ProofRecord(PAIR, NOW - 7200, NOW - 7100, True, 10, 25, 0, "host-a")
 

@@ -71,6 +71,11 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"owed": {"EXPIRED_BEFORE_REPLICATED": {"Gone": 1}}}, "AT RISK", "before they were copied"),
     ({"deletes_held": 7}, "AT RISK", "holds back 7 deletes"),
     ({"clocks_apart_s": -45.0}, "AT RISK", "45 s apart"),
+    ({"stopped_at": NOW - 1}, "AT RISK", "was stopped at 2026-05-01 14:02:10.4 UTC"),
+    ({"unread": {"sqs changes": 2}}, "AT RISK", "2 messages of sqs changes could not be read"),
+    ({"notices": ("webhook: SNS sends nothing.",)}, "AT RISK", "webhook: SNS sends nothing."),
+    ({"unheard": ("a", "b")}, "AT RISK", "No heartbeat comes of a, b"),
+    ({"unserved": tuple("abcdefg")}, "AT RISK", "Buckets a, b, c, d, e and 2 more are at east"),
 ]
 
 
@@ -83,6 +88,11 @@ def test_each_trouble_has_its_level_and_one_sentence_with_its_remedy(
     (reason,) = found.reasons
     assert says in reason.text
     assert re.fullmatch(r"[^\n]+[:;] [^\n]+\.", reason.text)
+
+
+def test_a_daemon_that_was_stopped_is_not_called_silent_as_well() -> None:
+    found = verdict(stopped_at=NOW - 3600, reported_at=NOW - 3600)
+    assert [reason.name for reason in found.reasons] == ["daemon-stopped"]
 
 
 def test_excluded_and_pending_versions_are_no_reason() -> None:
@@ -107,6 +117,9 @@ def test_the_worst_comes_first() -> None:
         ({"reported_at": None}, "start `farshore run`"),
         ({"waiting": 1200}, "1,200 keys wait, see `farshore backlog list`"),
         ({}, "wait for the scan"),
+        ({"stopped_at": NOW - 200, "waiting": 5}, "start `farshore run`"),
+        ({"unserved": ("new",)}, "Bucket new is not replicated"),
+        ({"feeds_late_s": 92.0}, "set objectives.rpo well above it"),
     ],
 )
 def test_what_is_late_has_the_remedy_that_fits(changes: dict[str, Any], remedy: str) -> None:
@@ -114,12 +127,11 @@ def test_what_is_late_has_the_remedy_that_fits(changes: dict[str, Any], remedy: 
     assert remedy in found.reasons[0].text
 
 
+MAY_BE_UNKNOWN = {"heartbeat_age_s", "waiting", "clocks_apart_s", "scan_versions", "stopped_at"}
 OPTIONAL = [f.name for f in fields(Snapshot) if "None" in str(f.type)]
 
 
-@pytest.mark.parametrize(
-    "name", sorted({*OPTIONAL} - {"heartbeat_age_s", "waiting", "clocks_apart_s", "scan_versions"})
-)
+@pytest.mark.parametrize("name", sorted({*OPTIONAL} - MAY_BE_UNKNOWN))
 def test_what_is_not_known_is_never_safe(name: str) -> None:
     unknown: dict[str, Any] = {name: None}
     assert verdict(**unknown).word != "SAFE"

@@ -63,7 +63,6 @@ class World:
 
     def _beat(self, _: int) -> None:
         self.feed.append(Event(self.now, is_beat=True))
-        self.mark = self.mark.heartbeat_written(self.now)
 
     def _deliver(self, pick: int) -> None:
         ready = [e for e in self.feed if e.at - self.feed[0].at <= GRACE]
@@ -72,7 +71,7 @@ class World:
         event = ready[pick % len(ready)]
         self.feed.remove(event)
         if event.is_beat:
-            self.mark = self.mark.heartbeat_seen(event.at - GRACE)
+            self.mark = self.mark.told_until(event.at - GRACE)
         else:
             self.backlog.add(event.at)
 
@@ -194,19 +193,17 @@ def test_when_all_is_applied_a_scan_brings_it_to_the_scan_s_start(
 
 
 def test_before_the_first_scan_nothing_is_known() -> None:
-    mark = Watermark().heartbeat_written(5.0).heartbeat_seen(5.0).backlog_oldest(None)
+    mark = Watermark().told_until(5.0).backlog_oldest(None)
     assert mark.exposure(6.0) is None
     assert mark.basis == "nothing"
-    assert mark.heartbeat_age(7.0) == 2.0
-    assert Watermark().heartbeat_age(7.0) is None
 
 
 def test_a_heartbeat_moves_it_between_scans_unless_something_older_waits() -> None:
     mark = Watermark().scan_started(10.0).scan_closed(10.0, complete=True, left_over=None)
     assert (mark.watermark, mark.proved_at, mark.basis) == (10.0, 10.0, "scan")
-    mark = mark.heartbeat_seen(14.0)
+    mark = mark.told_until(14.0)
     assert (mark.watermark, mark.proved_at, mark.basis) == (14.0, 10.0, "feed")
-    mark = mark.backlog_oldest(15.0).heartbeat_seen(20.0)
+    mark = mark.backlog_oldest(15.0).told_until(20.0)
     assert mark.watermark == 15.0
     assert mark.backlog_oldest(None).watermark == 20.0
 
@@ -220,12 +217,12 @@ def test_left_overs_hold_it_until_they_are_applied() -> None:
 def test_after_a_loss_heartbeats_prove_nothing_until_a_scan_that_began_later_has_closed() -> None:
     mark = Watermark().scan_started(10.0).scan_closed(10.0, complete=True, left_over=None)
     mark = mark.scan_started(20.0).feed_lost()
-    mark = mark.heartbeat_seen(25.0)
+    mark = mark.told_until(25.0)
     assert mark.watermark == 10.0
-    mark = mark.scan_closed(20.0, complete=True, left_over=None).heartbeat_seen(30.0)
+    mark = mark.scan_closed(20.0, complete=True, left_over=None).told_until(30.0)
     assert mark.watermark == 20.0
     mark = mark.scan_started(40.0).scan_closed(40.0, complete=True, left_over=None)
-    assert mark.heartbeat_seen(50.0).watermark == 50.0
+    assert mark.told_until(50.0).watermark == 50.0
 
 
 @pytest.mark.parametrize(("complete", "started"), [(False, 20.0), (True, 19.0)])

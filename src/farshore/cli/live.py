@@ -41,6 +41,7 @@ async def _run(config: Config, console: Console) -> None:
         if work in done:
             await work
         console.note("stopping: what is in flight is given back to the journal")
+        service.stop()
         work.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await work

@@ -17,7 +17,7 @@ from farshore.errors import UsageError
 if TYPE_CHECKING:
     from farshore.config import Config
     from farshore.control.standing import Reached, Standing
-    from farshore.control.status import LeftOutState, StatusReport
+    from farshore.control.status import FeedReport, LeftOutState, StatusReport
     from farshore.core.verdict import Snapshot, Verdict
 
 AT_RISK = 3
@@ -193,6 +193,23 @@ def _report_facts(report: StatusReport | None, now: float) -> Iterator[Row]:
         yield "last scan", f"{age} ago: {seen} on the source"
     if report.heartbeat_at is not None:
         yield "heartbeat", f"{duration_text(max(now - report.heartbeat_at, 0.0))} old"
+    for name, feed in sorted(report.feeds.items()):
+        yield "feed", f"{name}: {_feed(feed)}"
+
+
+def _feed(feed: FeedReport) -> str:
+    """ "up, 1,204 hints, 2 unreadable; denied 3"."""
+    parts = ["up" if feed.up else "down", f"{feed.hints:,} hints"]
+    if feed.foreign:
+        parts.append(f"{feed.foreign:,} of other buckets")
+    if feed.unreadable:
+        parts.append(f"{feed.unreadable:,} unreadable")
+    told = ", ".join(parts)
+    turned = [
+        f"{word} {n:,}" for word, n in sorted(feed.requests.items()) if n and word != "accepted"
+    ]
+    words = [told, *([", ".join(turned)] if turned else [])]
+    return "; ".join([*words, *([feed.last_error] if feed.last_error else [])])
 
 
 def _owed(report: StatusReport) -> str:
@@ -235,7 +252,8 @@ def _daemon(standing: Standing, now: float) -> str:
     age = duration_text(max(now - report.written_at, 0.0))
     where = ", by this machine's own notes" if standing.local else ""
     paused = f"; paused by {report.paused_by}" if report.paused_by else ""
-    return f"{who}; reported {age} ago{where}{paused}"
+    told = "stopped" if report.stopped_at is not None else "reported"
+    return f"{who}; {told} {age} ago{where}{paused}"
 
 
 def _reached(reached: Reached) -> str:

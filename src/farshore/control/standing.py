@@ -198,13 +198,30 @@ def snapshot_of(config: Config, standing: Standing) -> Snapshot:
         verified_deep=proof.deep if proof else False,
         differences=proof.differences if proof else 0,
         reported_at=report.written_at if report else None,
+        stopped_at=report.stopped_at if report else None,
         heartbeat_age_s=None if beat is None else max(standing.now - beat, 0.0),
+        feeds_late_s=report.feeds_late_s if report else 0.0,
+        unheard=report.unheard if report else (),
+        unserved=report.unserved if report else (),
+        unread=_unread(report) if report else {},
+        notices=_notices(report) if report else (),
         waiting=report.backlog.count if report else None,
         owed=report.not_replicated if report else {},
         deletes_held=report.deletes_held if report else 0,
         paused_by=report.paused_by if report else "",
         clocks_apart_s=_apart(standing),
     )
+
+
+def _unread(report: StatusReport) -> dict[str, int]:
+    """Messages that nobody could read, by feed, as long as no scan has made them good."""
+    if report.feeds_whole:
+        return {}
+    return {name: feed.unreadable for name, feed in report.feeds.items() if feed.unreadable}
+
+
+def _notices(report: StatusReport) -> tuple[str, ...]:
+    return tuple(f"{name}: {feed.notice}" for name, feed in report.feeds.items() if feed.notice)
 
 
 def _versions_seen(scan: ScanState | None, proof: ProofRecord | None) -> int | None:

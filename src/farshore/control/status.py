@@ -90,12 +90,36 @@ class LeftOutState:
 
 
 @dataclass(frozen=True, slots=True)
+class FeedReport:
+    """One feed since the daemon began.
+
+    `late_s`: by how much its hints may be late; `foreign` hints were of buckets that are not
+    replicated; `unreadable`: messages that may have told of a change; `requests`: of the
+    webhook, by how they ended; `notices`: by kind, `notice` the one that waits for a person.
+    """
+
+    up: bool
+    late_s: float = 0.0
+    hints: int = 0
+    foreign: int = 0
+    unreadable: int = 0
+    requests: Mapping[str, int] = field(default_factory=dict)
+    notices: Mapping[str, int] = field(default_factory=dict)
+    notice: str = ""
+    last_error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class StatusReport:
     """What the daemon knows at `written_at`. None means not known.
 
     `watermark`, `proved_at`, `basis`, `understatements`: see `core.watermark`.
     `not_replicated`: versions or keys by reason and cause. `in_flight`: keys in lanes.
-    `*_per_s`: over the last minute. `heartbeat_at`: of the newest that came through.
+    `*_per_s`: over the last minute. `heartbeat_at`: of the newest that came through, of
+    the slowest bucket. `unheard`: buckets of which none has come. `feeds_whole`: no feed may have
+    lost anything that no scan has made good; `feeds_late_s`: by how much they may be late.
+    `unserved`: buckets that match a pattern and are not replicated. `stopped_at`: this daemon
+    was stopped, in order.
     `expired`: versions that were gone before they were copied; `cancelled`: deletes that
     waited, and whose rule no longer wants them.
     `*_offset_s`: the server's clock minus the daemon's. `paused_by`: who, "" when it runs.
@@ -123,6 +147,12 @@ class StatusReport:
     target_offset_s: float | None = None
     paused_by: str = ""
     paused_at: Moment | None = None
+    feeds: Mapping[str, FeedReport] = field(default_factory=dict)
+    feeds_whole: bool = False
+    feeds_late_s: float = 0.0
+    unheard: tuple[str, ...] = ()
+    unserved: tuple[str, ...] = ()
+    stopped_at: Moment | None = None
     expired: LeftOutState = LeftOutState()
     cancelled: LeftOutState = LeftOutState()
     scope: str = ""

@@ -51,7 +51,11 @@ class Snapshot:
     `core.watermark`. `scan_finished_at` of the last complete scan, `scan_versions` what it
     saw on the source. `verified_at`: when the last verify of everything began, `differences`
     what it found, `verified_deep` whether it read the bytes. `reported_at`: when the daemon
-    wrote last, None: never. `heartbeat_age_s`: None where no feed brings heartbeats.
+    wrote last, None: never; `stopped_at`: when somebody stopped it, None: nobody has.
+    `heartbeat_age_s`: None where no feed brings heartbeats; `unheard`: buckets of which none comes.
+    `feeds_late_s`: by how much hints may be late. `unserved`: buckets that match a pattern and are
+    not replicated. `unread`: messages by feed that may have told of a change that no scan has
+    found yet. `notices`: what waits for a person.
     `other_scope`: it replicates other buckets, or by other rules, than the configuration says.
     `owed`: versions not replicated, by reason and cause. `paused_by`: "" when it runs.
     `clocks_apart_s`: the target's clock minus the source's.
@@ -69,7 +73,13 @@ class Snapshot:
     verified_deep: bool = False
     differences: int = 0
     reported_at: float | None = None
+    stopped_at: float | None = None
     heartbeat_age_s: float | None = None
+    feeds_late_s: float = 0.0
+    unheard: tuple[str, ...] = ()
+    unserved: tuple[str, ...] = ()
+    unread: Mapping[str, int] = field(default_factory=dict)
+    notices: tuple[str, ...] = ()
     waiting: int | None = None
     other_scope: bool = False
     owed: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
@@ -165,10 +175,17 @@ def _loss(s: Snapshot, exposure: float) -> str:
 def _why_late(s: Snapshot) -> str:
     if s.paused_by:
         return "go on with `farshore resume`"
-    if _silent(s):
+    if s.stopped_at is not None or _silent(s):
         return "start `farshore run`"
+    if s.unserved:
+        return f"{_buckets(s.unserved)} not replicated, see below"
     if s.waiting:
         return f"{s.waiting:,} keys wait, see `farshore backlog list`"
+    if s.feeds_late_s and s.exposure_s is not None and s.exposure_s < 2 * s.feeds_late_s:
+        return (
+            f"hints of these feeds may be {duration_text(s.feeds_late_s)} late, which counts as "
+            "exposure: set objectives.rpo well above it, or use a feed that keeps the order"
+        )
     return "wait for the scan under way, or see the reasons below"
 
 
@@ -182,6 +199,13 @@ def _daemon(s: Snapshot, _: Objectives) -> Iterator[Reason]:
             "never-reported",
             "AT RISK",
             "`farshore run` has never reported for this pair: start it.",
+        )
+    elif s.stopped_at is not None:
+        yield Reason(
+            "daemon-stopped",
+            "AT RISK",
+            f"`farshore run` was stopped at {at_text(s.stopped_at)}, and nothing has been "
+            "replicated since: start it again.",
         )
     elif _silent(s):
         yield Reason(
@@ -211,6 +235,44 @@ def _daemon(s: Snapshot, _: Objectives) -> Iterator[Reason]:
             f"No heartbeat has come through for {duration_text(s.heartbeat_age_s)}, so changes "
             "are learnt from scans only: see to the feed (webhook, queue or filer).",
         )
+
+
+def _feeds(s: Snapshot, _: Objectives) -> Iterator[Reason]:
+    for feed, count in sorted(s.unread.items()):
+        yield Reason(
+            "unreadable",
+            "AT RISK",
+            f"{count:,} messages of {feed} could not be read, so changes may be unknown until a "
+            "scan has ended: wait for it, and see who sends them (docs/troubleshooting.md).",
+        )
+    for text in s.notices:
+        yield Reason("notice", "AT RISK", text)
+    if s.unheard:
+        yield Reason(
+            "bucket-unheard",
+            "AT RISK",
+            f"No heartbeat comes of {_names(s.unheard)}, so the pair's changes are counted from "
+            f"scans only: let a feed tell of {_names(s.unheard)}, too.",
+        )
+    if s.unserved:
+        yield Reason(
+            "bucket-unserved",
+            "AT RISK",
+            f"{_buckets(s.unserved)} at {s.source} and of a pattern, but not replicated: run "
+            f"`farshore apply`, which makes what is missing at {s.target}.",
+        )
+
+
+NAMES_MAX = 5
+
+
+def _names(buckets: tuple[str, ...]) -> str:
+    more = f" and {len(buckets) - NAMES_MAX:,} more" if len(buckets) > NAMES_MAX else ""
+    return ", ".join(buckets[:NAMES_MAX]) + more
+
+
+def _buckets(buckets: tuple[str, ...]) -> str:
+    return f"Buckets {_names(buckets)} are" if len(buckets) > 1 else f"Bucket {buckets[0]} is"
 
 
 def _scan(s: Snapshot, o: Objectives) -> Iterator[Reason]:
@@ -316,6 +378,7 @@ CHECKS: tuple[Callable[[Snapshot, Objectives], Iterator[Reason]], ...] = (
     _verified,
     _owed,
     _daemon,
+    _feeds,
     _scan,
     _clocks,
 )

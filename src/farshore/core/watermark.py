@@ -5,8 +5,8 @@ All times are Unix seconds by the source's clock. Nothing here reads a clock.
 Two things are kept apart. `known_until`: every change made before it is on the target or
 in the backlog. `pending`: the oldest change in the backlog. The watermark is the earlier
 one of the two. `known_until` moves when a scan closes complete (to the scan's start), and
-between scans when the heartbeat written at T has come through a feed that is whole: then
-every change before T has come through, too.
+between scans as far as whole feeds have told everything (`core.coverage`).
+"Written before T" means acknowledged before T.
 
     feed    whole ──feed_lost──> broken ──a scan that began after the loss closes──> whole
     scan    none ──scan_started──> open ──scan_closed──> none
@@ -39,8 +39,7 @@ class Watermark:
 
     `watermark`: everything written before it is on the target; None: not known.
     `proved_at`: the same, as shown by the last complete scan alone; None before one.
-    `scanned_at`: when the last complete scan began. `heartbeat_seen_at` and
-    `heartbeat_written_at`: of the newest heartbeat that came through, and of the newest one.
+    `scanned_at`: when the last complete scan began.
     """
 
     watermark: float | None = None
@@ -51,8 +50,6 @@ class Watermark:
     basis: Basis = "nothing"
     feed_whole: bool = False
     scan: OpenScan | None = None
-    heartbeat_written_at: float | None = None
-    heartbeat_seen_at: float | None = None
     understatements: int = 0
 
     @classmethod
@@ -112,20 +109,11 @@ class Watermark:
         proved = self.proved_at if self.proved_at is None else min(self.proved_at, at)
         return replace(state, watermark=at, proved_at=proved, understatements=counted)
 
-    def heartbeat_written(self, at: float) -> Watermark:
-        """A heartbeat was written on the source."""
-        return replace(self, heartbeat_written_at=_later(self.heartbeat_written_at, at))
-
-    def heartbeat_seen(self, at: float) -> Watermark:
-        """The heartbeat written at `at` came through: whatever came before it is in the backlog.
-
-        Where a feed reorders, `at` is the heartbeat's time less how far it may do so.
-        """
-        seen = _later(self.heartbeat_seen_at, at)
-        state = replace(self, heartbeat_seen_at=seen)
+    def told_until(self, at: float) -> Watermark:
+        """The feeds have told of every change before `at`: it is in the backlog, or applied."""
         if not self.feed_whole or self.known_until is None or at <= self.known_until:
-            return state
-        return replace(state, known_until=at, basis="feed")._advanced()
+            return self
+        return replace(self, known_until=at, basis="feed")._advanced()
 
     def backlog_oldest(self, since: float | None) -> Watermark:
         """The oldest change that waits in the backlog; None when nothing waits."""
@@ -148,10 +136,6 @@ class Watermark:
         None: not known. `now` is by the source's clock; never below 0.
         """
         return None if self.watermark is None else max(now - self.watermark, 0.0)
-
-    def heartbeat_age(self, now: float) -> float | None:
-        """Seconds since the newest heartbeat that came through was written; None: none has."""
-        return None if self.heartbeat_seen_at is None else max(now - self.heartbeat_seen_at, 0.0)
 
     def _advanced(self) -> Watermark:
         if self.known_until is None:

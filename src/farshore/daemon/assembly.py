@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from typing import get_args
 
 from starlette.routing import BaseRoute
 
@@ -23,7 +24,7 @@ from farshore.daemon.service import Service
 from farshore.engine.run import JOURNAL_FILE
 from farshore.feed.hint import Hint
 from farshore.feed.open import open_feeds
-from farshore.feed.webhook import webhook_routes
+from farshore.feed.webhook import Outcome, WebhookFeed, webhook_routes
 from farshore.journal.backlog_sqlite import SqliteBacklog
 from farshore.journal.ledger import Ledgers
 from farshore.watch.metrics import Metrics, Reading
@@ -65,8 +66,7 @@ async def daemon(config: Config, say: Callable[[str], None]) -> AsyncIterator[Se
         )
 
         def read() -> Reading:
-            feeds_up = {name: state.up for name, state in service.intake.states.items()}
-            return Reading(reporter.now(), reporter.report(), proof.record, feeds_up)
+            return Reading(reporter.now(), reporter.report(), proof.record)
 
         token = api_token(config.daemon.token_env, config.state_dir)
         app = application(_answers(service, metrics), token, _webhook(config, service))
@@ -107,10 +107,17 @@ def _webhook(config: Config, service: Service) -> Sequence[BaseRoute]:
         return [token for name in names for token in os.environ.get(name, "").split()]
 
     # Nobody is connected to between two calls: it is up as long as we listen.
-    service.intake.states[WEBHOOK] = FeedState(WEBHOOK, up=True)
+    state = FeedState(WEBHOOK, up=True, late_s=WebhookFeed.late_s)
+    state.requests.update(dict.fromkeys(get_args(Outcome), 0))
+    service.intake.states[WEBHOOK] = state
 
     async def intake(hints: Sequence[Hint]) -> int:
         await service.intake.receive(hints, WEBHOOK)
-        return len(hints)
+        return sum(service.intake.wanted(hint.bucket) for hint in hints)
 
-    return webhook_routes(tokens, intake)
+    def count(outcome: Outcome) -> None:
+        state.requests[outcome] += 1
+
+    return webhook_routes(
+        tokens, intake, count=count, listener=lambda: service.intake.listener(WEBHOOK)
+    )

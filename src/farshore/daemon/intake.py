@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from farshore.clock import Clock
+from farshore.control.status import FeedReport
 from farshore.core.rules import OWN_PREFIX
 from farshore.engine.heartbeat import HEARTBEAT_KEY
 from farshore.errors import StoreError
-from farshore.feed.hint import Delivery, Feed, Hint
+from farshore.feed.hint import Delivery, Feed, Hint, Listener, Notice
 from farshore.journal.backlog import Backlog
 
 RESTART_FIRST_S = 0.5
@@ -21,20 +24,71 @@ RESTART_MAX_S = 30.0
 UNSETTLED_MAX = 1000
 """Deliveries that wait for their keys to be applied; the feed waits beyond that."""
 
-Beat = Callable[[Hint, str], None]
-"""Told of each heartbeat that came through, and of the feed that brought it."""
+Beat = Callable[[Hint, str, float], None]
+"""Told of each heartbeat that came through, of the feed that brought it, and by how many
+seconds that feed may be late."""
 
 
 @dataclass(slots=True)
 class FeedState:
-    """How one feed is doing."""
+    """How one feed is doing. `requests`: of a webhook, by how they ended."""
 
     name: str
     up: bool = False
+    late_s: float = 0.0
     hints: int = 0
     foreign: int = 0
+    unreadable: int = 0
     restarts: int = 0
     last_error: str = ""
+    notice: Notice | None = None
+    notices: Counter[str] = field(default_factory=Counter)
+    requests: Counter[str] = field(default_factory=Counter)
+
+    def report(self) -> FeedReport:
+        """For the status."""
+        return FeedReport(
+            up=self.up,
+            late_s=self.late_s,
+            hints=self.hints,
+            foreign=self.foreign,
+            unreadable=self.unreadable,
+            requests=dict(self.requests),
+            notices=dict(self.notices),
+            notice=self.notice.text if self.notice else "",
+            last_error=self.last_error,
+        )
+
+
+class Watch(Protocol):
+    """Hears how the feeds fare.
+
+    `lost` when one breaks, `regained` when it brings something (again): what happened between
+    the two, it may never tell (SeaweedFS forgets young events when it is killed). `unread` when
+    a message came that may have told of a change. `noticed`: something for a person.
+    """
+
+    def lost(self, feed: str) -> None: ...
+    def regained(self, feed: str) -> None: ...
+    def unread(self, feed: str, why: str) -> None: ...
+    def noticed(self, feed: str, notice: Notice) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ear:
+    """A `Listener` for one feed."""
+
+    state: FeedState
+    watch: Watch
+
+    def unreadable(self, why: str) -> None:
+        self.state.unreadable += 1
+        self.watch.unread(self.state.name, why)
+
+    def noticed(self, notice: Notice) -> None:
+        self.state.notice = notice
+        self.state.notices[notice.kind] += 1
+        self.watch.noticed(self.state.name, notice)
 
 
 @dataclass(slots=True)
@@ -42,8 +96,6 @@ class Intake:
     """Feeds into one backlog.
 
     `wanted` knows the source's buckets that are replicated; `wake` is called after every note.
-    `lost` when a feed breaks, `regained` when it brings something (again): what happened
-    between the two, it may never tell (SeaweedFS forgets young events when it is killed).
     """
 
     wanted: Callable[[str], bool]
@@ -51,28 +103,42 @@ class Intake:
     clock: Clock
     wake: Callable[[], None]
     beat: Beat
-    lost: Callable[[], None]
-    regained: Callable[[], None]
+    watch: Watch
     states: dict[str, FeedState] = field(default_factory=dict)
+
+    def state_of(self, feed: str) -> FeedState:
+        """Made when it is first asked for."""
+        return self.states.setdefault(feed, FeedState(feed))
+
+    def listener(self, feed: str) -> Listener:
+        """Who hears what one feed cannot read."""
+        return Ear(self.state_of(feed), self.watch)
+
+    def reports(self) -> Mapping[str, FeedReport]:
+        """Every feed, for the status."""
+        return {name: state.report() for name, state in self.states.items()}
 
     async def receive(self, hints: Sequence[Hint], feed: str) -> list[tuple[str, str, int]]:
         """Note hints durably; heartbeats only after all that came before them."""
-        state = self.states.setdefault(feed, FeedState(feed))
+        state = self.state_of(feed)
         ours = [hint for hint in hints if self.wanted(hint.bucket)]
         state.hints += len(ours)
         state.foreign += len(hints) - len(ours)
+        if state.notice is not None and state.notice.kind == "confirm":
+            state.notice = None  # events come: it has been confirmed
         work = [hint for hint in ours if not hint.key.startswith(OWN_PREFIX)]
         noted = await self.backlog.note(work, now=self.clock.now()) if work else []
         if noted:
             self.wake()
         for hint in ours:
             if hint.key == HEARTBEAT_KEY:
-                self.beat(hint, feed)
+                self.beat(hint, feed, state.late_s)
         return noted
 
     async def run(self, feed: Feed) -> None:
         """Take from one feed for ever; open it again when it breaks. Raises `StateError`."""
-        state = self.states.setdefault(feed.name, FeedState(feed.name))
+        state = self.state_of(feed.name)
+        feed.listen(self.listener(feed.name))
         pause = RESTART_FIRST_S
         while True:
             try:
@@ -82,14 +148,15 @@ class Intake:
                 ):
                     async for delivery in deliveries:
                         if not state.up:
-                            self.regained()
+                            self.watch.regained(feed.name)
                         state.up, state.last_error, pause = True, "", RESTART_FIRST_S
+                        state.late_s = feed.late_s
                         await self._take(feed, delivery, settling)
             except* StoreError as errors:
                 state.last_error = str(errors.exceptions[0])
             finally:  # cancelled, too: the lease is gone, and with it the feed
                 if state.up:
-                    self.lost()
+                    self.watch.lost(feed.name)
                 state.up = False
             state.restarts += 1
             await asyncio.sleep(pause)

@@ -7,7 +7,7 @@ import contextlib
 import os
 import socket
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -18,6 +18,7 @@ from farshore.control.sites import open_store
 from farshore.control.status import (
     BacklogState,
     DaemonState,
+    FeedReport,
     LeftOutState,
     NamedVersion,
     ScanState,
@@ -28,10 +29,11 @@ from farshore.control.status import (
 )
 from farshore.core.plan import DISCARDED_DELETE
 from farshore.core.watermark import Watermark
+from farshore.daemon.heard import Heard
 from farshore.engine.dispatch import Dispatcher
 from farshore.engine.lane import Crew
 from farshore.engine.reconcile import Scan
-from farshore.errors import FarshoreError, StoreError
+from farshore.errors import FarshoreError, Refused, StoreError
 from farshore.journal.backlog import Backlog, Work
 from farshore.journal.ledger import Ledger, Ledgers
 from farshore.journal.pause import paused
@@ -48,6 +50,9 @@ LEFT_OUT_SHOWN_MAX = 20
 
 ANSWER_SECONDS_MAX = 5.0
 """A site that needs longer to tell its time counts as silent, whatever its connections say."""
+
+LAST_SECONDS_MAX = 2.0
+"""How long the end of the daemon may wait for its last report to be written."""
 
 LISTING_RESOLUTION_S = 1.0
 """Listings count whole seconds: what they date may be this much younger."""
@@ -91,6 +96,9 @@ class Reporter:
         self._other_works = False
         self._promised: float | None = None
         self._news = asyncio.Event()
+        self._feeds: Callable[[], Mapping[str, FeedReport]] = dict
+        self._stopped_at: float | None = None
+        self.heard = Heard()
         last = read_local(config.state_dir, config.pair.name)
         self.mark = self._resumed(last)
 
@@ -99,6 +107,7 @@ class Reporter:
     def working(self, dispatcher: Dispatcher | None, crews: list[Crew]) -> None:
         """Replication begins (or, with None, has ended)."""
         self._dispatcher, self._crews = dispatcher, crews
+        self.heard.begin([crew.source.bucket for crew in crews])
         self._samples.clear()
         if dispatcher is not None:
             self._standing_still, self._other_works = "", False
@@ -113,17 +122,28 @@ class Reporter:
         self._standing_still, self._other_works = error.message, False
         self.mark = self.mark.feed_lost()
 
-    def feed_lost(self) -> None:
-        """Hints may have been lost."""
+    def feed_lost(self, feed: str) -> None:
+        """Hints of this feed may have been lost: heartbeats prove nothing until a scan that
+        begins later has closed."""
+        self.heard.lost(feed)
         self.mark = self.mark.feed_lost()
 
-    def heartbeat_written(self, at: float) -> None:
-        self.mark = self.mark.heartbeat_written(at)
+    def heartbeat_heard(self, bucket: str, feed: str, at: float, late_s: float) -> None:
+        """A heartbeat that was written at `at` came through a feed that may be late."""
+        self.heard.beat(bucket, feed, at, late_s)
+        self._feeds_told()
 
-    def heartbeat_seen(self, at: float) -> None:
-        """All changes before `at` are in the backlog, or applied."""
+    def buckets_listed(self, at: float, unserved: Sequence[str]) -> None:
+        """Patterns were looked up at `at`: which buckets match, and are not replicated."""
+        self.heard.buckets_listed(at, unserved)
+        self._feeds_told()
+
+    def _feeds_told(self) -> None:
+        until = self.heard.complete_until
+        if until is None or (self.mark.known_until is not None and until <= self.mark.known_until):
+            return
         self._refresh_pending()
-        self.mark = self.mark.heartbeat_seen(at)
+        self.mark = self.mark.told_until(until)
 
     def replicated(self, work: Work, now: float) -> None:
         """One key is in step: tell how long after its oldest change."""
@@ -133,17 +153,25 @@ class Reporter:
         """Whom to tell the seconds from each change to its replica."""
         self._tell_latency = listener
 
+    def tell_feeds(self, feeds: Callable[[], Mapping[str, FeedReport]]) -> None:
+        """Whom to ask how the feeds are."""
+        self._feeds = feeds
+
     def scan_started(self, tally: Scan) -> None:
         self._promised = self.mark.watermark
         self.mark = self.mark.scan_started(tally.started_at)
 
-    def scan_failed(self, tally: Scan, error: StoreError) -> None:
-        """The listing broke off: it proves nothing."""
+    def scan_failed(self, tally: Scan, error: StoreError | Refused) -> None:
+        """The listing broke off, or did not show all: it proves nothing."""
         self.mark = self.mark.scan_closed(tally.started_at, complete=False, left_over=None)
-        self._troubles["scan"] = f"the last scan broke off: {error.message}"
+        self._troubles["scan"] = f"the last scan proved nothing: {error.message}"
 
     def scan_closed(self, tally: Scan) -> None:
-        """Everything that stood on the source at the scan's start is known."""
+        """Everything that stood on the source at the scan's start is known, unless there
+        are buckets that nobody has read."""
+        if self.heard.unserved:
+            self.scan_failed(tally, Refused(f"{self.heard.unserved_text()} not replicated."))
+            return
         self._troubles.pop("scan", None)
         self._scan = ScanState(tally.started_at, tally.finished_at, tally.keys, tally.versions)
         left = left_over(self._oldest(), tally.oldest, self._promised, self.mark.watermark)
@@ -195,16 +223,22 @@ class Reporter:
             versions_per_s=versions,
             bytes_per_s=size,
             scan=self._scan,
-            heartbeat_at=mark.heartbeat_seen_at,
+            heartbeat_at=self.heard.heard_at,
+            feeds=self._feeds(),
+            feeds_whole=mark.feed_whole,
+            feeds_late_s=self.heard.late_s,
+            unheard=self.heard.unheard,
+            unserved=self.heard.unserved,
+            stopped_at=self._stopped_at,
             source_answers=self._source_answers,
             target_answers=self._target_answers,
             source_offset_s=self._source_offset_s,
             target_offset_s=self._target_offset_s,
             paused_by=pause.who if pause else "",
             paused_at=pause.at + self.offset() if pause else None,
-            scope=self._config.pair.scope,
             expired=_left_out(self.ledgers.expired),
             cancelled=_left_out(self.ledgers.cancelled),
+            scope=self._config.pair.scope,
         )
 
     def _discarded(self) -> dict[str, dict[str, int]]:
@@ -284,6 +318,20 @@ class Reporter:
             self._troubles["target"] = f"{self._config.pair.target} does not answer"
         else:
             self._troubles.pop("target", None)
+
+    async def publish_last(self, document: StatusDocument) -> None:
+        """Say on the target that this daemon has stopped, if it can be said in a moment."""
+        self.keep_last()
+        if self._target_answers is False:
+            return
+        with contextlib.suppress(StoreError, TimeoutError):  # then its silence says it
+            async with asyncio.timeout(LAST_SECONDS_MAX):
+                await document.write(self.report())
+
+    def keep_last(self) -> None:
+        """Say on this machine that this daemon has stopped."""
+        self._stopped_at = self._stopped_at or self.now()
+        self._keep()
 
     async def keep_for_ever(self, every_s: float) -> None:
         """Write the status on this machine, whatever the sites do. Raises `StateError`."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
@@ -20,17 +20,26 @@ from farshore.clock import Clock
 from farshore.config import Config
 from farshore.core.model import Version
 from farshore.daemon.intake import Intake
+from farshore.daemon.letters import keep_address
 from farshore.daemon.reports import Reporter
 from farshore.engine.dispatch import Dispatcher
 from farshore.engine.guard import DeleteGuard, GuardLimits
-from farshore.engine.heartbeat import EVERY_S, Heartbeat
+from farshore.engine.heartbeat import EVERY_S, IN_FLIGHT_S, Heartbeat
 from farshore.engine.lane import Crew
 from farshore.engine.reconcile import Scan, scan
 from farshore.engine.revise import revise
 from farshore.engine.run import working_crews
+from farshore.engine.side import Side
 from farshore.engine.tally import Tally
-from farshore.errors import ConfigError, FarshoreError, Refused, StateError, StoreError
-from farshore.feed.hint import Feed, Hint, Settles
+from farshore.errors import (
+    BucketMissing,
+    ConfigError,
+    FarshoreError,
+    Refused,
+    StateError,
+    StoreError,
+)
+from farshore.feed.hint import Feed, Hint, Notice, Settles
 from farshore.journal.backlog import Backlog
 from farshore.s3.pace import Throttle
 
@@ -47,15 +56,8 @@ BEAT_SECONDS_MAX = 5.0
 SCAN_AGAIN_S = 5.0
 """Pause after a scan that broke off."""
 
-CLOCK_RESOLUTION_S = 1.0
-"""The source's clock is known from Date headers, in whole seconds: a scan counts from this
-much earlier, so that it never vouches for a change that it may not have seen."""
-
-ORDERED_FEEDS = ("filer",)
-"""Feeds that tell changes in the order in which they happened."""
-
-REORDERING_S = 60.0
-"""How far any other feed may bring an earlier change after a heartbeat."""
+SCANS_APART_S = 2.0
+"""Pause between scans, whoever asks for them: a flood of unreadable messages asks all the time."""
 
 Say = Callable[[str], None]
 
@@ -82,22 +84,37 @@ class Service:
     scan_now: asyncio.Event = field(default_factory=asyncio.Event)
     intake: Intake = field(init=False)
     _state: str = field(init=False, default="")
+    _stopping: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         self.intake = Intake(
-            self._wanted,
-            self.backlog,
-            self.clock,
-            wake=self._wake,
-            beat=self._beat,
-            lost=self.reporter.feed_lost,
-            regained=self._feed_regained,
+            self._wanted, self.backlog, self.clock, self._wake, self._beat, watch=self
         )
+        self.reporter.tell_feeds(self.intake.reports)
 
-    def _feed_regained(self) -> None:
+    # -- how the feeds fare (`intake.Watch`) ---------------------------------------
+
+    def lost(self, feed: str) -> None:
+        self.reporter.feed_lost(feed)
+
+    def regained(self, feed: str) -> None:
         """Heartbeats prove nothing until a scan that begins now has closed."""
-        self.reporter.feed_lost()
+        self.reporter.feed_lost(feed)
         self.scan_now.set()
+
+    def unread(self, feed: str, why: str) -> None:
+        """What it told of is found by a scan. Said once until then."""
+        if self.reporter.mark.feed_whole:
+            self.say(f"{feed}: {why} A scan will find what it may have told of.")
+        self.regained(feed)
+
+    def noticed(self, feed: str, notice: Notice) -> None:
+        self.say(f"{feed}: {notice.text}")
+        if notice.url:
+            path = keep_address(self.config.state_dir, notice.url)
+            self.say(f"{feed}: its SubscribeURL is in {path}, for its owner's eyes alone")
+        if notice.kind == "ended":
+            self.regained(feed)
 
     def _wanted(self, bucket: str) -> bool:
         return any(entry.target_of(bucket) for entry in self.config.pair.buckets)
@@ -106,13 +123,16 @@ class Service:
         if self.dispatcher is not None:
             self.dispatcher.wake()
 
-    def _beat(self, hint: Hint, feed: str) -> None:
+    def _beat(self, hint: Hint, feed: str, late_s: float) -> None:
         """A heartbeat came through: all that its feed told earlier has been noted."""
-        grace = 0.0 if feed.startswith(ORDERED_FEEDS) else REORDERING_S
         for heart in self.hearts:
-            known = heart.accept(hint, grace_s=grace)
-            if known is not None:
-                self.reporter.heartbeat_seen(known)
+            at = heart.moment_of(hint)
+            if at is not None:
+                self.reporter.heartbeat_heard(heart.bucket, feed, at, late_s + IN_FLIGHT_S)
+
+    def stop(self) -> None:
+        """`run` is about to be cancelled, and is to say that it has stopped."""
+        self._stopping = True
 
     async def run(self) -> None:
         """Everything at once, for ever. Raises `StateError` when the journal fails for good."""
@@ -126,6 +146,9 @@ class Service:
                 group.create_task(self._replicate())
         except* FarshoreError as errors:
             raise errors.exceptions[0] from errors
+        finally:
+            if self._stopping:
+                self.reporter.keep_last()
 
     def _feeds(self, settles: Settles) -> list[Feed]:
         """Feeds of one kind. Those that are settled when applied are read under the lease
@@ -140,6 +163,9 @@ class Service:
                 await self._work()
             except StateError:
                 raise
+            except NewBuckets as error:
+                self.say(error.message)
+                continue
             except Refused as error:
                 if self._state == REPLICATING:  # the lease was ours: nobody else is known to work
                     self._stand_still(error)
@@ -178,10 +204,13 @@ class Service:
                             group.create_task(self.intake.run(feed))
                         group.create_task(self._run_dispatcher())
                         group.create_task(self._reconcile(crews))
-                        group.create_task(self._beat_hearts())
+                        group.create_task(self._beat_hearts(crews))
                         group.create_task(self.reporter.publish_for_ever(document, PUBLISH_EVERY_S))
                 except* FarshoreError as errors:
                     raise _first(errors) from errors
+                finally:
+                    if self._stopping:
+                        await self.reporter.publish_last(document)
 
     async def _revise(self) -> None:
         """Deletes that wait are judged by the rules of today."""
@@ -218,20 +247,49 @@ class Service:
         if self.dispatcher is not None:
             await self.dispatcher.run()
 
-    async def _beat_hearts(self) -> None:
+    async def _beat_hearts(self, crews: list[Crew]) -> None:
         """Beat for ever; a source that does not answer is seen by its silence."""
         while True:
+            await self._at_source(self._look_for_buckets(crews))
             for heart in self.hearts:
-                try:
-                    async with asyncio.timeout(BEAT_SECONDS_MAX):
-                        await heart.beat()
-                except StoreError as error:
-                    self.reporter.source_failed(error.message)
-                except TimeoutError:
-                    self.reporter.source_failed("it does not answer")
-                else:
-                    self.reporter.source_answered()
+                await self._at_source(heart.beat())
             await asyncio.sleep(EVERY_S)
+
+    async def _at_source(self, request: Awaitable[None]) -> None:
+        try:
+            async with asyncio.timeout(BEAT_SECONDS_MAX):
+                await request
+        except StoreError as error:
+            self.reporter.source_failed(error.message)
+        except TimeoutError:
+            self.reporter.source_failed("it does not answer")
+        else:
+            self.reporter.source_answered()
+
+    async def _look_for_buckets(self, crews: list[Crew]) -> None:
+        """See whether a pattern matches buckets that are not replicated yet. `NewBuckets` when
+        one of them can be: all is opened anew then. What the store raises."""
+        if not self.config.pair.has_patterns:
+            return
+        at = self._vouched_at()
+        source, target = crews[0].source, crews[0].target
+        known = {crew.source.bucket for crew in crews}
+        found = self.config.resolve_buckets(await source.store.list_buckets())
+        new = [(ours, theirs) for ours, theirs in found if ours not in known]
+        ready = [
+            ours
+            for ours, theirs in new
+            if await is_versioned(source, ours) and await is_versioned(target, theirs)
+        ]
+        if ready:
+            raise NewBuckets(f"New buckets are taken in: {', '.join(ready)}.")
+        self.reporter.buckets_listed(at, [ours for ours, _ in new])
+
+    def _vouched_at(self) -> float:
+        """What was written before this moment, by the source's clock, is shown by whatever is
+        asked from now on. The clock is known from Date headers, whose seconds are cut: it is
+        up to one second ahead of what we think."""
+        return self.clock.now() + self.reporter.offset() - IN_FLIGHT_S
 
     async def _reconcile(self, crews: list[Crew]) -> None:
         """Scan at once, and then again and again."""
@@ -239,15 +297,17 @@ class Service:
             self.scan_now.clear()
             every_s = self.config.daemon.scan_every_s
             pause = every_s if await self._scan_all(crews) else min(every_s, SCAN_AGAIN_S)
+            await asyncio.sleep(min(pause, SCANS_APART_S))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self.scan_now.wait()
 
     async def _scan_all(self, crews: list[Crew]) -> bool:
         """Whether the scan came to its end."""
-        tally = Scan(self.clock.now() + self.reporter.offset() - CLOCK_RESOLUTION_S)
+        tally = Scan(self._vouched_at())
         self.reporter.scan_started(tally)
         try:
+            await self._look_for_buckets(crews)
             for crew in crews:
                 await scan(
                     crew.source,
@@ -266,6 +326,18 @@ class Service:
             self.dispatcher.target_keys = tally.target_keys
         self.reporter.scan_closed(tally)
         return True
+
+
+class NewBuckets(FarshoreError):
+    """Buckets have appeared that match a pattern: not an error, but a reason to begin anew."""
+
+
+async def is_versioned(side: Side, bucket: str) -> bool:
+    """Whether a bucket is there, and keeps its versions. Raises what the store raises."""
+    try:
+        return await side.store.get_versioning(bucket) == "Enabled"
+    except BucketMissing:
+        return False
 
 
 def _first(group: BaseExceptionGroup[FarshoreError]) -> FarshoreError:

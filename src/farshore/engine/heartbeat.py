@@ -15,14 +15,15 @@ from farshore.feed.hint import Hint
 
 HEARTBEAT_KEY = f"{OWN_PREFIX}heartbeat"
 EVERY_S = 2.0
-SECOND = 1.0
-"""A beat's time is known to the whole second of the source's clock: count from its start."""
 
-Seen = Callable[[float], None]
+IN_FLIGHT_S = 2.0
+"""Heartbeats and scans vouch for what was written this long before them. "Written" means
+acknowledged; but people compare listings, and there a write that was under way has an earlier
+time, of a whole second. Measured: 1.1 s at most (docs/decisions/0017-in-flight.md)."""
 
 
 class Heartbeat:
-    """Beats in one source bucket. `seen` is told the time up to which the feed is complete."""
+    """Beats in one source bucket."""
 
     def __init__(self, source: Side, clock: Clock, source_offset: Callable[[], float]) -> None:
         self._side = source
@@ -31,12 +32,10 @@ class Heartbeat:
         self._previous = ""
         self._alone = False
         self._written_at = 0.0
-        self._accepted_at = 0.0
 
     @property
-    def age_s(self) -> float:
-        """Seconds since a beat came through; since the start if none has."""
-        return self._clock.now() + self._offset() - self._accepted_at if self._accepted_at else -1.0
+    def bucket(self) -> str:
+        return self._side.bucket
 
     async def beat(self) -> None:
         """Write one beat and purge the one before. Raises what the store raises."""
@@ -55,16 +54,13 @@ class Heartbeat:
         found = await self._side.lister.history(self._side.bucket, HEARTBEAT_KEY)
         return [entry.version_id for entry in found if entry.version_id != newest]
 
-    def accept(self, hint: Hint, *, grace_s: float) -> float | None:
-        """A beat's hint came: the time up to which all is known, or None if it tells nothing.
+    def moment_of(self, hint: Hint) -> float | None:
+        """A hint of this bucket's heartbeat came: since when it shows that the feed works.
 
         A late hint of an older beat must not vouch for a newer one: the event's own time
-        counts where it is earlier. `grace_s` is how far the feed may reorder.
+        counts where it is earlier. None when it tells nothing: before our first beat, for
+        another bucket, or without a time.
         """
-        if not self._written_at or hint.bucket != self._side.bucket:
+        if not self._written_at or hint.bucket != self._side.bucket or not hint.at:
             return None
-        moment = min(self._written_at, hint.at) if hint.at else 0.0
-        if moment <= self._accepted_at:
-            return None
-        self._accepted_at = moment
-        return moment - grace_s
+        return min(self._written_at, hint.at)

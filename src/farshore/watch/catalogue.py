@@ -114,7 +114,8 @@ FEED_UP = Metric(
 HEARTBEAT_AGE = Metric(
     "farshore_heartbeat_age_seconds",
     "gauge",
-    "Age of the newest heartbeat that came through a feed; absent without feeds.",
+    "Age of the newest heartbeat that came through a feed, of the slowest bucket; absent "
+    "without feeds.",
 )
 LAST_SCAN = Metric(
     "farshore_last_scan_timestamp_seconds", "gauge", "When the last complete scan ended."
@@ -166,6 +167,36 @@ FAILURES = Metric(
     kin="MinIO minio_bucket_replication_total_failed_count",
 )
 HINTS = Metric("farshore_hints_total", "counter", "Hints that a feed brought.", labels=("feed",))
+UNREADABLE = Metric(
+    "farshore_unreadable_messages_total",
+    "counter",
+    "Messages that may have told of a change and could not be read or kept; each makes a scan.",
+    labels=("feed",),
+)
+NOTICES = Metric(
+    "farshore_notices_total",
+    "counter",
+    "Messages that a person must see: a subscription that wants to be confirmed, or has ended.",
+    labels=("feed", "kind"),
+)
+REQUESTS = Metric(
+    "farshore_webhook_requests_total",
+    "counter",
+    "Requests to the webhook, by how they ended: accepted, foreign (another bucket), notice, "
+    "denied (bad token), malformed, too_long, late, busy.",
+    labels=("feed", "outcome"),
+)
+FEEDS_WHOLE = Metric(
+    "farshore_feeds_whole",
+    "gauge",
+    "1 when no feed may have lost anything that no scan has made good yet; else heartbeats "
+    "prove nothing.",
+)
+FEEDS_LATE = Metric(
+    "farshore_feeds_late_seconds",
+    "gauge",
+    "By how much hints may be late; the watermark stays this far behind the heartbeats.",
+)
 
 AT_SCRAPE = (
     EXPOSURE,
@@ -185,6 +216,12 @@ AT_SCRAPE = (
     DESTINATION_UP,
     SOURCE_UP,
     FEED_UP,
+    FEEDS_WHOLE,
+    FEEDS_LATE,
+    HINTS,
+    UNREADABLE,
+    NOTICES,
+    REQUESTS,
     HEARTBEAT_AGE,
     LAST_SCAN,
     LAST_SCAN_SECONDS,
@@ -196,7 +233,7 @@ AT_SCRAPE = (
 )
 """Computed anew when Prometheus asks."""
 
-AS_IT_HAPPENS = (LATENCY, COPIED, COPIED_BYTES, MARKERS, FAILURES, HINTS)
+AS_IT_HAPPENS = (LATENCY, COPIED, COPIED_BYTES, MARKERS, FAILURES)
 """Counted by the daemon."""
 
 METRICS = (*AT_SCRAPE, *AS_IT_HAPPENS)

@@ -67,6 +67,7 @@ def _first_look(o: Objectives) -> tuple[Panel, ...]:
                 Query("farshore_source_up{}", "{{site}}"),
                 Query("farshore_destination_up{}", "{{site}}"),
                 Query("farshore_feed_up{}", "{{feed}}"),
+                Query("farshore_feeds_whole{}", "feeds whole"),
             ),
         ),
         Panel(
@@ -106,6 +107,7 @@ def _lag(o: Objectives) -> tuple[Panel, ...]:
                 Query("farshore_exposure_seconds{}", "exposure"),
                 Query("farshore_backlog_oldest_age_seconds{}", "oldest that waits"),
                 Query("farshore_heartbeat_age_seconds{}", "heartbeat"),
+                Query("farshore_feeds_late_seconds{}", "feeds may be late"),
             ),
             o.rpo_s * NEAR_SHARE,
             o.rpo_s,
@@ -172,6 +174,10 @@ def _why() -> tuple[Panel, ...]:
                 Query("rate(farshore_copied_total{}[$__rate_interval])", "versions"),
                 Query("rate(farshore_delete_markers_total{}[$__rate_interval])", "markers"),
                 Query("rate(farshore_hints_total{}[$__rate_interval])", "{{feed}}"),
+                Query(
+                    "rate(farshore_webhook_requests_total{}[$__rate_interval])",
+                    "{{feed}} {{outcome}}",
+                ),
             ),
         ),
         Panel(
@@ -188,6 +194,10 @@ def _why() -> tuple[Panel, ...]:
                 Query("farshore_understatements_total{}", "understated"),
                 Query("farshore_expired_total{}", "expired before copied"),
                 Query("farshore_deletes_cancelled_total{}", "deletes cancelled"),
+                Query(
+                    "sum by (feed) (farshore_unreadable_messages_total{})", "{{feed}} unreadable"
+                ),
+                Query("sum by (feed) (farshore_notices_total{})", "{{feed}} notices"),
             ),
             bad=1,
         ),

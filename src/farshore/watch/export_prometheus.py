@@ -161,6 +161,22 @@ def _gentle(o: Objectives) -> tuple[Alert, ...]:
             "See to the feed; scan more often until it is mended.",
         ),
         Alert(
+            "FarshoreUnreadable",
+            "gentle",
+            "increase(farshore_unreadable_messages_total{}[1h]) > 0",
+            "0s",
+            "Messages came through a feed that nobody can read; a scan looked for what they told.",
+            "See `farshore status` for the feed, and who sends to it.",
+        ),
+        Alert(
+            "FarshoreNotice",
+            "gentle",
+            "increase(farshore_notices_total{}[1h]) > 0",
+            "0s",
+            "A feed brought a message that a person must act upon.",
+            "Read it in `farshore status`, or in the log of `farshore run`.",
+        ),
+        Alert(
             "FarshoreClocks",
             "gentle",
             f"abs(farshore_clock_offset_seconds{{}}) > {CLOCKS_APART_MAX_S:g}",

@@ -6,7 +6,7 @@ knows then: they rise while nothing happens. Only what happens is counted as it 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -37,16 +37,17 @@ LATENCY_BUCKETS = (
 )
 """Seconds. Goals are 0.1 (half of all) and 0.5 (99 of 100); an outage is minutes."""
 
+NOTICE_KINDS = ("confirm", "ended")
+
 STUCK = ("FAILED", "CONFLICT")
 
 
 class Reading(NamedTuple):
-    """What the daemon knows at a scrape. `now`: by the source's clock. `feeds`: name to up."""
+    """What the daemon knows at a scrape. `now`: by the source's clock."""
 
     now: float
     report: StatusReport
     proof: ProofRecord | None = None
-    feeds: Mapping[str, bool] = {}
 
 
 Sample = tuple[tuple[str, ...], float]
@@ -65,7 +66,6 @@ class Metrics:
         self._bytes = self._counter(catalogue.COPIED_BYTES).labels(pair)
         self._markers = self._counter(catalogue.MARKERS).labels(pair)
         self._failures = self._counter(catalogue.FAILURES)
-        self._hints = self._counter(catalogue.HINTS)
 
     def _counter(self, metric: Metric) -> Counter:
         labels = ("pair", *metric.labels)
@@ -99,10 +99,6 @@ class Metrics:
         """An attempt failed; `cause` is an error's `cause_word`."""
         self._failures.labels(self._pair, cause).inc()
 
-    def hinted(self, feed: str, count: int) -> None:
-        """A feed brought hints."""
-        self._hints.labels(self._pair, feed).inc(count)
-
     def render(self) -> tuple[bytes, str]:
         """(body, content type) for `/metrics`."""
         return generate_latest(self._registry), CONTENT_TYPE_LATEST
@@ -121,6 +117,7 @@ class _Scrape(Collector):
         reading = self._read()
         found = {**_times(reading), **_counts(reading.report)}
         found |= _sites(reading, self._target, self._source)
+        found |= _feeds(reading.report)
         for metric in catalogue.AT_SCRAPE:
             yield self._family(metric, found[metric])
 
@@ -179,8 +176,26 @@ def _sites(reading: Reading, target: str, source: str) -> dict[Metric, list[Samp
     return {
         catalogue.DESTINATION_UP: _known(report.target_answers, target),
         catalogue.SOURCE_UP: _known(report.source_answers, source),
-        catalogue.FEED_UP: [((name,), float(up)) for name, up in reading.feeds.items()],
         catalogue.CLOCK_OFFSET: [s for site, off in offsets.items() for s in _known(off, site)],
+    }
+
+
+def _feeds(report: StatusReport) -> dict[Metric, list[Sample]]:
+    feeds = report.feeds.items()
+    return {
+        catalogue.FEEDS_WHOLE: _known(report.feeds_whole) if feeds else [],
+        catalogue.FEEDS_LATE: _known(report.feeds_late_s) if feeds else [],
+        catalogue.FEED_UP: [((name,), float(feed.up)) for name, feed in feeds],
+        catalogue.HINTS: [((name,), float(feed.hints)) for name, feed in feeds],
+        catalogue.UNREADABLE: [((name,), float(feed.unreadable)) for name, feed in feeds],
+        catalogue.NOTICES: [
+            ((name, kind), float(feed.notices.get(kind, 0)))
+            for name, feed in feeds
+            for kind in NOTICE_KINDS  # from 0 on, or Prometheus sees no increase
+        ],
+        catalogue.REQUESTS: [
+            ((name, end), float(n)) for name, feed in feeds for end, n in feed.requests.items()
+        ],
     }
 
 
