@@ -120,9 +120,14 @@ async def test_a_wrong_secret_is_refused(lab: Lab) -> None:
 
 async def test_sites_do_not_know_each_other(lab: Lab) -> None:
     east, west = lab.status().sites
-    async with client(replace(west, principals=east.principals)) as stranger:
+    async with client(replace(west, principals=east.principals), "operator") as stranger:
         with pytest.raises(Denied):
             await stranger.list_buckets()
+
+
+def test_the_application_has_the_same_keys_at_every_site(lab: Lab) -> None:
+    east, west = lab.status().sites
+    assert east.principals["app"] == west.principals["app"]
 
 
 async def test_acknowledged_versions_survive_a_kill(lab: Lab) -> None:

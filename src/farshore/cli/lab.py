@@ -50,6 +50,12 @@ def up(
     tls: Annotated[
         bool | None, typer.Option("--tls", help="Serve S3 by TLS, with a private CA.")
     ] = None,
+    front_door: Annotated[
+        bool | None,
+        typer.Option(
+            "--front-door", help="Put HAProxy before both sites, and [switch] into the file."
+        ),
+    ] = None,
     folder: DirOption = HERE,
     as_json: JsonOption = False,
 ) -> None:
@@ -57,7 +63,7 @@ def up(
     console = Console(as_json=as_json)
     lab = _lab(folder)
     was_up, began = lab.is_up(), time.monotonic()
-    state = lab.up(_names(sites), tls=tls, buckets=_names(buckets))
+    state = lab.up(_names(sites), tls=tls, buckets=_names(buckets), front_door=front_door)
     took = f"The lab is up after {time.monotonic() - began:.1f} s."
     console.say("The lab is up already." if was_up else took)
     _show(console, state)
@@ -168,6 +174,9 @@ def _show(console: Console, state: LabState) -> None:
         (site.name, site.endpoint, f"pid {site.pid}" if site.pid else "dead", _line(site.link))
         for site in state.sites
     ]
+    if state.front_door:
+        pid = state.front_door.pid
+        rows.append(("front door", state.front_door.endpoint, f"pid {pid}" if pid else "dead", ""))
     console.table(("site", "endpoint", "process", "link"), rows)
 
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from farshore.errors import Refused
+from farshore.lab.front_door import DoorState
 from farshore.lab.principals import PRINCIPALS
 from farshore.lab.seaweed import REGION
 from farshore.lab.state import STATE_FOLDER, LabState, SiteState
@@ -20,6 +21,8 @@ def render(state: LabState) -> str:
     parts = [MARKER, *(_site(site, state.ca_file) for site in state.sites)]
     if len(state.sites) > 1:
         parts.append(_pair(state))
+    if state.front_door:
+        parts.append(_switch(state.front_door, state.ca_file))
     return "\n\n".join(parts) + "\n"
 
 
@@ -55,6 +58,21 @@ def _pair(state: LabState) -> str:
     ]
     for bucket in state.buckets:
         lines += ["", "[[pair.buckets]]", f"source = {_quoted(bucket)}"]
+    return "\n".join(lines)
+
+
+def _switch(door: DoorState, ca_file: Path | None) -> str:
+    lines = [
+        "[[switch.drivers]]",
+        'kind = "haproxy"',
+        "",
+        "[[switch.drivers.proxies]]",
+        f"socket = {_quoted(str(door.socket))}",
+        f"map = {_quoted(str(door.map_path))}",
+        f"door = {_quoted(door.endpoint)}",
+    ]
+    if ca_file:
+        lines.append(f"ca_file = {_quoted(str(ca_file))}")
     return "\n".join(lines)
 
 

@@ -27,6 +27,7 @@ from types import TracebackType
 from typing import Self
 
 from farshore.errors import LabError, UsageError
+from farshore.lab import front_door as door
 from farshore.lab import pairfile, process, seaweed, state
 from farshore.lab.control import Control, start_link
 from farshore.lab.link import UP
@@ -35,6 +36,7 @@ from farshore.lab.principals import OPERATOR
 from farshore.lab.seaweed import Certificates, SiteFolder, SitePorts
 from farshore.lab.settings import LinkSettings
 from farshore.lab.state import STATE_FOLDER, LabRecord, LabState, SiteRecord
+from farshore.switch.export_haproxy import BackSite
 
 SITES = ("east", "west")
 BUCKETS = ("files",)
@@ -84,24 +86,29 @@ class Lab:
         *,
         tls: bool | None = None,
         buckets: Sequence[str] | None = None,
+        front_door: bool | None = None,
     ) -> LabState:
         """Start the sites, make the buckets, write farshore.toml.
 
-        None is the default: `SITES`, no TLS, `BUCKETS`. A lab that is up is left as it is;
-        asking for one of another shape is a `LabError`. Data that `down(keep_data=True)`
-        left are used again. After an error, nothing runs.
+        None is the default: `SITES`, no TLS, `BUCKETS`, no front door. A lab that is up is
+        left as it is; asking for one of another shape is a `LabError`. Data that
+        `down(keep_data=True)` left are used again. After an error, nothing runs.
         """
         _check_names(sites or SITES, buckets or BUCKETS)
+        if front_door:
+            _check_front_door(sites or SITES)
         pairfile.refuse_foreign(self.folder)
         self._make_state_folder()
         with self._locked():
             found = state.load(self._state_folder)
             if found is not None and found.is_up:
-                _check_same(found, sites, tls, buckets)
+                _check_same(found, sites, tls, buckets, front_door)
                 return self.status()
             if found is not None:
                 self._stop(found)
-            return self._start(tuple(sites or SITES), bool(tls), tuple(buckets or BUCKETS))
+            return self._start(
+                tuple(sites or SITES), bool(tls), tuple(buckets or BUCKETS), bool(front_door)
+            )
 
     def down(self, *, keep_data: bool = False) -> None:
         """End every process, and remove the lab's files; `keep_data` leaves the sites' data
@@ -151,10 +158,11 @@ class Lab:
                 return
             if not all_free(site.ports):
                 site = replace(site, ports=_free_ports())
+            before = process.marked(record.lab_id)
             try:
                 (revived,) = self._await_ready(record, [self._launch(record, site)])
             except BaseException:
-                self._end_unrecorded(record)
+                _end_others(record, before)
                 raise
             self._save_site(record, revived)
             self._aim(record, revived)
@@ -171,7 +179,9 @@ class Lab:
 
     # -- starting -----------------------------------------------------------------
 
-    def _start(self, names: tuple[str, ...], tls: bool, buckets: tuple[str, ...]) -> LabState:
+    def _start(
+        self, names: tuple[str, ...], tls: bool, buckets: tuple[str, ...], with_door: bool
+    ) -> LabState:
         seaweed.binary()  # a missing program is told before anything is made
         if tls:
             self._make_certificates()
@@ -180,6 +190,8 @@ class Lab:
         lifeline_end, lifeline = os.pipe()
         try:
             record = self._start_processes(record, names, lifeline_end)
+            record = self._start_front_door(record) if with_door else record
+            pairfile.write(self._view(record))
             os.write(lifeline, UP)
         except BaseException:
             self._stop(state.load(self._state_folder) or record)
@@ -192,6 +204,7 @@ class Lab:
     def _start_processes(
         self, record: LabRecord, names: tuple[str, ...], lifeline_end: int
     ) -> LabRecord:
+        seaweed.share_app_keys([self._site_folder(name) for name in names])
         control = Control(record.runtime)
         link = start_link(record.lab_id, record.runtime, self._link_log, lifeline_end)
         launched = [
@@ -206,7 +219,18 @@ class Lab:
         for site in record.sites:
             self._aim(record, site)
             self._make_buckets(record, site)
-        pairfile.write(self._view(record))
+        return record
+
+    def _start_front_door(self, record: LabRecord) -> LabRecord:
+        """HAProxy before the first two sites, which it reaches through their links."""
+        folder = state.door_folder(self.folder, record)
+        view = self._view(record)
+        first, second = (BackSite(s.name, s.endpoint, view.ca_file) for s in view.sites[:2])
+        with held_ports(1) as (port,):
+            folder.prepare((first, second), port, self._certificates(record))
+        started = door.start(folder, record.lab_id)
+        record = replace(record, front_door=door.DoorRecord(port, started))
+        state.save(self._state_folder, record)
         return record
 
     def _launch(self, record: LabRecord, site: SiteRecord) -> SiteRecord:
@@ -283,6 +307,8 @@ class Lab:
 
     def _stop(self, record: LabRecord) -> None:
         """End every process of the lab, recorded or not, and what they leave in /tmp."""
+        if record.front_door is not None and record.front_door.process is not None:
+            process.kill(record.front_door.process)
         for site in record.sites:
             if site.process is not None:
                 process.kill(site.process)
@@ -293,13 +319,6 @@ class Lab:
             seaweed.remove_sockets(site.ports)
         shutil.rmtree(record.runtime, ignore_errors=True)
         (self._state_folder / state.RECORD_FILE).unlink(missing_ok=True)
-
-    def _end_unrecorded(self, record: LabRecord) -> None:
-        """End what was started and is in no record: a start that failed half-way."""
-        known = {record.link, *(site.process for site in record.sites)}
-        for found in process.marked(record.lab_id):
-            if found not in known:
-                process.kill(found)
 
     # -- the record and the folder ------------------------------------------------
 
@@ -361,6 +380,13 @@ class Lab:
         make_certificates(Certificates.of(self._state_folder / _CERTIFICATES))
 
 
+def _end_others(record: LabRecord, before: list[process.Process]) -> None:
+    """End what was started since, and is in no record: a start that failed half-way."""
+    for found in process.marked(record.lab_id):
+        if found not in before:
+            process.kill(found)
+
+
 def _free_ports() -> SitePorts:
     with held_ports(len(SitePorts._fields)) as found:
         return SitePorts(*found)
@@ -387,18 +413,28 @@ def _check_names(sites: Sequence[str], buckets: Sequence[str]) -> None:
                 )
 
 
+def _check_front_door(sites: Sequence[str]) -> None:
+    """Told before anything is made."""
+    if len(sites) < 2:
+        raise UsageError("a front door stands before two sites, and the lab has one")
+    door.binary()
+
+
 def _check_same(
     record: LabRecord,
     sites: Sequence[str] | None,
     tls: bool | None,
     buckets: Sequence[str] | None,
+    front_door: bool | None,
 ) -> None:
     """Whether what is asked for, as far as it is said, is what runs."""
     running = tuple(site.name for site in record.sites)
     same_sites = sites is None or tuple(sites) == running
     same_buckets = buckets is None or set(buckets) <= set(record.buckets)
-    if not (same_sites and same_buckets and tls in (None, record.tls)):
+    same_door = front_door in (None, record.front_door is not None)
+    if not (same_sites and same_buckets and same_door and tls in (None, record.tls)):
         kind = " with TLS" if record.tls else ""
+        kind += " behind a front door" if record.front_door else ""
         raise LabError(
             f"a lab of another shape is up here: {', '.join(running)}{kind}, "
             f"buckets {', '.join(record.buckets)}",

@@ -17,6 +17,7 @@ import socket
 import ssl
 import sysconfig
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -27,6 +28,7 @@ from farshore.errors import LabError
 from farshore.lab import process
 from farshore.lab.ports import HOST
 from farshore.lab.principals import (
+    APP,
     PRINCIPALS,
     identities,
     new_keys,
@@ -115,6 +117,19 @@ class SiteFolder:
         security = self.root / "conf" / "security.toml"
         if not security.exists():
             write_secret(security, f'[s3.sse]\nkek = "{secrets.token_hex(32)}"\n')
+
+
+def share_app_keys(folders: Sequence[SiteFolder]) -> None:
+    """Give the application the same keys at every site: those of the first that has some.
+
+    A client that is sent to the other site goes on with the keys that it has.
+    """
+    files = [folder.keys_file(APP) for folder in folders]
+    there = next((path for path in files if path.exists()), None)
+    keys = read_keys(there) if there else new_keys(APP)
+    for path in files:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_keys(path, keys)
 
 
 def command(

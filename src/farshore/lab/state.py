@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from farshore.credentials import Credentials
 from farshore.errors import LabError
+from farshore.lab.front_door import DoorFolder, DoorRecord, DoorState
 from farshore.lab.ports import HOST
 from farshore.lab.principals import write_secret
 from farshore.lab.process import Process, is_running
@@ -56,12 +57,14 @@ class SiteState:
 
 @dataclass(frozen=True, slots=True)
 class LabState:
-    """A lab as it is now. `folder` holds farshore.toml; `ca_file` is None without TLS."""
+    """A lab as it is now. `folder` holds farshore.toml; `ca_file` is None without TLS,
+    `front_door` where there is none."""
 
     folder: Path
     sites: tuple[SiteState, ...]
     buckets: tuple[str, ...]
     ca_file: Path | None = None
+    front_door: DoorState | None = None
 
     def site(self, name: str) -> SiteState:
         """One site. Raises `LabError` for a name that is not in this lab."""
@@ -72,6 +75,7 @@ class LabState:
             "sites": [site.to_json() for site in self.sites],
             "buckets": list(self.buckets),
             "ca_file": str(self.ca_file) if self.ca_file else None,
+            "front_door": self.front_door.to_json() if self.front_door else None,
         }
 
 
@@ -112,6 +116,7 @@ class LabRecord:
     buckets: tuple[str, ...]
     link: Process | None
     sites: tuple[SiteRecord, ...]
+    front_door: DoorRecord | None = None
 
     @property
     def is_up(self) -> bool:
@@ -129,6 +134,7 @@ class LabRecord:
             "buckets": self.buckets,
             "link": self.link and self.link._asdict(),
             "sites": [site.to_json() for site in self.sites],
+            "front_door": self.front_door and self.front_door.to_json(),
         }
 
     @classmethod
@@ -140,6 +146,7 @@ class LabRecord:
             buckets=tuple(document["buckets"]),
             link=_process(document["link"]),
             sites=tuple(SiteRecord.from_json(site) for site in document["sites"]),
+            front_door=DoorRecord.from_json(document.get("front_door")),  # an older lab has none
         )
 
 
@@ -186,6 +193,7 @@ def view(
     folder: Path, record: LabRecord, links: dict[str, LinkSettings], ca_file: Path | None
 ) -> LabState:
     """The callers' view of a record."""
+    door = record.front_door
     return LabState(
         folder=folder,
         sites=tuple(
@@ -193,7 +201,13 @@ def view(
         ),
         buckets=record.buckets,
         ca_file=ca_file,
+        front_door=door and door_folder(folder, record).state(door, tls=record.tls),
     )
+
+
+def door_folder(folder: Path, record: LabRecord) -> DoorFolder:
+    """Where the front door of a lab keeps its files."""
+    return DoorFolder(folder / STATE_FOLDER / "_front-door", record.runtime)
 
 
 def _site_view(
