@@ -26,6 +26,10 @@ PLACES: dict[str, str] = {
     "fence.recorded": "the record says that the fence is wanted; the policy is not there",
     "fence.policy.put": "the deny policy stands; the record says pending",
     "fence.policy.removed": "the deny policy is gone; the record says that it stands",
+    "run.intended": "a run's document says that a step is begun; nothing was done (NAME:n, step n)",
+    "run.acted": "a step was done; the run's document does not say so",
+    "run.recorded": "the run's document says what became of a step; the next one is not begun",
+    "run.undone": "a step of an aborted run was undone; the run's document does not say so",
     "freeze.recorded": "the record says frozen; no proxy has been told",
     "freeze.applied": "the proxies answer 503; nothing has been drained",
 }

@@ -12,7 +12,7 @@ outcome may have happened: it is looked at before it is done.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple, cast, get_args
 
@@ -172,10 +172,12 @@ class Run:
             return "declined"
         if not self.began_at:
             return "approved"
-        if self.next_step() is None:
+        following = self.next_step()
+        if following is None:
             return "done"
-        last = self.steps[-1].outcome if self.steps else None
-        return last if last in ("failed", "unknown") else "running"
+        record = self.record_of(following.id)
+        stopped = record.outcome if record else None
+        return stopped if stopped in ("failed", "unknown") else "running"
 
     @property
     def is_open(self) -> bool:
@@ -185,6 +187,10 @@ class Run:
     def record_of(self, step: str) -> StepRecord | None:
         """What became of a step, None where it was never begun."""
         return next((record for record in self.steps if record.id == step), None)
+
+    def was_begun(self, step: str) -> bool:
+        """Whether it may have had an effect."""
+        return self.record_of(step) is not None
 
     def next_step(self) -> StepPlan | None:
         """The first step without a standing outcome; None: all are done."""
@@ -257,6 +263,19 @@ class Run:
         )
         run = self._with(ended)
         return replace(run, ended_at=now) if run.next_step() is None else run
+
+    def lapsed(self, steps: Collection[str], note: str) -> Run:
+        """What these steps brought about holds no more (a freeze ends by itself): their outcome
+        is taken back, and they are made again, in order."""
+        if not self.is_open or not self.began_at:
+            raise Refused(f"The run {self.id} is {self.state}: nothing can lapse.")
+        kept = tuple(
+            replace(record, outcome=None, note=note[:TEXT_MAX])
+            if record.id in steps and record.stands
+            else record
+            for record in self.steps
+        )
+        return replace(self, steps=kept, ended_at=0.0)
 
     def abort(self, now: float, why: str) -> Run:
         """A person ends it where it stands."""

@@ -1,0 +1,1 @@
+"""Runbooks that run: steps that look before they act, and a runner that can be killed."""

@@ -1,0 +1,162 @@
+"""The runner: one step after the other, each recorded before and after. It may die anywhere.
+
+    record the intent ──> look, act, look ──> record the outcome ──> the next step
+          run.intended             run.acted               run.recorded
+
+Going on after a kill is the same loop: a step whose outcome stands is passed over, one that
+was begun is looked at first. Before the point of no return a failed step takes back what was
+done, in reverse, and the run ends as aborted. From that point on nothing is ever taken back by
+itself: the run stops where it is, writes stay frozen or fenced, and a person decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from farshore.clock import Clock
+from farshore.core.runbook import Outcome, Run
+from farshore.errors import FarshoreError, OutcomeUnknown
+from farshore.faultpoints import reached
+from farshore.runbook.step import Found, Step, StepUnknown
+from farshore.switch.driver import SwitchUnknown
+
+LAPSES_MAX = 5
+"""How often steps that lapsed are made again before the run stops as failed."""
+
+Told = Callable[[str], None]
+
+
+class RunStore(Protocol):
+    """Where runs are kept: in both control buckets, replaced by compare-and-swap."""
+
+    async def save(self, run: Run) -> None:
+        """Replace the run's document. `Refused` when somebody else has changed it since it was
+        read; done when one side at least has it."""
+        ...
+
+
+class Runner:
+    """Makes the steps of one run. `steps` in the order of the plan.
+
+    `no_return`: the id of the first step after whose beginning nothing is taken back.
+    """
+
+    def __init__(
+        self,
+        steps: Sequence[Step],
+        store: RunStore,
+        clock: Clock,
+        by: str,
+        no_return: str,
+        told: Told = lambda _: None,
+    ) -> None:
+        self._steps = {step.id: step for step in steps}
+        self._order = [step.id for step in steps]
+        self._store = store
+        self._clock = clock
+        self._by = by
+        self._no_return = no_return
+        self._told = told
+        self._lapses = 0
+
+    async def go(self, run: Run) -> Run:
+        """Make what is left. Answers the run as it stands then: done, failed, unknown, aborted."""
+        while True:
+            run = await self._relook(run)
+            following = run.next_step()
+            if following is None or run.aborted:
+                return run
+            run = await self._make(run, self._steps[following.id])
+            if run.state == "failed" and not run.was_begun(self._no_return):
+                return await self.abort(run, f"{following.id} failed: {_note(run, following.id)}")
+            if run.state in ("failed", "unknown"):
+                return run
+
+    async def abort(self, run: Run, why: str) -> Run:
+        """Take back what was done, the last first, and end the run. Not after the point of no
+        return: then it only ends, and what stands stands."""
+        if not run.was_begun(self._no_return):
+            for name in reversed(self._order):
+                if run.was_begun(name):
+                    await self._steps[name].undo()
+                    reached("run.undone")
+                    self._told(f"{name}: taken back")
+        ended = run.abort(self._clock.now(), why)
+        await self._store.save(ended)
+        return ended
+
+    async def _relook(self, run: Run) -> Run:
+        """Steps that lapse are looked at again until nothing relies on them any more."""
+        if run.was_begun(self._no_return):
+            return run
+        lapsing = [name for name in self._order if self._steps[name].lapses]
+        for at, name in enumerate(lapsing):
+            record = run.record_of(name)
+            if record is None or not record.stands:
+                continue
+            found = await self._look(self._steps[name])
+            if found.done:
+                continue
+            self._lapses += 1
+            if self._lapses > LAPSES_MAX:
+                return await self._stopped(run, name, found)
+            again = run.lapsed(lapsing[at:], found.note or "it held no more")
+            await self._store.save(again)
+            self._told(f"{name}: {found.note or 'it holds no more'}; once more")
+            return again
+        return run
+
+    async def _stopped(self, run: Run, name: str, found: Found) -> Run:
+        """It does not hold for long enough: the step fails for good."""
+        again = run.lapsed([name], found.note).step_begun(name, self._clock.now(), self._by)
+        note = f"it did not hold, {LAPSES_MAX} times: {found.note}"
+        ended = again.step_ended(name, "failed", self._clock.now(), note)
+        await self._store.save(ended)
+        return await self.abort(ended, note)
+
+    async def _make(self, run: Run, step: Step) -> Run:
+        run = run.step_begun(step.id, self._clock.now(), self._by)
+        await self._store.save(run)
+        reached("run.intended")
+        outcome, found = await self._tried(step)
+        reached("run.acted")
+        run = run.step_ended(step.id, outcome, self._clock.now(), found.note, found.evidence)
+        await self._store.save(run)
+        reached("run.recorded")
+        self._told(f"{step.id}: {outcome}{f', {found.note}' if found.note else ''}")
+        return run
+
+    async def _tried(self, step: Step) -> tuple[Outcome, Found]:
+        found = await self._look(step)
+        if found.done is None:
+            return "unknown", _said(found, "it cannot be told what holds")
+        if found.done:
+            return "ok", found
+        try:
+            await step.act()
+        except (StepUnknown, OutcomeUnknown, SwitchUnknown) as error:
+            after = await self._look(step)
+            return ("ok", after) if after.done else ("unknown", Found(None, str(error)))
+        except FarshoreError as error:
+            return "failed", Found(False, str(error))
+        after = await self._look(step)
+        if after.done is None:
+            return "unknown", _said(after, "it was done, and cannot be read back")
+        return ("ok", after) if after.done else ("failed", _said(after, "it does not show"))
+
+    async def _look(self, step: Step) -> Found:
+        """A look that ends in an error tells nothing."""
+        try:
+            return await step.look()
+        except FarshoreError as error:
+            return Found(None, str(error))
+
+
+def _said(found: Found, otherwise: str) -> Found:
+    return found if found.note else found._replace(note=otherwise)
+
+
+def _note(run: Run, step: str) -> str:
+    record = run.record_of(step)
+    return record.note if record else ""
