@@ -179,13 +179,22 @@ async def test_a_fence_must_let_the_app_read(site: Site) -> None:
     assert await site.fence().look() == {"files": True, "logs": True}, "what stood stays"
 
 
-async def test_one_bucket_that_does_not_bite(site: Site) -> None:
+@pytest.mark.parametrize("sid", [TRIAL_SID, FENCE_SID])
+@pytest.mark.parametrize("keep", [False, True])
+async def test_one_bucket_that_does_not_bite(site: Site, sid: str, keep: bool) -> None:
+    """Whether the trial shows it already, or the fence itself."""
     whole = site.police.policy_of
-    site.police.policy_of = lambda bucket: "" if bucket == "logs" else whole(bucket)
-    for keep, left in ((False, False), (True, True)):
-        with pytest.raises(Toothless, match="logs: the app could still"):
-            await site.fence().put(trusted=True, keep=keep)
-        assert await site.fence().look() == {"files": left, "logs": False}
+
+    def deaf_in_logs(bucket: str) -> str:
+        document = whole(bucket)
+        return "" if bucket == "logs" and f'"{sid}"' in document else document
+
+    site.police.policy_of = deaf_in_logs
+    with pytest.raises(Toothless, match="logs: the app could still") as caught:
+        await site.fence().put(keep=keep)
+    assert caught.value.bad == {"logs"}
+    assert await site.fence().look() == {"files": keep, "logs": False}
+    assert (await site.policy("logs"), site.left()) == ("", [])
 
 
 async def test_a_check_leaves_nothing_behind(site: Site) -> None:

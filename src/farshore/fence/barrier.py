@@ -6,7 +6,8 @@ none believes that it worked: `bite` looks.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Protocol
 
 from farshore.control.bucket import every
@@ -24,7 +25,7 @@ from farshore.core.policy import (
     merged,
     without,
 )
-from farshore.errors import BadRequest, Refused, Unsupported
+from farshore.errors import BadRequest, Denied, Refused, Unsupported
 from farshore.s3.store import Store
 
 Buckets = Sequence[str]
@@ -112,7 +113,8 @@ class PolicyBarrier:
             text = merged(without(document, TRIAL_SID), statement)
         except BadPolicy as error:
             raise _not_ours(self._named(bucket), str(error)) from error
-        await self._store.put_bucket_policy(bucket, text)
+        async with self._rights(bucket):
+            await self._store.put_bucket_policy(bucket, text)
 
     async def _remove(self, bucket: str) -> bool:
         document = await self._read(bucket)
@@ -122,15 +124,29 @@ class PolicyBarrier:
             raise _not_ours(self._named(bucket), str(error)) from error
         if rest == document:
             return False
-        if rest:
-            await self._store.put_bucket_policy(bucket, rest)
-        else:
-            await self._store.delete_bucket_policy(bucket)
+        async with self._rights(bucket):
+            if rest:
+                await self._store.put_bucket_policy(bucket, rest)
+            else:
+                await self._store.delete_bucket_policy(bucket)
         return True
 
     async def _read(self, bucket: str) -> str:
-        try:
+        async with self._rights(bucket):
             return await self._store.get_bucket_policy(bucket)
+
+    @asynccontextmanager
+    async def _rights(self, bucket: str) -> AsyncIterator[None]:
+        """Say what the operator lacks, or what the server does."""
+        try:
+            yield
+        except Denied as error:
+            raise Refused(
+                f"The operator at {self._store.site} may not change {self._named(bucket)}: "
+                f"{error.message}",
+                hint=f"Grant s3:GetBucketPolicy, s3:PutBucketPolicy and s3:DeleteBucketPolicy on "
+                f"{bucket} to the operator, and to nobody else.",
+            ) from error
         except Unsupported as error:
             raise Refused(
                 f"{self._store.site} has no bucket policies, so it cannot be fenced by them: "

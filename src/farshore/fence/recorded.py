@@ -13,7 +13,7 @@ makes the policies as the record wants them, and is told who it was.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -25,27 +25,36 @@ from farshore.errors import Refused, Unreachable
 from farshore.faultpoints import reached
 from farshore.fence.bite import Bite
 from farshore.fence.opening import open_fence, require_fence
-from farshore.fence.site import Opened, SiteFence, Toothless
+from farshore.fence.site import Opened, Toothless
 
 FENCE, UNFENCE = "fence", "unfence"
 """Actions in the audit log."""
 
 Decide = Callable[[ControlRecord], ControlRecord]
-Opener = Callable[[Config, str, Clock], AbstractAsyncContextManager[SiteFence]]
+Opener = Callable[[Config, str, Clock], AbstractAsyncContextManager["Fenceable"]]
+
+
+class Fenceable(Protocol):
+    """A site that answers: see `SiteFence`."""
+
+    async def put(self, *, keep: bool = False) -> list[Bite]: ...
+    async def take(self) -> list[Opened]: ...
 
 
 class Recorded(Protocol):
-    """What was read: the record that stands."""
+    """What was read: the record that stands, and the sites that showed theirs."""
 
     @property
     def record(self) -> ControlRecord: ...
+    @property
+    def answering(self) -> Sequence[object]: ...
 
 
 class Recorder(Protocol):
     """What a fence needs of the control plane: changes by compare-and-swap, audited."""
 
     async def read(self) -> Recorded:
-        """What both sites show; raises only where neither answers."""
+        """What both sites show, as far as they answer."""
         ...
 
     async def change(self, decide: Decide, *, by: str, why: str, action: str) -> ControlRecord:
@@ -132,7 +141,13 @@ class Fences:
         return None, record.fence_of(site) or asked
 
     async def _known(self, site: str) -> Fence | None:
-        return (await self.recorder.read()).record.fence_of(site)
+        view = await self.recorder.read()
+        if not view.answering:
+            raise Unreachable(
+                "Neither control bucket answers: what is recorded is not known, and nothing was "
+                "changed."
+            )
+        return view.record.fence_of(site)
 
     async def _carry_out(self, wanted: Fence, *, keep: bool) -> Raised:
         try:
@@ -142,7 +157,7 @@ class Fences:
         except Unreachable as error:
             return Raised(wanted, trouble=error.message)
 
-    async def _confirm(self, fence: SiteFence, wanted: Fence, bites: list[Bite]) -> Raised:
+    async def _confirm(self, fence: Fenceable, wanted: Fence, bites: list[Bite]) -> Raised:
         """Record that it stands. When it is wanted no longer, it is taken away again."""
         proved = all(bite.word == "bites" for bite in bites)
         stands = replace(wanted, state="standing" if proved else "unproved")
@@ -178,7 +193,7 @@ class Fences:
         await self._change(back, wanted.by, wanted.why, f"{FENCE}.refused")
 
     async def _forget(
-        self, fence: SiteFence, known: Fence | None, site: str, by: str, why: str
+        self, fence: Fenceable, known: Fence | None, site: str, by: str, why: str
     ) -> None:
         """Record that there is none. When somebody asked for one meanwhile, it is put again."""
         try:

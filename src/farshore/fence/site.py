@@ -35,6 +35,11 @@ class Toothless(Refused):
         super().__init__(message, hint=hint)
         self.bites = tuple(bites)
 
+    @property
+    def bad(self) -> frozenset[str]:
+        """The buckets in which there is no fence."""
+        return frozenset(bite.bucket for bite in self.bites if bite.word in BAD)
+
 
 class Opened(NamedTuple):
     """One bucket without its fence. `was`: a fence was there. `open`: the application may write
@@ -75,34 +80,34 @@ class SiteFence:
         finally:
             await self.barrier.take(self.buckets)
 
-    async def put(self, *, trusted: bool = False, keep: bool = False) -> list[Bite]:
+    async def put(self, *, keep: bool = False) -> list[Bite]:
         """Fence the site; again is no error. Answers what was found in each bucket.
 
-        `trusted`: it was tried here before, by the same names: nothing is tried first.
-        `keep`: of a fence that bites in some buckets only, those stay (where a site may be
-        written to at any moment, half a fence is better than none).
+        `keep`: of a fence that bites in some buckets only, those stay, and `Toothless` tells
+        of the others (where a site may be written to at any moment, half a fence is better
+        than none).
         """
         standing = await self.look()
         fresh = [bucket for bucket in self.buckets if not standing[bucket]]
-        if self.barrier.can_try:
-            await self.barrier.take(fresh)  # a trial that a killed run left there
-        could = await self._before(fresh)
-        if fresh and self.barrier.can_try and not trusted:
-            await self._try_first(fresh, could)
+        could, failed = await self._try_first(fresh, keep)
+        wanted = [bucket for bucket in self.buckets if bucket not in failed]
         bad = set(fresh)
         try:
-            await self.barrier.put(self.buckets)
+            await self.barrier.put(wanted)
             reached("fence.policy.put")
-            return await self._tried(self.buckets, could)
+            bites = await self._tried(wanted, could)
         except Toothless as error:
             if keep:
-                bad &= {bite.bucket for bite in error.bites if bite.word in BAD}
+                bad &= error.bad
             await self.barrier.take(sorted(bad))
             raise
         except Refused:
             if not keep:
                 await self.barrier.take(sorted(bad))
             raise
+        if failed:
+            raise self._toothless([*failed.values(), *bites])
+        return bites
 
     async def take(self) -> list[Opened]:
         """Take the fence away everywhere; where none is, that is no error."""
@@ -114,17 +119,30 @@ class SiteFence:
             for bucket, is_open in zip(self.buckets, opened, strict=True)
         ]
 
-    async def _try_first(self, fresh: Sequence[str], could: dict[str, Could | None]) -> None:
-        """On canaries alone: a fence that would lock the operator out could not be taken away.
+    async def _try_first(
+        self, fresh: Sequence[str], keep: bool
+    ) -> tuple[dict[str, Could | None], dict[str, Bite]]:
+        """(what the application could do before, the buckets in which no fence would bite).
 
-        The trial stays for `put`, which replaces it in one step.
+        On canaries alone: a fence that would lock the operator out could not be taken away.
+        A trial that passed stays for `put`, which replaces it in one step.
         """
+        if not self.barrier.can_try or not fresh:
+            return await self._before(fresh), {}
+        await self.barrier.take(fresh)  # a trial that a killed run left there
+        could = await self._before(fresh)
         try:
             await self.barrier.try_out(fresh)
             await self._tried(fresh, could)
+        except Toothless as error:
+            await self.barrier.take(fresh)
+            if not keep:
+                raise
+            return could, {bite.bucket: bite for bite in error.bites if bite.word in BAD}
         except BaseException:
             await self.barrier.take(fresh)
             raise
+        return could, {}
 
     async def _before(self, buckets: Sequence[str]) -> dict[str, Could | None]:
         found = await every([self.teeth.before(bucket) for bucket in buckets])
@@ -132,12 +150,12 @@ class SiteFence:
 
     async def _tried(self, buckets: Sequence[str], could: dict[str, Could | None]) -> list[Bite]:
         bites = await every([self.teeth.after(b, could.get(b)) for b in buckets])
-        bad = [bite for bite in bites if bite.word in BAD]
-        if bad:
-            raise self._toothless(bites, bad)
+        if any(bite.word in BAD for bite in bites):
+            raise self._toothless(bites)
         return bites
 
-    def _toothless(self, bites: Sequence[Bite], bad: Sequence[Bite]) -> Toothless:
+    def _toothless(self, bites: Sequence[Bite]) -> Toothless:
+        bad = [bite for bite in bites if bite.word in BAD]
         where = "; ".join(f"{bite.bucket}: {bite.why}" for bite in bad)
         if any(bite.word == "open" for bite in bad):
             return Toothless(

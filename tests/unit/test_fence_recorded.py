@@ -1,0 +1,230 @@
+"""A fence and the control record: whoever dies or races, they come to say the same."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from farshore.clock import Clock
+from farshore.config import Config
+from farshore.core.record import ControlRecord, Fence, initial
+from farshore.errors import Refused, ServerFault, Unreachable
+from farshore.fence.bite import Bite, Word
+from farshore.fence.recorded import Fences
+from farshore.fence.site import Opened, Toothless
+from farshore.testing.clock import ManualClock
+from tests.unit.sites import TOML, config_of
+
+
+@dataclass
+class Plane:
+    """The control record of a pair that always answers; `meanwhile` runs before a change."""
+
+    record: ControlRecord = field(default_factory=lambda: initial("east.west", "east"))
+    actions: list[str] = field(default_factory=list)
+    meanwhile: dict[str, Callable[[ControlRecord], ControlRecord]] = field(default_factory=dict)
+
+    answering: Sequence[str] = ("east", "west")
+
+    async def read(self) -> Plane:
+        return self
+
+    async def change(
+        self, decide: Callable[[ControlRecord], ControlRecord], *, by: str, why: str, action: str
+    ) -> ControlRecord:
+        if action in self.meanwhile:
+            self.record = replace(self.meanwhile.pop(action)(self.record), by="bob@desk")
+        self.record = replace(decide(self.record), by=by, why=why)
+        self.actions.append(action)
+        return self.record
+
+    @property
+    def state(self) -> str:
+        fence = self.record.fence_of("east")
+        return fence.state if fence else ""
+
+
+@dataclass
+class East:
+    """A site whose fence is one word. `down`: it does not answer."""
+
+    stands: bool = False
+    word: Word = "bites"
+    down: bool = False
+    calls: list[str] = field(default_factory=list)
+
+    async def put(self, *, keep: bool = False) -> list[Bite]:
+        self.calls.append("keep" if keep else "put")
+        bites = [Bite("files", self.word)]
+        if self.word == "open":
+            raise Toothless("it does not bite", bites=bites)
+        self.stands = True
+        return bites
+
+    async def take(self) -> list[Opened]:
+        self.calls.append("take")
+        was = self.stands
+        self.stands = False
+        return [Opened("files", was, True)]
+
+    @asynccontextmanager
+    async def open(self, _: Config, site: str, __: Clock) -> AsyncIterator[East]:
+        assert site == "east"
+        if self.down:
+            raise Unreachable("east does not answer")
+        yield self
+
+
+@pytest.fixture
+def plane() -> Plane:
+    return Plane()
+
+
+@pytest.fixture
+def east() -> East:
+    return East()
+
+
+@pytest.fixture
+def fences(plane: Plane, east: East) -> Fences:
+    without_app = "\n".join(line for line in TOML.splitlines() if not line.startswith("app"))
+    return Fences(config_of(without_app), plane, ManualClock(), opener=east.open)
+
+
+def fence_in(plane: Plane) -> Fence:
+    found = plane.record.fence_of("east")
+    assert found is not None
+    return found
+
+
+async def test_what_is_wanted_is_recorded_before_what_is(
+    fences: Fences, plane: Plane, east: East
+) -> None:
+    raised = await fences.raise_("east", "ann@desk", "it burns")
+    assert (raised.proved, plane.state, plane.actions) == (
+        True,
+        "standing",
+        ["fence", "fence.done"],
+    )
+    fence = fence_in(plane)
+    assert (fence.by, fence.why, fence.mode) == ("ann@desk", "it burns", "policy")
+    await fences.raise_("east", "bob@desk", "again")
+    assert fence_in(plane) == fence, "it keeps its author"
+    assert [o.open for o in await fences.lower("east", "bob@desk", "over")] == [True]
+    assert (plane.state, east.stands) == ("", False)
+    assert [o.was for o in await fences.lower("east", "bob@desk", "over")] == [False]
+
+
+async def test_a_site_that_is_down_is_fenced_when_it_answers(
+    fences: Fences, plane: Plane, east: East
+) -> None:
+    east.down = True
+    raised = await fences.raise_("east", "ann@desk", "it is gone")
+    assert (raised.proved, plane.state, raised.trouble) == (
+        False,
+        "pending",
+        "east does not answer",
+    )
+    assert not (await fences.carry_out(fence_in(plane))).proved
+    east.down = False
+    assert (await fences.carry_out(fence_in(plane))).proved
+    assert (plane.state, fence_in(plane).by, east.calls) == ("standing", "ann@desk", ["keep"])
+
+
+async def test_a_pending_fence_can_be_taken_back_while_the_site_is_down(
+    fences: Fences, plane: Plane, east: East
+) -> None:
+    east.down = True
+    await fences.raise_("east", "ann@desk", "it is gone")
+    assert await fences.lower("east", "ann@desk", "a false alarm") == []
+    assert plane.state == ""
+    east.down = False
+    await fences.raise_("east", "ann@desk", "it is back, sick")
+    east.down = True
+    with pytest.raises(Unreachable):
+        await fences.lower("east", "ann@desk", "now")
+    assert plane.state == "standing", "what stands there cannot be taken away from here"
+
+
+async def test_what_cannot_be_proved_is_recorded_as_that(
+    fences: Fences, plane: Plane, east: East
+) -> None:
+    east.word = "unproved"
+    raised = await fences.raise_("east", "ann@desk", "now")
+    assert (raised.proved, plane.state) == (False, "unproved")
+    east.word = "bites"
+    assert (await fences.raise_("east", "ann@desk", "now")).proved
+    assert plane.state == "standing"
+
+
+async def test_a_fence_that_does_not_bite_leaves_the_record_as_it_was(
+    fences: Fences, plane: Plane, east: East
+) -> None:
+    east.word = "open"
+    with pytest.raises(Toothless):
+        await fences.raise_("east", "ann@desk", "now")
+    assert (plane.state, plane.actions[-1]) == ("", "fence.refused")
+    east.word = "bites"
+    await fences.raise_("east", "ann@desk", "now")
+    east.word = "open"
+    with pytest.raises(Toothless):
+        await fences.raise_("east", "bob@desk", "does it still?")
+    assert plane.state == "pending", "it is wanted, and does not hold"
+    with pytest.raises(Toothless):
+        await fences.carry_out(fence_in(plane))
+    assert plane.state == "pending"
+
+
+async def test_an_error_half_way_leaves_it_pending(
+    fences: Fences, plane: Plane, east: East
+) -> None:
+    class Failing(East):
+        async def put(self, *, keep: bool = False) -> list[Bite]:
+            raise ServerFault("500")
+
+    with pytest.raises(ServerFault):
+        await replace(fences, opener=Failing().open).raise_("east", "ann@desk", "now")
+    assert plane.state == "pending"
+    assert (await fences.raise_("east", "ann@desk", "now")).proved
+
+
+async def test_taken_back_by_another_while_it_was_put_up(
+    fences: Fences, plane: Plane, east: East
+) -> None:
+    plane.meanwhile["fence.done"] = lambda record: record.without_fence("east")
+    with pytest.raises(Refused, match="bob@desk took the fence of east back"):
+        await fences.raise_("east", "ann@desk", "now")
+    assert (plane.state, east.stands) == ("", False)
+
+
+@pytest.mark.parametrize("stood", [False, True])
+async def test_fenced_by_another_while_it_was_taken_away(
+    fences: Fences, plane: Plane, east: East, stood: bool
+) -> None:
+    if stood:
+        await fences.raise_("east", "ann@desk", "now")
+    theirs = Fence("east", "policy", "standing", "bob@desk", "no!", 1.0)
+    plane.meanwhile["unfence"] = lambda record: record.with_fence(theirs)
+    with pytest.raises(Refused, match="bob@desk fenced east while its fence was taken away"):
+        await fences.lower("east", "ann@desk", "over")
+    assert (fence_in(plane), east.stands) == (theirs, True)
+
+
+async def test_two_who_fence_at_once_agree(fences: Fences, plane: Plane, east: East) -> None:
+    theirs = Fence("east", "policy", "standing", "bob@desk", "first", 1.0)
+    plane.meanwhile["fence"] = lambda record: record.with_fence(theirs)
+    raised = await fences.raise_("east", "ann@desk", "second")
+    assert (raised.proved, fence_in(plane).by) == (True, "bob@desk")
+
+
+async def test_without_a_record_nothing_is_changed(
+    fences: Fences, plane: Plane, east: East
+) -> None:
+    plane.answering = ()
+    for order in (fences.raise_, fences.lower):
+        with pytest.raises(Unreachable, match="Neither control bucket"):
+            await order("east", "ann@desk", "now")
+    assert (east.calls, plane.actions) == ([], [])
