@@ -75,6 +75,10 @@ def test_link_changes_what_is_named_and_keeps_the_rest(lab: Lab, capsys: Capture
 
 
 def test_refuse_and_cut_exclude_each_other(lab: Lab, capsys: Capture) -> None:
+    for two in (["--cut", "--heal"], ["--refuse", "--heal"]):
+        assert main.run(["lab", "link", "east", *two, "--dir", str(lab.folder)]) == 2
+    for word in ("kill", "revive", "link"):
+        assert main.run(["lab", word, "north", "--dir", str(lab.folder)]) == 2
     words = ["lab", "link", "east", "--refuse", "--cut", "--dir", str(lab.folder)]
     assert main.run(words) == 2
     assert "--refuse" in capsys.readouterr().err

@@ -193,7 +193,7 @@ def test_a_cut_hides_the_filer_too(lab: Lab) -> None:
 
 
 def test_an_unknown_site_is_told_with_those_that_exist(lab: Lab) -> None:
-    with pytest.raises(LabError, match="north") as caught:
+    with pytest.raises(UsageError, match="north") as caught:
         lab.kill("north")
     assert "east, west" in caught.value.hint
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from farshore.config import BucketMap, Config, Notify
+from farshore.config.doubts import doubts
 from farshore.config.form import schema
 from farshore.config.load import load, parse
 from farshore.config.locate import Lines
@@ -50,6 +51,29 @@ def test_a_small_file_has_every_default() -> None:
     assert read.state_dir == Path("/nowhere/.farshore")
     assert read.objectives == Objectives(60.0, 7 * 86400.0, 86400.0)
     assert read.notify == ()
+
+
+@pytest.mark.parametrize("name", ["ab", "a..b", ".ab", "ab-", "-ab", "10.0.0.1", "a b", "ä" * 4])
+def test_a_bucket_s_name_that_no_server_takes(name: str) -> None:
+    (problem,) = problems(TOML.replace('source = "files"', f'source = "{name}"'))
+    assert problem.startswith("line 17: pair.buckets[0].source: ")
+    (problem,) = problems(TOML + f'target = "{name}"\n')
+    assert problem.startswith("line 18: pair.buckets[0].target: ")
+
+
+def test_a_pattern_may_be_short_and_end_as_a_name_does() -> None:
+    for name in ("*", "p-*", "*.log"):
+        config(TOML.replace('source = "files"', f'source = "{name}"'))
+    assert problems(TOML.replace('source = "files"', 'source = "-p*"'))
+
+
+def test_capitals_are_doubtful_and_no_error() -> None:
+    assert list(doubts(config())) == []
+    found = list(doubts(config(TOML.replace("files", "Files") + 'target = "my_files"\n')))
+    assert [sentence.split(" at ")[0] for sentence in found] == [
+        'The bucket "Files"',
+        'The bucket "my_files"',
+    ]
 
 
 def test_a_pair_is_called_after_its_sites_unless_it_has_a_name() -> None:
@@ -285,10 +309,10 @@ def test_a_name_beats_a_pattern_and_the_first_pattern_wins() -> None:
     entries = (
         '[[pair.buckets]]\nsource = "a*"\ntarget = "one-*"\n'
         '[[pair.buckets]]\nsource = "*"\ntarget = "two-*"\n'
-        '[[pair.buckets]]\nsource = "ab"\ntarget = "three"\n'
+        '[[pair.buckets]]\nsource = "abc"\ntarget = "three"\n'
     )
-    assert mapped(entries, ["ab", "ac", "b", "farshore-control"]) == [
-        ("ab", "three"),
+    assert mapped(entries, ["abc", "ac", "b", "farshore-control"]) == [
+        ("abc", "three"),
         ("ac", "one-c"),
         ("b", "two-b"),
     ]

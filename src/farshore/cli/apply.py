@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from farshore.cli.console import Console, JsonOption, YesOption, load_config, run
+from farshore.core.words import counted
 from farshore.errors import FarshoreError, UsageError
 
 if TYPE_CHECKING:
@@ -93,8 +94,9 @@ def show_proofs(console: Console, proofs: list[Proof]) -> None:
 
 def summary(plan: Plan, proofs: list[Proof]) -> str:
     """The one sentence at the end."""
-    done = f"{len(plan.changes)} changes made" if plan.changes else "nothing to do"
-    return f"{done}; {len(proofs)} proofs hold: both sites are ready."
+    done = f"{counted(len(plan.changes), 'change')} made" if plan.changes else "nothing to do"
+    held = f"{counted(len(proofs), 'proof')} {'holds' if len(proofs) == 1 else 'hold'}"
+    return f"{done}; {held}: both sites are ready."
 
 
 def document(plan: Plan, proofs: list[Proof], *, applied: bool) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import typer
 
 from farshore.cli.console import Console, JsonOption, load_config, run
 from farshore.cli.progress import human_bytes, human_seconds, shown
+from farshore.core.words import counted
 from farshore.errors import FarshoreError
 
 if TYPE_CHECKING:
@@ -117,7 +118,8 @@ def line(tally: Tally, seconds: float) -> str:
     ahead = tally.to_do - tally.done - tally.failures
     left = f"about {human_seconds(ahead / rate)} left" if rate and tally.listed else "still listing"
     return (
-        f"{tally.done:,} of {tally.to_do:,} versions · {human_bytes(tally.copied_bytes)} · "
+        f"{tally.done:,} of {counted(tally.to_do, 'version')} · "
+        f"{human_bytes(tally.copied_bytes)} · "
         f"{rate:,.0f}/s · {human_bytes(tally.copied_bytes / max(seconds, 0.001))}/s · "
         f"{tally.failures:,} not copied · {left}"
     )
@@ -128,13 +130,13 @@ def _report(console: Console, config: Config, tally: Tally, seconds: float, code
     if code == INTERRUPTED:
         console.say(f"Interrupted after {human_seconds(seconds)}; nothing is half done.")
     console.say(
-        f"{pair.source} → {pair.target}: {tally.copied:,} versions "
-        f"({human_bytes(tally.copied_bytes)}) and {tally.markers:,} delete markers copied, "
-        f"{tally.in_step:,} of {tally.keys:,} keys were in step already; "
+        f"{pair.source} → {pair.target}: {counted(tally.copied, 'version')} "
+        f"({human_bytes(tally.copied_bytes)}) and {counted(tally.markers, 'delete marker')} "
+        f"copied, {tally.in_step:,} of {counted(tally.keys, 'key')} in step already; "
         f"{human_seconds(seconds)}."
     )
     for reason, count in sorted(tally.reasons.items()):
-        console.say(f"{count:,} versions not copied: {reason}")
+        console.say(f"{counted(count, 'version')} not copied: {reason}")
     for item in tally.not_copied[:LINES_MAX]:
         if item.reason != "EXCLUDED":
             console.say(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from farshore.cli.console import Console, JsonOption, load_config, run
+from farshore.core.words import counted
 
 if TYPE_CHECKING:
     from farshore.journal.backlog import Backlog, BacklogSummary, Work
@@ -134,7 +135,7 @@ def _sentence(summary: BacklogSummary, shown: int) -> str:
 
 
 def _keys(count: int) -> str:
-    return "1 key" if count == 1 else f"{count:,} keys"
+    return counted(count, "key")
 
 
 def _document(work: Work) -> dict[str, Any]:

@@ -14,12 +14,17 @@ app = typer.Typer(help="Check the configuration file, or print its schema.", no_
 @app.command()
 def check(context: typer.Context, as_json: JsonOption = False) -> None:
     """Read the file and list every problem; no site is contacted."""
+    from farshore.config.doubts import doubts
+
     config = load_config(context)
     console = Console(as_json=as_json)
     console.say(f"{config.path} is right.")
     console.say(f"  pair     {config.pair.name}: {config.pair.source} -> {config.pair.target}")
     for entry in config.pair.buckets:
         console.say(f"  bucket   {entry.source} -> {entry.target}")
+    doubtful = list(doubts(config))
+    for sentence in doubtful:
+        console.say(f"  doubtful {sentence}")
     console.say(f"  rules    {len(config.pair.rules) or 'none: everything is replicated'}")
     console.document(
         {
@@ -29,6 +34,7 @@ def check(context: typer.Context, as_json: JsonOption = False) -> None:
             "target": config.pair.target,
             "buckets": [[entry.source, entry.target] for entry in config.pair.buckets],
             "rules": len(config.pair.rules),
+            "doubts": doubtful,
         }
     )
 

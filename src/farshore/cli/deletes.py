@@ -14,6 +14,7 @@ import typer
 
 from farshore.cli.console import Console, JsonOption, YesOption, run
 from farshore.cli.pause import state_file, who
+from farshore.core.words import counted
 from farshore.errors import Refused, UsageError
 
 if TYPE_CHECKING:
@@ -183,7 +184,7 @@ def _show(console: Console, rows: list[HeldDelete], count: int) -> None:
 
 
 def _deletes(count: int) -> str:
-    return "1 delete" if count == 1 else f"{count:,} deletes"
+    return counted(count, "delete")
 
 
 def _document(row: HeldDelete) -> dict[str, Any]:

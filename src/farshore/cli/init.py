@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from farshore.cli.console import Console, JsonOption, config_path, run
+from farshore.core.words import counted
 from farshore.errors import Denied, UsageError
 
 if TYPE_CHECKING:
@@ -241,7 +242,7 @@ async def _try_all(config: Config, console: Console) -> None:
         for principal in site.credentials:
             store = open_store(config, site.name, principal)
             try:
-                seen = f"{len(await store.list_buckets())} buckets seen"
+                seen = f"{counted(len(await store.list_buckets()), 'bucket')} seen"
             except Denied as error:
                 if error.code != "AccessDenied":
                     raise

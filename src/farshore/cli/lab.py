@@ -127,10 +127,8 @@ def link(
     rate: Annotated[
         float | None, typer.Option(min=0, metavar="MBIT", help="Megabit/s in all; 0: no limit.")
     ] = None,
-    cut: Annotated[
-        bool | None,
-        typer.Option("--cut/--heal", help="Swallow everything, silently; or carry it again."),
-    ] = None,
+    cut: Annotated[bool, typer.Option("--cut", help="Swallow everything, silently.")] = False,
+    heal: Annotated[bool, typer.Option("--heal", help="Carry everything again.")] = False,
     refuse: Annotated[
         bool, typer.Option("--refuse", help="Reset and refuse connections, until --heal.")
     ] = False,
@@ -145,15 +143,15 @@ def link(
 
     What is not named stays as it is; without options the link's state is shown.
     """
-    if refuse and cut is not None:
-        raise UsageError("--refuse goes with neither --cut nor --heal")
+    if cut + heal + refuse > 1:
+        raise UsageError("--cut, --heal and --refuse are three different things: choose one")
     wanted: dict[str, Any] = {
         "latency_ms": latency,
         "jitter_ms": jitter,
         "rate_mbit": rate,
         "reset_after": reset_after,
-        "cut": False if refuse else cut,
-        "refuse": True if refuse else (None if cut is None else False),
+        "cut": cut if cut or heal or refuse else None,
+        "refuse": refuse if cut or heal or refuse else None,
     }
     changes = {name: value for name, value in wanted.items() if value is not None}
     lab = _lab(folder)

@@ -14,6 +14,7 @@ from farshore.cli.backfill import INTERRUPTED, orderly_stop
 from farshore.cli.backfill import line as copying_line
 from farshore.cli.console import Console, JsonOption, load_config, run
 from farshore.cli.progress import human_seconds, shown
+from farshore.core.words import counted
 from farshore.errors import Refused, StateError, UsageError
 
 if TYPE_CHECKING:
@@ -217,12 +218,13 @@ def _require_alive(daemon: Process) -> None:
 
 def _waiting_line(tally: Scan, stands: Progress, seconds: float) -> str:
     if not tally.finished_at:
-        return f"listing: {tally.keys:,} keys, {tally.found:,} differ · {human_seconds(seconds)}"
+        listed = counted(tally.keys, "key")
+        return f"listing: {listed}, {tally.found:,} differ · {human_seconds(seconds)}"
     words = sorted({work.cause for work in stands.waiting if work.cause})
     why = f" ({', '.join(words)})" if words else ""
     done = max(tally.found - len(stands.waiting) - len(stands.left), 0)
     return (
-        f"{done:,} of {tally.found:,} keys · {len(stands.waiting):,} wait{why} · "
+        f"{done:,} of {counted(tally.found, 'key')} · {len(stands.waiting):,} wait{why} · "
         f"{len(stands.left):,} put back · {human_seconds(seconds)}"
     )
 
@@ -294,7 +296,8 @@ def _sentence(pair: str, below: str, outcome: Outcome, seconds: float) -> str:
     if outcome.left:
         return f"{pair}: {len(outcome.left):,} {below} could not be brought into step, {after}."
     return (
-        f"{pair}: {outcome.keys:,} keys {below} are in step; {outcome.found:,} of them differed, "
+        f"{pair}: {counted(outcome.keys, 'key')} {below} "
+        f"{'is' if outcome.keys == 1 else 'are'} in step; {outcome.found:,} differed before, "
         f"{after}."
     )
 

@@ -11,6 +11,7 @@ import typer
 
 from farshore.cli.console import Console, JsonOption, YesOption, load_config, run
 from farshore.cli.progress import human_bytes, human_seconds, shown
+from farshore.core.words import counted
 from farshore.errors import StoreError
 
 if TYPE_CHECKING:
@@ -172,19 +173,21 @@ async def _record(
 
 def _line(proof: Proof) -> str:
     return (
-        f"{proof.keys:,} keys, {proof.versions:,} versions listed on both sides · "
+        f"{counted(proof.keys, 'key')}, {counted(proof.versions, 'version')} "
+        "listed on both sides · "
         f"{proof.versions_read:,} read ({human_bytes(proof.bytes_read)}) · "
-        f"{len(proof.differences):,} differences"
+        f"{counted(len(proof.differences), 'difference')}"
     )
 
 
 def _summary(console: Console, config: Config, proof: Proof, *, deep: bool, seconds: float) -> None:
     pair = f"{config.pair.source} and {config.pair.target}"
-    what = f"{proof.keys:,} keys, {proof.versions:,} versions and delete markers"
+    entries = counted(proof.versions, "version or delete marker", "versions and delete markers")
+    what = f"{counted(proof.keys, 'key')}, {entries}"
     if deep:
         what += f", {human_bytes(proof.bytes_read)} read on both sides"
     if proof.differences:
-        console.say(f"{len(proof.differences):,} differences between {pair} ({what}).")
+        console.say(f"{counted(len(proof.differences), 'difference')} between {pair} ({what}).")
         console.say("`farshore repair` shows how to mend them.")
     elif proof.keys == 0:
         console.say(f"{pair}: there is nothing on either side to compare.")
@@ -192,9 +195,11 @@ def _summary(console: Console, config: Config, proof: Proof, *, deep: bool, seco
         depth = "bytes, headers, metadata and tags" if deep else "order, sizes and ETags"
         console.say(f"{pair} agree: {what}; compared {depth}; {human_seconds(seconds)}.")
     if proof.retained:
-        console.say(f"{proof.retained:,} versions are kept on the target that the source purged.")
+        kept = counted(proof.retained, "version is", "versions are")
+        console.say(f"{kept} kept on the target that the source purged.")
     if proof.excluded:
-        console.say(f"{proof.excluded:,} versions are excluded by rules and were not compared.")
+        left_out = counted(proof.excluded, "version is", "versions are")
+        console.say(f"{left_out} excluded by rules, and not compared.")
 
 
 async def _repair(

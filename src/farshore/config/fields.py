@@ -25,9 +25,13 @@ from farshore.config.quantity import duration_seconds, size_bytes
 CONTROL_BUCKET = "farshore-control"
 """The control bucket's name where the file gives none."""
 
+BUCKET_LETTERS_MIN = 3
+
 SITE_NAME = re.compile(r"[a-z0-9-]{1,32}")
 _PAIR_NAME = re.compile(r"[a-z0-9-]{1,65}")
 _BUCKET = re.compile(r"[A-Za-z0-9*][A-Za-z0-9.\-_*]{0,62}")
+_BUCKET_EDGE = re.compile(r"^[.\-]|[.\-]$")
+_FOUR_NUMBERS = re.compile(r"\d+\.\d+\.\d+\.\d+")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 _NATS_NAME = re.compile(r"[^\s.*>/\\]{1,255}")
@@ -61,10 +65,19 @@ def _address(text: str) -> str:
 
 
 def _bucket(text: str) -> str:
+    """No server takes other names. Capitals and _ are doubtful: see `config.doubts`."""
     if not _BUCKET.fullmatch(text):
         raise ValueError("write a bucket's name: letters, digits, dots and dashes, 63 at most")
     if text.count("*") > 1:
         raise ValueError('write one * at most, such as "prod-*"')
+    if len(text) < BUCKET_LETTERS_MIN and "*" not in text:
+        raise ValueError(f"a bucket's name has {BUCKET_LETTERS_MIN} letters or more")
+    if ".." in text or _BUCKET_EDGE.search(text):
+        raise ValueError(
+            "a bucket's name begins and ends with a letter or digit, and has no two dots in a row"
+        )
+    if _FOUR_NUMBERS.fullmatch(text):
+        raise ValueError("a bucket's name does not look like an IP address")
     return text
 
 

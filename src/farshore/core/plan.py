@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 
 from farshore.core.align import Alignment
 from farshore.core.model import History, Version
+from farshore.core.words import counted
 
 Reason = Literal[
     "PENDING",
@@ -96,8 +97,9 @@ def _steps(missing: tuple[Version, ...], top: Version | None) -> list[Step]:
 
 def _conflict(alignment: Alignment) -> str:
     return (
-        f"the target has {len(alignment.foreign)} entries that did not come from the source, "
-        f"above the last common one; {len(alignment.missing)} newer source entries wait"
+        f"the target has {counted(len(alignment.foreign), 'entry', 'entries')} not of the "
+        "source, above the last common one; newer of the source: "
+        f"{counted(len(alignment.missing), 'entry', 'entries')}"
     )
 
 

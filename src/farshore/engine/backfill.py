@@ -16,6 +16,7 @@ from farshore.core.join import Batch, Join, KeyPair
 from farshore.core.join import Side as End
 from farshore.core.plan import DELETE_GUARD, DeleteLimits, deletes_allowed
 from farshore.core.rules import OWN_PREFIX
+from farshore.core.words import counted
 from farshore.engine.lane import Crew, Lane
 from farshore.engine.look import rule_for
 from farshore.engine.side import Side
@@ -188,7 +189,7 @@ class Backfill:
                     pair.source[0].version_id,
                     "PENDING",
                     DELETE_GUARD,
-                    f"{len(held)} keys would be hidden by delete markers on a target of "
+                    f"{counted(len(held), 'key')} would be hidden by delete markers on a target of "
                     f"{crew.tally.target_keys}: the delete guard holds all of them",
                 )
             )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from farshore.credentials import Credentials
-from farshore.errors import LabError
+from farshore.errors import LabError, UsageError
 from farshore.lab.front_door import DoorFolder, DoorRecord, DoorState
 from farshore.lab.ports import HOST
 from farshore.lab.principals import write_secret
@@ -67,7 +67,7 @@ class LabState:
     front_door: DoorState | None = None
 
     def site(self, name: str) -> SiteState:
-        """One site. Raises `LabError` for a name that is not in this lab."""
+        """One site. Raises `UsageError` for a name that is not in this lab."""
         return _named(self.sites, name)
 
     def to_json(self) -> dict[str, Any]:
@@ -162,7 +162,7 @@ def _named(sites: tuple[S, ...], name: str) -> S:
         if site.name == name:
             return site
     known = ", ".join(site.name for site in sites) or "none"
-    raise LabError(f"this lab has no site {name!r}", hint=f"its sites are: {known}")
+    raise UsageError(f"this lab has no site {name!r}", hint=f"its sites are: {known}")
 
 
 def load(state_folder: Path) -> LabRecord | None:

@@ -142,7 +142,12 @@ class S3Client:
             delimiter=delimiter,
             limit=limit,
         )
-        return wire.parse_list_versions(await self._call(request))
+        answer = await self._call(request)
+        try:
+            return wire.parse_list_versions(answer)
+        except BadListing as error:
+            where = f"{self._site}, bucket {bucket}"
+            raise BadListing(f"{where}: {error.message}", hint=error.hint) from error
 
     async def head(
         self, bucket: str, key: str, version_id: str = "", *, part_number: int = 0

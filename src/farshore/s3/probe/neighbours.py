@@ -14,7 +14,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from farshore.core.model import Version
-from farshore.errors import BadListing
+from farshore.errors import BadListing, Unsupported
 from farshore.s3.listing.lister import Lister
 from farshore.s3.probe.scratch import Scratch, Wrote, in_parallel
 
@@ -56,6 +56,27 @@ def keys(prefix: str) -> Iterator[tuple[str, str]]:
         yield f"{family}a-b/{number:02d}", "."
     yield family + "a/b", "." * (SMALL_PAGE + 5)
     yield family + "a/b/c", ".."
+
+
+async def require_order(scratch: Scratch) -> None:
+    """`Unsupported` for a server that lists markers apart from versions, or keys in disorder.
+
+    Asked with three entries, before the crowd is written: nothing can be read there.
+    """
+    small = Scratch(scratch.store, scratch.bucket, scratch.prefix + "order/")
+    await small.write(small.prefix + "a", ".x")
+    await small.write(small.prefix + "b", ".")
+    try:
+        await scratch.store.list_versions(scratch.bucket, prefix=small.prefix)
+    except BadListing as error:
+        raise Unsupported(
+            f"{scratch.store.site} does not list keys in order, as S3 does, so its versions cannot "
+            f"be read: {error.message}",
+            hint="farshore cannot work with this server. Nothing was changed in your buckets.",
+            action=error.action,
+        ) from error
+    finally:
+        await small.purge()
 
 
 async def settle_in(scratch: Scratch) -> None:

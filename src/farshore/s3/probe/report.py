@@ -13,7 +13,7 @@ from farshore.s3.listing.directories import FilerLister
 from farshore.s3.listing.plain import PAGE_LIMIT, PlainLister
 from farshore.s3.listing.split import SplitLister
 from farshore.s3.probe.abilities import check_all, tells_current_marker
-from farshore.s3.probe.neighbours import judge, settle_in
+from farshore.s3.probe.neighbours import judge, require_order, settle_in
 from farshore.s3.probe.scratch import Scratch
 from farshore.s3.store import Store
 
@@ -52,6 +52,7 @@ async def probe(
             hint="enable versioning on it: `farshore apply` does",
         )
     scratch = Scratch(store, bucket, prefix)
+    await require_order(scratch)
     await scratch.purge()
     try:
         return await _probe(scratch, filer, clock)

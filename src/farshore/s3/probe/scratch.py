@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from typing import NamedTuple
 
 from farshore.core.model import Version
@@ -47,9 +48,17 @@ class Scratch:
     async def purge(self) -> None:
         """Take everything below the prefix away: versions, markers and open uploads.
 
-        Asks for the first page only, again and again: whatever a server loses between
-        its pages, there is no page before the first.
+        First by the ids that were answered, which needs no listing: one that is out of order
+        cannot be read. Then asks for the first page only, again and again: whatever a
+        server loses between its pages, there is no page before the first.
         """
+        await in_parallel(
+            partial(self.store.delete, self.bucket, key, entry.version_id)
+            for key, entries in self.wrote.items()
+            for entry in entries
+            if entry.version_id
+        )
+        self.wrote.clear()
         uploads = await self.store.list_uploads(self.bucket, self.prefix)
         for upload in uploads:
             await self.store.abort_upload(self.bucket, upload.key, upload.upload_id)
