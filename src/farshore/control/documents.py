@@ -36,14 +36,12 @@ class Document(NamedTuple):
 class Damaged(Corrupt):
     """The bytes came whole and are no document of ours. `etag`, `version_id`: which bytes."""
 
-    def __init__(self, where: str, why: str, info: ObjectInfo) -> None:
-        super().__init__(
-            f"The control document {where} is damaged: {why}.",
-            hint="Its older versions are still in the bucket: look at them and purge the bad one.",
-            action=f"read {where}",
-        )
-        self.etag = info.etag
-        self.version_id = info.version_id
+    usual_hint = "Its older versions are still in the bucket: look at them and purge the bad one."
+
+    def __init__(self, message: str, *, etag: str, version_id: str) -> None:
+        super().__init__(message)
+        self.etag = etag
+        self.version_id = version_id
 
 
 async def read_document(store: Store, bucket: str, name: str) -> Document | None:
@@ -56,7 +54,7 @@ async def read_document(store: Store, bucket: str, name: str) -> Document | None
         async with store.get(bucket, name) as answer:
             where, info = f"{bucket}/{name} at {store.site}", answer.info
             if info.size > DOCUMENT_BYTES_MAX:
-                raise Damaged(where, f"it has {info.size} bytes", info)
+                raise _damaged(where, f"it has {info.size} bytes", info)
             data = await answer.read()
     except Gone as error:
         if type(error) is Gone:
@@ -84,10 +82,10 @@ def _decode(data: bytes, where: str, info: ObjectInfo) -> Document:
     try:
         body = json.loads(data)
     except ValueError:
-        raise Damaged(where, "it is not JSON", info) from None
+        raise _damaged(where, "it is not JSON", info) from None
     schema = body.pop("schema", None) if isinstance(body, dict) else None
     if not isinstance(schema, int) or isinstance(schema, bool) or schema < 1:
-        raise Damaged(where, "it has no schema number", info)
+        raise _damaged(where, "it has no schema number", info)
     if schema > SCHEMA:
         raise StateError(
             f"{where} was written by a newer farshore (schema {schema}; this one reads {SCHEMA}).",
@@ -95,3 +93,11 @@ def _decode(data: bytes, where: str, info: ObjectInfo) -> Document:
         )
     assert isinstance(body, dict)
     return Document(body, info.etag, info.version_id, schema)
+
+
+def _damaged(where: str, why: str, info: ObjectInfo) -> Damaged:
+    return Damaged(
+        f"The control document {where} is damaged: {why}.",
+        etag=info.etag,
+        version_id=info.version_id,
+    )

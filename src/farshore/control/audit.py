@@ -1,0 +1,154 @@
+"""The audit log in one control bucket: entries appended, copied, and read back to be verified.
+
+The name of an entry is its number and the site that gave the number out. That site lets one
+of two racers have it; the other takes the next. Entries of the other site are copied, never
+numbered anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+
+from farshore.control.bucket import every
+from farshore.control.documents import Damaged
+from farshore.control.ledger import Ledger, in_time
+from farshore.core.chain import Draft, Entry, Head, Place, Unreadable, follow
+from farshore.errors import Corrupt, OutcomeUnknown, Precondition, Refused
+
+APPENDS_MAX = 64
+"""Others may append at the same moment; nobody loses against more than this."""
+
+PAGES_MAX = 10_000
+"""Pages of a thousand entries: more than a pair writes in its life."""
+
+READS_AT_ONCE = 16
+"""Entries that are fetched at one time."""
+
+Stored = Entry | Unreadable
+
+_NAME = re.compile(r"(\d{10})-([a-z0-9-]+)\.json")
+
+
+def entry_name(pair: str, place: Place) -> str:
+    """The entry's key in the control bucket."""
+    return f"{_folder(pair)}{place[0]:010d}-{place[1]}.json"
+
+
+def _folder(pair: str) -> str:
+    return f"audit/{pair}/"
+
+
+class AuditLog:
+    """The entries of one ledger."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    # -- writing -----------------------------------------------------------------
+
+    async def append(self, head: Head, draft: Draft) -> Entry:
+        """Write the draft behind `head`, or behind whatever others have appended since."""
+        for _ in range(APPENDS_MAX):
+            entry = follow(head, self._ledger.site, draft)
+            there = await self._create(entry)
+            if there is None:
+                return entry
+            if isinstance(there, Unreadable):
+                raise Refused(
+                    f"The audit log at {self._ledger.site} cannot be continued: "
+                    f"number {there.sequence} {there.why}.",
+                    hint="Run `farshore audit verify`, and look at that object's versions.",
+                )
+            head = there.head
+        raise Refused("Too many others write to the audit log at this moment.", hint="Try again.")
+
+    async def keep(self, entry: Entry) -> None:
+        """Write an entry that another site has numbered; nothing if it is here already."""
+        await self._create(entry)
+
+    async def _create(self, entry: Entry) -> Stored | None:
+        """None when the entry stands; else the one that stands in its place."""
+        name = entry_name(self._ledger.pair, entry.place)
+        unknown: OutcomeUnknown | None = None
+        for _ in range(APPENDS_MAX):
+            try:
+                await self._ledger.put_over(name, entry.to_json(), "")
+                return None
+            except Precondition:
+                pass
+            except OutcomeUnknown as error:
+                unknown = error
+            there = await self.read(entry.place)
+            if isinstance(there, Entry) and there.digest == entry.digest:
+                return None
+            if there is not None:
+                return there
+        raise unknown or Refused(f"{name} cannot be written.", hint="Try again.")
+
+    # -- reading -----------------------------------------------------------------
+
+    async def read(self, place: Place) -> Stored | None:
+        """The entry in this place; None where there is none."""
+        name = entry_name(self._ledger.pair, place)
+        try:
+            document = await self._ledger.document(name, last=False)
+        except Damaged as error:
+            return Unreadable(*place, f"cannot be read: {error.message}")
+        if document is None:
+            return None
+        try:
+            body = {"schema": document.schema, **document.body}
+            entry = Entry.from_json(body, self._ledger.where(name))
+        except Corrupt as error:
+            return Unreadable(*place, f"cannot be read: {error.message}")
+        if entry.place != place:
+            return Unreadable(*place, f"holds number {entry.sequence}", moved=True)
+        return entry
+
+    async def places(self, after: int = 0) -> list[Place]:
+        """Where entries stand whose number is higher than `after`, in order."""
+        ledger, folder = self._ledger, _folder(self._ledger.pair)
+        marker, version, found = f"{folder}{after:010d}~", "", []
+        for _ in range(PAGES_MAX):
+            async with in_time(ledger.site, f"list {folder}"):
+                page = await ledger.store.list_versions(
+                    ledger.bucket, prefix=folder, key_marker=marker, version_marker=version
+                )
+            current = (
+                entry.key for entry in page.entries if entry.is_latest and not entry.is_marker
+            )
+            found += [place for key in current if (place := _place(key, folder))]
+            if not page.truncated:
+                break
+            marker, version = page.next_key, page.next_version
+        return sorted({place for place in found if place[0] > after})
+
+    async def since(self, head: Head) -> list[Stored]:
+        """The entries with higher numbers than `head`, in order."""
+        return await self._fetch(await self.places(head.sequence))
+
+    async def everything(self, sites: Iterable[str]) -> list[Stored]:
+        """All entries, in order. Where numbers are missing, they are asked for by name:
+        listings of some servers lose keys."""
+        places = set(await self.places())
+        numbers = sorted({0, *(number for number, _ in places)})
+        gaps = (number for one, other in pairwise(numbers) for number in range(one + 1, other))
+        doubtful = [(number, site) for number in gaps for site in sites]
+        return await self._fetch(sorted(places.union(doubtful)))
+
+    async def _fetch(self, places: Sequence[Place]) -> list[Stored]:
+        gate = asyncio.Semaphore(READS_AT_ONCE)
+
+        async def fetch(place: Place) -> Stored | None:
+            async with gate:
+                return await self.read(place)
+
+        return [entry for entry in await every([fetch(place) for place in places]) if entry]
+
+
+def _place(key: str, folder: str) -> Place | None:
+    match = _NAME.fullmatch(key.removeprefix(folder))
+    return (int(match[1]), match[2]) if match else None

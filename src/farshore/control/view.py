@@ -1,0 +1,185 @@
+"""What both control buckets show at one moment, and what follows from it. No IO."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import Literal
+
+from farshore.control.audit import Stored
+from farshore.core.chain import Entry, Head
+from farshore.core.document import moment_text
+from farshore.core.record import ControlRecord, arbiter_place, initial, standing
+from farshore.errors import Corrupt, StateError
+
+State = Literal["record", "absent", "damaged", "newer", "unreachable"]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What one site shows. `trouble`: why there is no record to be had.
+
+    `etag`: of the document that stands there, a damaged one, too; "" for none. `tail`:
+    audit entries behind the one that announced the record. `strong`: see `Ledger`.
+    """
+
+    site: str
+    state: State
+    record: ControlRecord | None = None
+    etag: str = ""
+    trouble: str = ""
+    tail: tuple[Stored, ...] = ()
+    strong: bool = True
+
+    @property
+    def answers(self) -> bool:
+        """Whether it can be read and written."""
+        return self.state in ("record", "absent", "damaged")
+
+    def accepted(self) -> Iterator[ControlRecord]:
+        """Records that stood here once, by the results in the audit log's tail."""
+        for entry in self.tail:
+            if isinstance(entry, Entry) and entry.draft.outcome == "ok" and entry.draft.after:
+                try:
+                    yield ControlRecord.from_json(entry.draft.after)
+                except (Corrupt, StateError):
+                    continue  # the result of something else than a change of the record
+
+    @property
+    def rolled_back(self) -> ControlRecord | None:
+        """The record that stood here, though an older one, or none, stands here now."""
+        if not self.answers or self.state == "damaged":
+            return None
+        best = max(self.accepted(), key=lambda record: record.place, default=None)
+        here = self.record.place if self.record else (0, 0)
+        return best if best is not None and best.place > here else None
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Both sites, in alphabetical order. `primary`: the configured source."""
+
+    pair: str
+    primary: str
+    shown: tuple[Shown, Shown]
+
+    @property
+    def record(self) -> ControlRecord:
+        """The record that stands; what holds by the configuration where there is none."""
+        return self._standing or initial(self.pair, self.primary)
+
+    @property
+    def written(self) -> bool:
+        """Whether anything was ever recorded, as far as can be seen."""
+        return self._standing is not None
+
+    @property
+    def _standing(self) -> ControlRecord | None:
+        records = [record for shown in self.shown if (record := shown.record)]
+        records += [record for shown in self.shown for record in shown.accepted()]
+        return reduce(standing, records) if records else None
+
+    @property
+    def answering(self) -> tuple[Shown, ...]:
+        """The sites that can be read and written."""
+        return tuple(shown for shown in self.shown if shown.answers)
+
+    @property
+    def strong(self) -> bool:
+        """Whether the answering sites keep two writers apart by themselves."""
+        return all(shown.strong for shown in self.answering)
+
+    @property
+    def agree(self) -> bool:
+        """Both sites answer and show what stands (or neither has anything)."""
+        digest = self.record.digest if self.written else None
+        return all(
+            shown.answers
+            and shown.state != "damaged"
+            and (shown.record.digest if shown.record else None) == digest
+            for shown in self.shown
+        )
+
+    @property
+    def in_step(self) -> bool:
+        """They agree, and the newest audit entries are on both sides."""
+        one, other = self.shown
+        return self.agree and _places(one.tail) == _places(other.tail)
+
+    @property
+    def arbiter(self) -> str:
+        """The site that decides changes in this epoch."""
+        return self.shown[arbiter_place(self.record.epoch)].site
+
+    def of(self, site: str) -> Shown:
+        """What that site shows."""
+        return next(shown for shown in self.shown if shown.site == site)
+
+    def other(self, site: str) -> Shown:
+        """What the other site shows."""
+        return next(shown for shown in self.shown if shown.site != site)
+
+    @property
+    def conflicts(self) -> tuple[str, ...]:
+        """What is not as it should be, a sentence each; a site that is merely behind is none."""
+        return tuple(sentence for shown in self.shown for sentence in self._conflicts(shown))
+
+    def _conflicts(self, shown: Shown) -> Iterator[str]:
+        if shown.state in ("damaged", "newer"):
+            yield shown.trouble
+        elif shown.rolled_back is not None:
+            now = place_text(shown.record) if shown.record else "no record"
+            yield (
+                f"{shown.site} was rolled back: {place_text(shown.rolled_back)} stood there, and "
+                f"now {now}."
+            )
+        elif shown.record is not None and not self.record.comes_from(shown.record):
+            yield (
+                f"{shown.site} shows {place_text(shown.record)} by {said(shown.record)}; it was "
+                f"decided without what stands now, {place_text(self.record)} by "
+                f"{said(self.record)}, and has lost."
+            )
+
+    @property
+    def sentence(self) -> str:
+        """How the two sites agree, for people."""
+        return " ".join((self._agreement, *self.conflicts))
+
+    @property
+    def _agreement(self) -> str:
+        if self.agree:
+            return "Both sides agree." if self.written else "Nothing was recorded yet."
+        silent = [shown for shown in self.shown if not shown.answers]
+        if len(silent) == len(self.shown):
+            return f"Neither control bucket can be used: {silent[0].trouble}"
+        if silent:
+            return f"{silent[0].site} cannot be asked: {silent[0].trouble}"
+        behind = " and ".join(s.site for s in self.shown if s.record != self.record)
+        return f"{behind} is behind, and is brought up by the next change or `farshore run`."
+
+
+def place_text(record: ControlRecord) -> str:
+    """ "epoch 3, revision 7"."""
+    return f"epoch {record.epoch}, revision {record.revision}"
+
+
+def said(record: ControlRecord) -> str:
+    """Who, when and why: "anna on host1 at 2026-…Z (disk change)"."""
+    why = f" ({record.why})" if record.why else ""
+    return f"{record.by or 'nobody'} at {moment_text(record.at)}{why}"
+
+
+def end_of(head: Head, tail: Sequence[Stored], side: str) -> Head:
+    """The last entry that follows `head`, entry by entry; at a fork the way of `side`."""
+    following: dict[str, list[Entry]] = {}
+    for entry in tail:
+        if isinstance(entry, Entry):
+            following.setdefault(entry.previous, []).append(entry)
+    while nexts := following.pop(head.digest, []):
+        head = next((entry for entry in nexts if entry.side == side), nexts[0]).head
+    return head
+
+
+def _places(tail: Sequence[Stored]) -> list[tuple[int, str]]:
+    return [entry.place for entry in tail]

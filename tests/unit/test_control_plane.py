@@ -1,0 +1,415 @@
+"""The control record on two sites: one at a time goes wrong, each as it happens."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from farshore.control.ledger import record_name
+from farshore.core.chain import Entry, verify
+from farshore.core.record import ControlRecord, Fence
+from farshore.errors import Corrupt, OutcomeUnknown, Refused, StateError, Unreachable
+from farshore.testing.store.faults import Faulty, lost_answer, on, unreachable
+from tests.unit.two_sides import BUCKET, PAIR, SITES, Once, Person, World, words_of
+
+RECORD = record_name(PAIR)
+
+
+@pytest.fixture
+async def world() -> World:
+    return await World().ready()
+
+
+async def test_where_nothing_was_recorded_the_configured_source_is_primary(world: World) -> None:
+    view = await world.person("anna").plane.read()
+    assert not view.written
+    assert (view.record.primary, view.record.epoch, view.record.phase) == ("east", 1, "protected")
+    assert view.agree
+    assert view.sentence == "Nothing was recorded yet."
+
+
+async def test_a_change_stands_on_both_sides_with_its_intent_and_its_result(world: World) -> None:
+    record = await world.person("anna").adds("one")
+    assert (record.epoch, record.revision, record.by, record.why) == (1, 1, "anna", "one")
+    view = await world.person("ben").plane.read()
+    assert view.in_step
+    assert view.record == record
+    assert view.sentence == "Both sides agree."
+    east, west = await world.entries("east"), await world.entries("west")
+    assert east == west
+    assert [entry.draft.kind for entry in east if isinstance(entry, Entry)] == ["intent", "result"]
+    assert verify(east, record.audit_head) is None
+
+
+async def test_a_change_that_changes_nothing_writes_nothing(world: World) -> None:
+    anna = world.person("anna")
+    record = await anna.adds("one")
+    assert await anna.plane.change(lambda r: r, by="anna", why="", action="look") == record
+    assert len(world.records("east")) == 1
+
+
+async def test_what_the_change_refuses_is_refused_before_anything_is_written(world: World) -> None:
+    def decide(record: ControlRecord) -> ControlRecord:
+        return record.stepped("flip", primary="west")
+
+    with pytest.raises(Refused, match="flip cannot follow"):
+        await world.person("anna").plane.change(decide, by="anna", why="", action="flip")
+    assert not world.stores["east"].dump(BUCKET)
+
+
+async def test_another_primary_needs_another_epoch_and_a_site_of_the_pair(world: World) -> None:
+    plane = world.person("anna").plane
+    with pytest.raises(Refused, match="higher epoch"):
+        await plane.change(lambda r: replace(r, primary="west"), by="a", why="", action="flip")
+    with pytest.raises(Refused, match="not a site"):
+        await plane.change(
+            lambda r: replace(r, primary="north", epoch=2), by="a", why="", action="flip"
+        )
+
+
+async def test_a_change_of_roles_raises_the_epoch_by_two_while_its_arbiter_answers(
+    world: World,
+) -> None:
+    plane = world.person("anna").plane
+    await plane.change(lambda r: r.stepped("give_up"), by="anna", why="down", action="give_up")
+    record = await plane.change(
+        lambda r: r.stepped("flip", primary="west"), by="anna", why="down", action="flip"
+    )
+    assert (record.epoch, record.primary, record.phase) == (5, "west", "switched")
+
+
+# -- two at once ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_of_two_who_change_it_at_once_exactly_one_wins(seed: int) -> None:
+    world = await World(seed=seed, jostle=True).ready()
+    anna, ben = world.person("anna"), world.person("ben")
+    if seed % 2:
+        await anna.adds("before")
+    outcomes = await asyncio.gather(anna.tries("a"), ben.tries("b"))
+    records = [outcome for outcome in outcomes if isinstance(outcome, ControlRecord)]
+    refusals = [outcome for outcome in outcomes if isinstance(outcome, Refused)]
+    if len(records) == 2:  # one had ended before the other began to read
+        assert words_of(max(records, key=lambda r: r.revision))[-2:] in (["a", "b"], ["b", "a"])
+    else:
+        assert (len(records), len(refusals)) == (1, 1)
+        assert f"{records[0].by} at 20" in refusals[0].message
+        assert "decide again" in refusals[0].hint
+        assert world.records("east")[0] == world.records("west")[0] == records[0]
+    for site in SITES:
+        assert verify(await world.entries(site), world.records(site)[0].audit_head) is None
+
+
+async def test_the_one_who_is_late_is_told_who_was_first_and_when(world: World) -> None:
+    """Both have read the same; the other's record lands just before ours."""
+    anna, ben = world.person("anna"), world.person("ben")
+    await anna.adds("before")
+
+    def decide(record: ControlRecord) -> ControlRecord:
+        return replace(record, switch=replace(record.switch, why="late"))
+
+    world.stores["east"].hook = Once(world.stores["east"], RECORD, lambda: anna.adds("a"))
+    with pytest.raises(Refused) as caught:
+        await ben.plane.change(decide, by="ben", why="", action="switch")
+    assert caught.value.exit_code == 5
+    assert "anna at 2026-01-01T00:00:00.000Z (a) was first" in caught.value.message
+    assert "epoch 1, revision 2" in caught.value.message
+    outcomes = [e.draft.outcome for e in await world.entries("west") if isinstance(e, Entry)]
+    assert sorted(outcomes) == ["", "", "", "ok", "ok", "refused"]
+
+
+# -- one side down -------------------------------------------------------------------
+
+
+async def test_with_the_second_site_down_the_first_one_decides_in_its_epoch(world: World) -> None:
+    anna = world.person("anna")
+    await anna.adds("before")
+    anna.cut = {"west"}
+    record = await anna.adds("alone")
+    assert (record.epoch, record.revision) == (1, 2)
+    assert world.records("west")[0].revision == 1
+    anna.cut = set()
+    view = await anna.plane.read()
+    assert view.conflicts == ()
+    assert view.sentence.startswith("west is behind")
+    healed = await anna.plane.heal()
+    assert healed.in_step
+    assert world.records("west")[0] == record
+    assert world.history("west") == []
+    assert await world.entries("east") == await world.entries("west")
+
+
+async def test_with_the_first_site_down_the_second_one_decides_in_its_own_epoch(
+    world: World,
+) -> None:
+    anna = world.person("anna")
+    await anna.adds("before")
+    anna.cut = {"east"}
+    first = await anna.adds("alone")
+    second = await anna.adds("again")
+    assert [(r.epoch, r.revision) for r in (first, second)] == [(2, 2), (2, 3)]
+    anna.cut = set()
+    assert (await anna.plane.heal()).record == second
+    assert world.records("east")[0] == second
+    third = await anna.adds("both")
+    assert (third.epoch, third.revision) == (2, 4)
+    assert words_of(third) == ["before", "alone", "again", "both"]
+
+
+async def test_with_both_sites_down_nothing_is_recorded(world: World) -> None:
+    anna = world.person("anna")
+    anna.cut = set(SITES)
+    with pytest.raises(Unreachable, match=r"east: .* west: "):
+        await anna.adds("one")
+
+
+async def test_a_failover_needs_nothing_but_the_surviving_side(world: World) -> None:
+    """Nothing was ever recorded, and the primary is gone."""
+    anna = world.person("anna")
+    anna.cut = {"east"}
+    fence = Fence("east", "policy", "pending", "anna", "down", world.clock.now())
+    plane = anna.plane
+    await plane.change(
+        lambda r: r.stepped("give_up").with_fence(fence), by="anna", why="down", action="give_up"
+    )
+    record = await plane.change(
+        lambda r: r.stepped("flip", primary="west"), by="anna", why="down", action="flip"
+    )
+    assert (record.primary, record.epoch, record.fences) == ("west", 4, (fence,))
+    ben = world.person("ben")
+    assert (await ben.plane.heal()).of("east").record == record
+
+
+# -- two who cannot see each other -----------------------------------------------------
+
+
+async def test_the_higher_epoch_wins_and_the_loser_is_kept_and_shown(world: World) -> None:
+    anna, ben = world.person("anna"), world.person("ben")
+    await anna.adds("before")
+    anna.cut, ben.cut = {"west"}, {"east"}
+    lost = await anna.adds("a")
+    won = await ben.adds("b")
+    anna.cut = set()
+    view = await anna.plane.read()
+    assert view.record == won
+    assert len(view.conflicts) == 1
+    assert "east shows epoch 1, revision 2 by anna" in view.conflicts[0]
+    assert "has lost" in view.conflicts[0]
+    assert not view.agree
+    healed = await anna.plane.heal()
+    assert healed.in_step
+    assert healed.conflicts == ()
+    assert world.records("east")[0] == world.records("west")[0] == won
+    assert world.history("east") == [lost]
+    entries = await world.entries("east")
+    assert entries == await world.entries("west")
+    assert verify(entries, won.audit_head, lost.audit_head) is None
+    notes = [e.draft for e in entries if isinstance(e, Entry) and e.draft.action == "heal"]
+    assert notes[0].what == ("east was brought from epoch 1, revision 2 to epoch 2, revision 2.")
+    assert notes[0].before == lost.to_json()
+
+
+async def test_who_loses_while_copying_is_refused_and_kept(world: World) -> None:
+    """Anna sees both; Ben, who sees west alone, decides between her two writes."""
+    anna, ben = world.person("anna"), world.person("ben")
+    await anna.adds("before")
+    ben.cut = {"east"}
+
+    world.stores["west"].hook = Once(world.stores["west"], RECORD, lambda: ben.adds("b"))
+    with pytest.raises(Refused, match=r"ben at .* was first"):
+        await anna.adds("a")
+    assert (await anna.plane.heal()).in_step
+    assert words_of(world.records("east")[0]) == ["before", "b"]
+    assert [words_of(record) for record in world.history("east")] == [["before", "a"]]
+
+
+# -- answers that are lost -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("nth", [1, 2])
+async def test_a_change_whose_answer_is_lost_is_read_back(world: World, nth: int) -> None:
+    anna = Person(world, "anna", on("put", lost_answer(), nth=nth, key=RECORD))
+    record = await anna.adds("one")
+    assert record.revision == 1
+    assert world.records("east") == world.records("west") == [record]
+
+
+async def test_an_entry_whose_answer_is_lost_stands_once(world: World) -> None:
+    for number in range(1, 5):
+        anna = Person(world, "anna", on("put", lost_answer(), nth=number))
+        await anna.adds(f"change {number}")
+    entries = await world.entries("east")
+    assert [entry.sequence for entry in entries] == list(range(1, 9))
+    assert verify(entries, world.records("east")[0].audit_head) is None
+
+
+async def test_an_arbiter_that_reads_but_does_not_write_is_left_out(world: World) -> None:
+    anna = world.person("anna")
+    await anna.adds("before")
+    down = Faulty(world.stores["east"], on("put", unreachable(), times=1000))
+    anna.plane.both.ledgers["east"].store = down
+    record = await anna.adds("alone")
+    assert (record.epoch, record.revision) == (2, 2)
+    assert world.records("east")[0].epoch == 1
+    assert world.records("west")[0] == record
+
+
+async def test_when_nobody_can_tell_it_is_said(world: World) -> None:
+    """West is down, and east goes away with the answer."""
+    anna = world.person("anna")
+    anna.cut = {"west"}
+
+    async def goes() -> None:
+        anna.cut = set(SITES)
+        raise OutcomeUnknown("no answer came")
+
+    world.stores["east"].hook = Once(world.stores["east"], RECORD, goes, after=True)
+    with pytest.raises(OutcomeUnknown, match="not known") as caught:
+        await anna.adds("one")
+    assert caught.value.exit_code == 6
+
+
+# -- documents that are not what they were ---------------------------------------------
+
+
+async def overwrite(world: World, site: str, body: bytes) -> None:
+    await world.stores[site].put(BUCKET, RECORD, body)
+
+
+async def test_a_damaged_record_is_shown_and_replaced_from_the_other_side(world: World) -> None:
+    anna = world.person("anna")
+    record = await anna.adds("one")
+    await overwrite(world, "east", b"{ not json")
+    view = await anna.plane.read()
+    assert view.of("east").state == "damaged"
+    assert view.record == record
+    assert "damaged" in view.conflicts[0]
+    assert (await anna.plane.heal()).in_step
+
+
+async def test_a_record_that_somebody_edited_is_damaged(world: World) -> None:
+    anna = world.person("anna")
+    await anna.adds("one")
+    edited = world.stores["east"].dump(BUCKET)
+    body = next(h.body for h in edited if h.version.key == RECORD)
+    await overwrite(world, "east", body.replace(b'"primary": "east"', b'"primary": "west"'))
+    assert (await anna.plane.read()).of("east").state == "damaged"
+
+
+async def test_a_damaged_record_is_not_replaced_by_guessing(world: World) -> None:
+    anna = world.person("anna")
+    await anna.adds("one")
+    await overwrite(world, "west", b"[]")
+    anna.cut = {"east"}
+    with pytest.raises(Corrupt, match="damaged") as caught:
+        await anna.adds("two")
+    assert "purge" in caught.value.hint
+
+
+async def test_a_newer_farshore_s_record_is_left_alone(world: World) -> None:
+    anna = world.person("anna")
+    await anna.adds("one")
+    await overwrite(world, "west", b'{"schema": 2}')
+    view = await anna.plane.read()
+    assert view.of("west").state == "newer"
+    assert "schema 2" in view.conflicts[0]
+    with pytest.raises(StateError, match="newer farshore"):
+        await anna.adds("two")
+    with pytest.raises(StateError, match="newer farshore"):
+        await anna.plane.note(by="anna", action="look", kind="intent", what="a look")
+    assert b"schema" in world.stores["west"].dump(BUCKET)[-1].body
+
+
+@pytest.mark.parametrize("sites", [("east",), ("west",), ("east", "west")])
+async def test_a_record_that_was_rolled_back_is_detected_and_mended(
+    world: World, sites: tuple[str, ...]
+) -> None:
+    """On one side the other one shows it; on both sides the audit log does."""
+    anna = world.person("anna")
+    await anna.adds("one")
+    old = next(h.body for h in world.stores["east"].dump(BUCKET) if h.version.key == RECORD)
+    await anna.plane.change(lambda r: r.stepped("give_up"), by="anna", why="down", action="give_up")
+    last = world.records("east")[0]
+    for site in sites:
+        await overwrite(world, site, old)
+    view = await anna.plane.read()
+    assert view.record == last
+    assert view.conflicts == tuple(
+        f"{site} was rolled back: epoch 3, revision 2 stood there, and now epoch 1, revision 1."
+        for site in sites
+    )
+    assert (await anna.plane.heal()).in_step
+    assert {world.records(site)[0] for site in SITES} == {last}
+
+
+async def test_a_record_that_was_deleted_is_detected_and_mended(world: World) -> None:
+    anna = world.person("anna")
+    record = await anna.adds("one")
+    for site in SITES:
+        await world.stores[site].delete(BUCKET, RECORD)
+    view = await anna.plane.read()
+    assert view.conflicts[0] == (
+        "east was rolled back: epoch 1, revision 1 stood there, and now no record."
+    )
+    assert (await anna.plane.heal()).record == record
+
+
+async def test_entries_that_a_site_has_missed_are_copied(world: World) -> None:
+    anna = world.person("anna")
+    for word in ("one", "two", "three"):
+        anna.cut = {"west"} if word == "two" else set()
+        await anna.adds(word)
+    assert await world.entries("east") == await world.entries("west")
+
+
+async def test_notes_are_appended_on_both_sides_and_move_no_record(world: World) -> None:
+    anna = world.person("anna")
+    intent = await anna.plane.note(by="anna", action="probe", kind="intent", what="a probe")
+    anna.cut = {"east"}
+    result = await anna.plane.note(
+        by="anna",
+        action="probe",
+        kind="result",
+        what="it passed",
+        token=intent.draft.token,
+        outcome="ok",
+    )
+    assert result.previous == intent.digest
+    anna.cut = set()
+    record = await anna.adds("one")
+    entries = await world.entries("east")
+    assert entries == await world.entries("west")
+    assert verify(entries, record.audit_head) is None
+    assert record.revision == 1
+
+
+# -- servers without conditions --------------------------------------------------------
+
+
+async def test_without_conditions_a_lock_and_a_read_back_do_it_and_it_is_said() -> None:
+    world = await World(strong=False).ready()
+    anna = world.person("anna")
+    first = await anna.adds("one")
+    anna.cut = {"east"}
+    await anna.adds("two")
+    anna.cut = set()
+    third = await anna.adds("three")
+    assert first.revision == 1
+    assert words_of(third) == ["one", "two", "three"]
+    view = await anna.plane.read()
+    assert view.in_step
+    assert not view.strong
+    entries = await world.entries("west")
+    assert verify(entries, third.audit_head) is None
+
+
+async def test_without_conditions_the_holder_of_the_lock_keeps_the_other_out() -> None:
+    world = await World(strong=False).ready()
+    anna, ben = world.person("anna"), world.person("ben")
+    await anna.adds("one")
+    async with anna.plane.both.ledgers["east"].writing():
+        with pytest.raises(Refused, match="Another farshore"):
+            await ben.adds("two")
