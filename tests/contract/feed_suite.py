@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import aclosing, asynccontextmanager
@@ -17,12 +18,18 @@ import pytest
 
 from farshore.errors import StoreError
 from farshore.feed.hint import Delivery, Feed, Hint, Notice, Settles
+from tests.contract.disturbance import Line, told
+from tests.unit.pairs import Pair
 
 HINT_SECONDS_MAX = 20.0
 """A hint that has not come by then is lost."""
 
 DELIVERIES_MAX = 1000
 """Deliveries read in search of some keys."""
+
+SEED = 20260501
+CHANGES, BATCH = 100, 25
+DISTURBANCES = ("lost", "doubled", "late", "reordered")
 
 CLOCKS_DIFFER_SECONDS_MAX = 60.0
 
@@ -266,3 +273,25 @@ class FeedSuite:
         async with reading(feed) as deliveries:
             await origin.change("after")
             await settle(await take(deliveries, origin.bucket, ["after"]))
+
+    async def test_lost_doubled_late_and_reordered_hints_cost_time_and_no_version(
+        self, origin: FeedOrigin
+    ) -> None:
+        """10 % each. A reconcile finds what was lost; nothing is doubled."""
+        rng = random.Random(SEED)
+        pair = await Pair().ready()
+        line = Line(pair, await origin.open(), origin.bucket, SEED)
+        async with line.running():
+            for number in range(0, CHANGES, BATCH):
+                for one in range(number, number + BATCH):
+                    await origin.change(await line.change(rng, one))
+                await line.until(
+                    lambda told=number + BATCH: line.feed.passed >= told,  # type: ignore[misc] # a lambda's default
+                    HINT_SECONDS_MAX,
+                )
+            await line.until(line.is_idle, HINT_SECONDS_MAX)
+            assert all(line.feed.done[kind] for kind in DISTURBANCES), told(line.feed)
+            await line.reconcile()
+            await line.until(line.is_idle, HINT_SECONDS_MAX)
+            assert pair.equal(), (SEED, told(line.feed))
+            assert await line.reconcile() == 0
