@@ -1,0 +1,106 @@
+"""Applications before a front door: boto3 with its default retries, writing and reading."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from farshore.lab.seaweed import REGION
+from farshore.lab.state import LabState
+
+BUCKET = "files"
+SEED = "seed"
+"""A key that is the same at every site, for readers."""
+
+
+def app(state: LabState, endpoint: str) -> Any:
+    """A boto3 client of the application, with nothing set but where and who.
+
+    Without `s3v4`, boto3 presigns for this region by a signature that no new region knows.
+    """
+    keys = state.sites[0].principals["app"]
+    return boto3.client(
+        "s3",
+        endpoint_url=endpoint,
+        region_name=REGION,
+        aws_access_key_id=keys.access_key,
+        aws_secret_access_key=keys.secret_key,
+        config=Config(signature_version="s3v4"),
+        verify=str(state.ca_file) if state.ca_file else None,
+    )
+
+
+class Span(NamedTuple):
+    """One request that ended well. Unix seconds."""
+
+    key: str
+    began: float
+    ended: float
+
+
+@dataclass
+class Load:
+    """What the clients did. `failed`: one sentence for each request that did not end well."""
+
+    written: list[Span] = field(default_factory=list)
+    read: list[Span] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    _over: threading.Event = field(default_factory=threading.Event)
+
+    def write(self, client: Any, name: str) -> None:
+        number = 0
+        while not self._over.is_set():
+            key, number = f"{name}/{number:06}", number + 1
+            self._one(
+                self.written, key, lambda k=key: client.put_object(Bucket=BUCKET, Key=k, Body=k)
+            )
+
+    def look(self, client: Any, name: str) -> None:
+        while not self._over.is_set():
+            self._one(
+                self.read, name, lambda: client.get_object(Bucket=BUCKET, Key=SEED)["Body"].read()
+            )
+
+    def _one(self, into: list[Span], key: str, request: Any) -> None:
+        began = time.time()
+        try:
+            request()
+        except (ClientError, BotoCoreError) as error:
+            self.failed.append(f"{key} after {time.time() - began:.1f} s: {error}")
+        else:
+            into.append(Span(key, began, time.time()))
+
+    def end(self) -> None:
+        self._over.set()
+
+
+@contextmanager
+def load(state: LabState, endpoint: str, writers: int, readers: int, name: str) -> Iterator[Load]:
+    """Clients in threads, each with a session of its own, until the block ends."""
+    running = Load()
+    hands = [
+        *(
+            threading.Thread(target=running.write, args=(app(state, endpoint), f"{name}-{n}"))
+            for n in range(writers)
+        ),
+        *(
+            threading.Thread(target=running.look, args=(app(state, endpoint), f"{name}-r{n}"))
+            for n in range(readers)
+        ),
+    ]
+    for hand in hands:
+        hand.start()
+    try:
+        yield running
+    finally:
+        running.end()
+        for hand in hands:
+            hand.join()
