@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from farshore.core import stamp
 from farshore.core.model import NULL_VERSION, History, Version
@@ -22,6 +23,12 @@ NULL_PLACES_MAX = 200
 
 Required = Callable[[Version], bool]
 """Whether a source entry must be on the target (some delete markers need not)."""
+
+
+Origins = Mapping[str, Stamp]
+"""Source version id to the stamp that names the target's entry which it is a replica of."""
+
+NO_ORIGINS: Origins = MappingProxyType({})
 
 
 def always(entry: Version) -> bool:
@@ -122,19 +129,24 @@ def align(
     stamps: Mapping[str, Stamp | None],
     source_site: str,
     required: Required = always,
+    *,
+    origins: Origins = NO_ORIGINS,
 ) -> Alignment:
     """Align with the stamps of the target's versions, by target version id.
+
+    `origins`: source entries that are replicas of the target's own entries, from the time
+    when the pair was copied the other way: such an entry is known by the id in its stamp.
 
     A version without a stamp is taken for the replica of the first source version,
     from where we stand, that looks like it (its stamp found no room). A marker is known
     by the entry that it covers. An unstamped version that looks like nothing on the
     source, or one stamped by another site, is foreign.
     """
-    found = _Aligner(source, target, stamps, source_site, required).run()
+    found = _Aligner(source, target, stamps, source_site, required, origins).run()
     if found.undisturbed or len(source) < 2 or source[-1].version_id != NULL_VERSION:
         return found
     for placed in _other_places(source):
-        other = _Aligner(placed, target, stamps, source_site, required).run()
+        other = _Aligner(placed, target, stamps, source_site, required, origins).run()
         if other.undisturbed and any(s.version_id == NULL_VERSION for s, _ in other.pairs):
             return other
     return found
@@ -162,10 +174,17 @@ class _Aligner:
         stamps: Mapping[str, Stamp | None],
         source_site: str,
         required: Required,
+        origins: Origins,
     ) -> None:
         self.source = list(reversed(source))
         self.target = list(reversed(target))
         self.places = {e.version_id: at for at, e in enumerate(self.source) if not e.is_marker}
+        self.born = {
+            origins[e.version_id].version_id: at
+            for at, e in enumerate(self.source)
+            if e.version_id in origins
+        }
+        self.origins = origins
         self.stamps = stamps
         self.site = source_site
         self.required = required
@@ -201,7 +220,9 @@ class _Aligner:
             self._place_marker(entry)
             return
         mark = self.stamps.get(entry.version_id)
-        if mark is None:
+        if (at := self._copied_from(entry)) is not None:
+            self._place_known(at, entry)
+        elif mark is None:
             self._place_unstamped(entry)
         elif mark.site != self.site:
             self._stand_alone(entry)
@@ -235,7 +256,19 @@ class _Aligner:
         if at is None or not stamp.names(mark, self.source[at]):
             self.extra.append(entry)
             self.grounded = self.retained = True
-        elif at >= self.finger:
+        else:
+            self._place_known(at, entry)
+
+    def _copied_from(self, entry: Version) -> int | None:
+        """Where the source has the replica of this very entry; None where it has none."""
+        at = self.born.get(entry.version_id)
+        if at is None:
+            return None
+        mark = self.origins[self.source[at].version_id]
+        return at if not mark.etag or mark.etag == entry.etag else None
+
+    def _place_known(self, at: int, entry: Version) -> None:
+        if at >= self.finger:
             self._pair(at, entry)
         elif self.source[at] in self.skipped:
             self.disordered.append(entry)
@@ -258,5 +291,9 @@ class _Aligner:
         """Another size, or another ETag that no stamp vouches for."""
         if source.size != target.size:
             return True
+        if source.etag == target.etag:
+            return False
         mark = self.stamps.get(target.version_id)
-        return source.etag != target.etag and (mark is None or mark.etag != source.etag)
+        born = self.origins.get(source.version_id)
+        vouched = mark is not None and mark.etag == source.etag
+        return not (vouched or (born is not None and born.etag == target.etag))
