@@ -68,7 +68,11 @@ async def rule_for(among: Sequence[Rule], source: Side, pair: KeyPair) -> Rule |
 
 
 async def aligned(source: Side, target: Side, pair: KeyPair, rule: Rule, now: float) -> Alignment:
-    """How the histories align; reads the stamps of the target's versions only if it must."""
+    """How the histories align; reads the stamps of versions only if it must.
+
+    The source's are read where the target has versions without a stamp: they may be the
+    originals of replicas that the source holds from the time before the direction turned.
+    """
 
     def required(entry: Version) -> bool:
         if not entry.is_marker:
@@ -84,7 +88,21 @@ async def aligned(source: Side, target: Side, pair: KeyPair, rule: Rule, now: fl
         for entry in pair.target
         if not entry.is_marker
     }
-    return align(pair.source, pair.target, stamps, source.site, required)
+    origins: dict[str, Stamp] = {}
+    if None in stamps.values():
+        origins = await _origins(source, target, pair)
+    return align(pair.source, pair.target, stamps, source.site, required, origins=origins)
+
+
+async def _origins(source: Side, target: Side, pair: KeyPair) -> dict[str, Stamp]:
+    """The stamps of those source entries that are replicas of the target's own."""
+    found: dict[str, Stamp] = {}
+    for entry in pair.source:
+        if not entry.is_marker:
+            mark = await read_stamp(source, entry)
+            if mark is not None and mark.site == target.site:
+                found[entry.version_id] = mark
+    return found
 
 
 async def read_stamp(side: Side, entry: Version) -> Stamp | None:

@@ -1,0 +1,219 @@
+"""Runs of runbooks, kept in both control buckets, so that either one is enough to go on.
+
+    runs/PAIR/ID.json    the run, replaced whole by compare-and-swap; `revision` counts its saves
+
+Both sides are written at each save; one that does not answer is brought up at the next one.
+Of two copies that differ the one with more saves counts. Who saves over somebody else's save
+is refused: a run has one runner at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from farshore.control.both import BothSides
+from farshore.control.documents import Damaged, Document
+from farshore.control.ledger import Ledger, in_time
+from farshore.core.runbook import Run
+from farshore.errors import (
+    Corrupt,
+    OutcomeUnknown,
+    Precondition,
+    Refused,
+    StoreError,
+    Unreachable,
+    UsageError,
+)
+
+RUNS_MAX = 1000
+"""Versions on one page of the listing: the newest runs are what anybody asks for."""
+
+PUTS_MAX = 3
+"""A save whose answer was lost is looked at and, if it did not happen, sent again."""
+
+
+class Copy(NamedTuple):
+    """A run as one site has it. `revision` 0 and no run: it has none."""
+
+    site: str
+    run: Run | None = None
+    revision: int = 0
+    etag: str = ""
+
+
+class Runs:
+    """The runs of one pair of sites."""
+
+    def __init__(self, both: BothSides) -> None:
+        self._both = both
+
+    async def ids(self) -> list[str]:
+        """Ids of all runs that an answering side has, the newest last (ids begin with a time).
+
+        `Unreachable` when no side answers.
+        """
+        found: set[str] = set()
+        errors: list[StoreError] = []
+        for ledger in self._both.ledgers.values():
+            try:
+                found.update(await _listed(ledger))
+            except StoreError as error:
+                errors.append(error)
+        if len(errors) == len(self._both.ledgers):
+            raise _nobody(errors)
+        return sorted(found)
+
+    async def open_runs(self) -> list[Run]:
+        """Runs that are not over, the newest last."""
+        runs = [await self.load(name) for name in await self.ids()]
+        return [run for run in runs if run.is_open]
+
+    async def load(self, run_id: str) -> Run:
+        """One run, as it stands. `UsageError` for one that is nowhere, `Corrupt` for damage."""
+        return (await self.shelf(run_id)).run
+
+    async def create(self, run: Run) -> Shelf:
+        """Keep a new run. `Refused` when one with this id is there."""
+        shelf = Shelf(self._both, run, {site: Copy(site) for site in self._both.ledgers})
+        await shelf.save(run)
+        return shelf
+
+    async def shelf(self, run_id: str) -> Shelf:
+        """A run with what is needed to save it. Raises as `load`."""
+        copies, errors = await _copies(self._both, run_id)
+        best = max(copies.values(), key=lambda copy: copy.revision, default=None)
+        if best is None:
+            raise _nobody(errors)
+        if best.run is None:
+            known = ", ".join((await self.ids())[-3:]) or "none"
+            raise UsageError(f"There is no run {run_id}.", hint=f"The last ones: {known}.")
+        return Shelf(self._both, best.run, copies)
+
+
+@dataclass(slots=True)
+class Shelf:
+    """Where one run is saved. It remembers what it has read and written last."""
+
+    both: BothSides
+    run: Run
+    copies: dict[str, Copy] = field(default_factory=dict)
+
+    @property
+    def revision(self) -> int:
+        """How often the run was saved."""
+        return max((copy.revision for copy in self.copies.values()), default=0)
+
+    async def save(self, run: Run) -> None:
+        """Save on every side that answers. `Refused` when somebody else has saved meanwhile;
+        a `StoreError` when no side has it."""
+        revision = self.revision + 1
+        jobs = [self._save(ledger, run, revision) for ledger in self.both.ledgers.values()]
+        results = await asyncio.gather(*jobs, return_exceptions=True)
+        refused = next((r for r in results if isinstance(r, Refused)), None)
+        done = [result for result in results if isinstance(result, Copy)]
+        others = [r for r in results if isinstance(r, BaseException) and not _of_a_site(r)]
+        if others:
+            raise others[0]
+        if refused is not None:
+            raise refused
+        if not done:
+            raise _nobody([r for r in results if isinstance(r, StoreError)])
+        self.copies |= {copy.site: copy for copy in done}
+        self.run = run
+
+    async def _save(self, ledger: Ledger, run: Run, revision: int) -> Copy:
+        """One side. A lost answer is read back."""
+        name, body = run_name(ledger.pair, run.id), {**run.to_json(), "revision": revision}
+        there = self.copies.get(ledger.site) or await _copy(ledger, run.id)
+        for _ in range(PUTS_MAX):
+            try:
+                async with ledger.writing():
+                    await ledger.put_over(name, body, there.etag)
+            except (Precondition, OutcomeUnknown):
+                there = await _copy(ledger, run.id)
+                if there.revision >= revision and there.run != run:
+                    raise _overtaken(run, there) from None
+                if there.revision == revision:
+                    return there
+                continue
+            return await _copy(ledger, run.id)
+        raise OutcomeUnknown(f"Whether the run {run.id} is saved at {ledger.site} is not known.")
+
+
+def run_name(pair: str, run_id: str) -> str:
+    """The key of a run in a control bucket."""
+    return f"{_folder(pair)}{run_id}.json"
+
+
+def _folder(pair: str) -> str:
+    return f"runs/{pair}/"
+
+
+async def _copies(both: BothSides, run_id: str) -> tuple[dict[str, Copy], list[StoreError]]:
+    """(what each answering side has; the errors of the others)."""
+    ledgers = list(both.ledgers.values())
+    jobs = [_copy(ledger, run_id) for ledger in ledgers]
+    results = await asyncio.gather(*jobs, return_exceptions=True)
+    copies: dict[str, Copy] = {}
+    errors: list[StoreError] = []
+    for ledger, result in zip(ledgers, results, strict=True):
+        if isinstance(result, Copy):
+            copies[ledger.site] = result
+        elif isinstance(result, StoreError):
+            errors.append(result)
+        else:
+            raise result
+    return copies, errors
+
+
+async def _copy(ledger: Ledger, run_id: str) -> Copy:
+    """What one side has. A damaged document counts as none: the other side's is put over it."""
+    name = run_name(ledger.pair, run_id)
+    try:
+        document = await ledger.document(name)
+    except Damaged as error:
+        return Copy(ledger.site, etag=error.etag)
+    if document is None:
+        return Copy(ledger.site)
+    try:
+        return _read(ledger, name, document)
+    except Corrupt:
+        return Copy(ledger.site, etag=document.etag)
+
+
+def _read(ledger: Ledger, name: str, document: Document) -> Copy:
+    body = {**document.body, "schema": document.schema}
+    revision = body.pop("revision", 0)
+    if not isinstance(revision, int):
+        raise Corrupt(f"{ledger.where(name)} has no revision.")
+    return Copy(ledger.site, Run.from_json(body, ledger.where(name)), revision, document.etag)
+
+
+async def _listed(ledger: Ledger) -> list[str]:
+    folder = _folder(ledger.pair)
+    async with in_time(ledger.site, f"list {folder}"):
+        page = await ledger.store.list_versions(
+            ledger.bucket, prefix=folder, delimiter="", limit=RUNS_MAX
+        )
+    latest = (entry for entry in page.entries if entry.is_latest and not entry.is_marker)
+    return [entry.key.removeprefix(folder).removesuffix(".json") for entry in latest]
+
+
+def _of_a_site(error: BaseException) -> bool:
+    return isinstance(error, (StoreError, Refused))
+
+
+def _overtaken(run: Run, there: Copy) -> Refused:
+    state = there.run.state if there.run else "not known"
+    return Refused(
+        f"Somebody else works on the run {run.id}: at {there.site} it is {state} by now.",
+        hint="Look at it with `farshore status`; one person runs a run.",
+    )
+
+
+def _nobody(errors: Sequence[StoreError]) -> Unreachable:
+    why = "; ".join(error.message for error in errors)
+    return Unreachable(f"No control bucket has the run: {why}")

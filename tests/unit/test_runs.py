@@ -1,0 +1,151 @@
+"""Runs in both control buckets: found again with either side gone, and never saved over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from farshore.config.load import parse
+from farshore.control.both import BothSides
+from farshore.control.ledger import Ledger
+from farshore.control.runs import Runs, run_name
+from farshore.core.runbook import Approval, Plan, Run, StepPlan
+from farshore.errors import OutcomeUnknown, Refused, Unreachable, UsageError
+from farshore.testing.clock import ManualClock
+from farshore.testing.store.faults import Faulty
+from farshore.testing.store.memory import MemoryStore
+from farshore.testing.store.scripts import Fail, Fault
+from tests.unit.sites import TOML
+
+CONFIG = parse(TOML, Path("/nowhere/farshore.toml"))
+PLAN = Plan("switchover", "east.west", "east", "west", 1, "abc", (StepPlan("flip", "Flip."),))
+RUN = Run("20260101-000000-switchover-west", PLAN, "one@desk", 1.0, 1.0)
+
+
+class Ground:
+    """Two control buckets in memory; `down` sites do not answer, `lose` loses one answer."""
+
+    def __init__(self) -> None:
+        self.stores = {site: MemoryStore(site, clock=ManualClock()) for site in ("east", "west")}
+        self.down: set[str] = set()
+        self.lose: set[str] = set()
+        self.bucket = CONFIG.source.control_bucket
+
+    async def made(self) -> Ground:
+        for store in self.stores.values():
+            await store.create_bucket(self.bucket)
+            await store.put_versioning(self.bucket, True)
+        return self
+
+    def runs(self) -> Runs:
+        """A process of its own: it remembers nothing."""
+        ledgers = [
+            Ledger(CONFIG.site(site), Faulty(store, self._script(site)), "east.west", strong=True)
+            for site, store in self.stores.items()
+        ]
+        return Runs(BothSides(("east", "west"), ledgers, primary="east"))
+
+    def _script(self, site: str) -> Callable[[str, str, str, int], Fault | None]:
+        def script(name: str, bucket: str, key: str, number: int) -> Fault | None:
+            if site in self.down:
+                return Fail(lambda action: Unreachable(f"{site} is down", action=action))
+            if name == "put" and site in self.lose:
+                self.lose.discard(site)
+                return Fail(lambda action: OutcomeUnknown("lost", action=action), after=True)
+            return None
+
+        return script
+
+    async def spoil(self, site: str) -> None:
+        await self.stores[site].put(self.bucket, run_name("east.west", RUN.id), b"{ half of")
+
+
+@pytest.fixture
+async def ground() -> Ground:
+    return await Ground().made()
+
+
+def agreed() -> Run:
+    return RUN.approved(Approval("two@desk", 2.0, PLAN.digest, True))
+
+
+@pytest.mark.parametrize("lost", ["east", "west"])
+async def test_a_run_is_found_with_either_side_gone(ground: Ground, lost: str) -> None:
+    await ground.runs().create(RUN)
+    ground.down.add(lost)
+    assert await ground.runs().ids() == [RUN.id]
+    assert await ground.runs().load(RUN.id) == RUN
+
+
+async def test_a_side_that_was_down_is_brought_up_at_the_next_save(ground: Ground) -> None:
+    shelf = await ground.runs().create(RUN)
+    ground.down.add("east")
+    await shelf.save(agreed())
+    ground.down.clear()
+    assert await ground.runs().load(RUN.id) == agreed()
+    again = await ground.runs().shelf(RUN.id)
+    begun = agreed().begun(3.0, PLAN)
+    await again.save(begun)
+    ground.down.add("west")
+    assert await ground.runs().load(RUN.id) == begun
+
+
+async def test_nobody_saves_over_somebody_else_s_save(ground: Ground) -> None:
+    mine = await ground.runs().create(RUN)
+    theirs = await ground.runs().shelf(RUN.id)
+    await theirs.save(agreed())
+    with pytest.raises(Refused, match="Somebody else works on the run"):
+        await mine.save(replace(RUN, two_persons=True))
+    assert await ground.runs().load(RUN.id) == agreed()
+
+
+@pytest.mark.parametrize("site", ["east", "west"])
+async def test_a_save_whose_answer_was_lost_counts(ground: Ground, site: str) -> None:
+    shelf = await ground.runs().create(RUN)
+    ground.lose.add(site)
+    await shelf.save(agreed())
+    assert ground.lose == set()
+    await shelf.save(agreed().begun(3.0, PLAN))
+    assert (await ground.runs().load(RUN.id)).state == "running"
+
+
+async def test_a_run_is_created_once(ground: Ground) -> None:
+    await ground.runs().create(RUN)
+    with pytest.raises(Refused):
+        await ground.runs().create(replace(RUN, asked_by="two@desk"))
+
+
+async def test_a_damaged_copy_is_replaced_by_the_other_side_s(ground: Ground) -> None:
+    await ground.runs().create(RUN)
+    await ground.spoil("east")
+    shelf = await ground.runs().shelf(RUN.id)
+    assert shelf.run == RUN
+    await shelf.save(agreed())
+    ground.down.add("west")
+    assert await ground.runs().load(RUN.id) == agreed()
+
+
+async def test_without_any_side_it_says_so(ground: Ground) -> None:
+    shelf = await ground.runs().create(RUN)
+    ground.down = {"east", "west"}
+    for work in (ground.runs().ids(), ground.runs().load(RUN.id), shelf.save(agreed())):
+        with pytest.raises(Unreachable, match="east is down"):
+            await work
+
+
+async def test_a_run_that_is_nowhere_is_named_with_those_that_are(ground: Ground) -> None:
+    await ground.runs().create(RUN)
+    with pytest.raises(UsageError) as caught:
+        await ground.runs().load("r9")
+    assert RUN.id in caught.value.hint
+
+
+async def test_open_runs_are_those_that_are_not_over(ground: Ground) -> None:
+    await ground.runs().create(RUN)
+    other = replace(RUN, id="20260101-000001-switchover-west")
+    shelf = await ground.runs().create(other)
+    await shelf.save(other.abort(5.0, "no"))
+    assert await ground.runs().open_runs() == [RUN]
