@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
@@ -14,6 +16,7 @@ import pytest
 
 from farshore.config.switches import HaproxySwitch, Proxy
 from farshore.faultpoints import VARIABLE
+from farshore.lab.ports import HOST
 from farshore.switch.driver import SwitchDriver, SwitchError, SwitchMoved, SwitchUnknown
 from farshore.switch.export_haproxy import BackSite, map_text
 from farshore.switch.haproxy import HaproxyDriver
@@ -128,6 +131,54 @@ class TestHaproxyFreezer(FreezerSuite):
         ):
             found = await asyncio.to_thread(asked, proxies[0].url, "POST", f"/b/k?{query}")
             assert found[0] == status, query
+
+    async def test_a_frozen_write_leaves_the_connection_clean(
+        self, bench: HaproxyBench, proxies: list[Haproxy]
+    ) -> None:
+        """Its body has been read, or the answer says that the connection ends: what a client
+        sends next is never taken for the body of the write before."""
+        await driver_of(proxies[:1]).freeze(LONG, 1234)
+        small = b"PUT /b/k HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nhello"
+        first, second = await asyncio.to_thread(conversation, proxies[0], small, GET)
+        assert first.startswith(b"HTTP/1.1 503 ")
+        assert b"connection: close" not in first
+        assert second.startswith(b"HTTP/1.1 403 ")
+        expecting = (
+            b"PUT /b/k HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\nexpect: 100-continue\r\n\r\n"
+        )
+        first, second = await asyncio.to_thread(conversation, proxies[0], expecting, GET)
+        assert first.startswith(b"HTTP/1.1 503 ")
+        assert b"<Code>SlowDown</Code>" in first
+        assert b"connection: close" in first
+        assert second == b""
+
+
+GET = b"GET /b/k HTTP/1.1\r\nhost: x\r\n\r\n"
+
+
+def conversation(proxy: Haproxy, *requests: bytes) -> list[bytes]:
+    """What comes for each request on one connection; b"" once it has been closed."""
+    answers = []
+    with socket.create_connection((HOST, proxy.port), timeout=10) as line:
+        for request in requests:
+            try:
+                line.sendall(request)
+                answers.append(_one_answer(line))
+            except ConnectionError:
+                answers.append(b"")
+    return answers
+
+
+def _one_answer(line: socket.socket) -> bytes:
+    """Head and body, by its content-length."""
+    answer = b""
+    while part := line.recv(65536):
+        answer += part
+        head, ended, body = answer.partition(b"\r\n\r\n")
+        length = re.search(rb"content-length: (\d+)", head)
+        if ended and length and len(body) >= int(length[1]):
+            break
+    return answer
 
 
 # -- several proxies ---------------------------------------------------------------------
