@@ -25,6 +25,7 @@ from farshore.cli import (
     deletes,
     demo,
     export,
+    fence,
     init,
     lab,
     live,
@@ -77,6 +78,8 @@ app.command("resume")(pause.resume)
 app.command("verify")(verify.verify)
 app.command("repair")(verify.repair)
 app.command("status")(status.status)
+app.command("fence")(fence.fence)
+app.command("unfence")(fence.unfence)
 app.command("presign")(presign.presign)
 app.add_typer(export.app, name="export")
 app.add_typer(lab.app, name="lab")
