@@ -8,11 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farshore.switch.content import BadContent, site_in, value_in, with_value
+from farshore.switch.content import BadContent, Entry, entry_in, with_entry
 
 URL = "https://s3.west.example.net:8443"
+VALUES = {"east": "http://10.0.0.1:8333", "west": URL}
+OURS = f"AWS_ENDPOINT_URL_S3={URL}\nFARSHORE_SITE=west\n"
+OUR_KEYS = ("endpoint_url", "site", "sites")
 LINE = st.text(st.characters(exclude_characters="\n", exclude_categories=["Cs"])).filter(
-    lambda line: "AWS_ENDPOINT_URL_S3" not in line
+    lambda line: "AWS_ENDPOINT_URL_S3" not in line and "FARSHORE_SITE" not in line
 )
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -23,46 +26,52 @@ JSON = st.recursive(
 
 @given(st.lists(LINE), st.lists(LINE))
 def test_other_lines_stay_as_they_are(before: list[str], after: list[str]) -> None:
-    text = "\n".join([*before, "AWS_ENDPOINT_URL_S3=old", *after, "end"]) + "\n"
-    changed = with_value(text, "env", URL, "west")
-    assert changed == "\n".join([*before, f"AWS_ENDPOINT_URL_S3={URL}", *after, "end"]) + "\n"
-    assert value_in(changed, "env") == URL
+    def text(url: str, site: str) -> str:
+        ours = [f"AWS_ENDPOINT_URL_S3={url}", *after, f"FARSHORE_SITE={site}"]
+        return "\n".join([*before, *ours, *after, "end"]) + "\n"
+
+    changed = with_entry(text("old", "east"), "env", "west", VALUES)
+    assert changed == text(URL, "west")
+    assert entry_in(changed, "env") == Entry(URL, "west")
 
 
-@given(st.dictionaries(st.text().filter(lambda k: k not in ("site", "endpoint_url")), JSON))
+@given(st.dictionaries(st.text().filter(lambda k: k not in OUR_KEYS), JSON))
 def test_other_keys_stay_as_they_are(document: dict[str, object]) -> None:
-    changed = with_value(json.dumps(document), "json", URL, "west")
-    assert json.loads(changed) == {**document, "endpoint_url": URL, "site": "west"}
-    assert (value_in(changed, "json"), site_in(changed, "json")) == (URL, "west")
+    changed = with_entry(json.dumps(document), "json", "west", VALUES)
+    ours = {"endpoint_url": URL, "site": "west", "sites": VALUES}
+    assert json.loads(changed) == {**document, **ours}
+    assert entry_in(changed, "json") == Entry(URL, "west")
 
 
 @pytest.mark.parametrize(
-    ("text", "value", "changed"),
+    ("text", "entry", "changed"),
     [
-        ("", "", f"AWS_ENDPOINT_URL_S3={URL}\n"),
-        ("A=1", "", f"A=1\nAWS_ENDPOINT_URL_S3={URL}\n"),
-        ("AWS_ENDPOINT_URL_S3='x'\n", "x", f"AWS_ENDPOINT_URL_S3={URL}\n"),
-        ('export AWS_ENDPOINT_URL_S3="x"\n', "x", f"export AWS_ENDPOINT_URL_S3={URL}\n"),
-        ("#AWS_ENDPOINT_URL_S3=x\n", "", f"#AWS_ENDPOINT_URL_S3=x\nAWS_ENDPOINT_URL_S3={URL}\n"),
-        ("AWS_ENDPOINT_URL_S3=x\r\nA=1\r\n", "x", f"AWS_ENDPOINT_URL_S3={URL}\nA=1\r\n"),
+        ("", Entry("", ""), OURS),
+        ("A=1", Entry("", ""), f"A=1\n{OURS}"),
+        ("AWS_ENDPOINT_URL_S3='x'\nFARSHORE_SITE=s\n", Entry("x", "s"), OURS),
+        ('export AWS_ENDPOINT_URL_S3="x"\n', Entry("x", ""), f"export {OURS}"),
+        ("#AWS_ENDPOINT_URL_S3=x\n", Entry("", ""), f"#AWS_ENDPOINT_URL_S3=x\n{OURS}"),
+        ("FARSHORE_SITE=a\r\nAWS_ENDPOINT_URL_S3=x\r\n", Entry("x", "a"), None),
         (
             "AWS_ENDPOINT_URL_S3=x\nA=1\nAWS_ENDPOINT_URL_S3=y\n",
-            "y",
-            f"A=1\nAWS_ENDPOINT_URL_S3={URL}\n",
+            Entry("y", ""),
+            f"A=1\n{OURS}",
         ),
     ],
 )
-def test_env_lines_as_shells_read_them(text: str, value: str, changed: str) -> None:
-    assert value_in(text, "env") == value
-    assert with_value(text, "env", URL, "west") == changed
+def test_env_lines_as_shells_read_them(text: str, entry: Entry, changed: str | None) -> None:
+    assert entry_in(text, "env") == entry
+    found = with_entry(text, "env", "west", VALUES)
+    assert changed is None or found == changed
+    assert entry_in(found, "env") == Entry(URL, "west")
 
 
 @pytest.mark.parametrize("value", ["a b", "$(rm)", "a\nb", "'", '"', "`x`", "a;b", ""])
 def test_a_value_that_a_shell_would_read_differently_is_refused(value: str) -> None:
-    with pytest.raises(BadContent):
-        with_value("", "env", value, "west")
+    with pytest.raises(BadContent, match="quotes"):
+        with_entry("", "env", "west", {"west": value})
 
 
 def test_deeply_nested_json_is_no_crash() -> None:
     with pytest.raises(BadContent, match="not JSON"):
-        value_in("[" * 100_000, "json")
+        entry_in("[" * 100_000, "json")

@@ -1,24 +1,24 @@
-"""The text of a file that applications read: one entry of ours among others. Pure.
+"""The text of a file that applications read: our entries among others. Pure.
 
-    json    {"endpoint_url": "https://…", "site": "west", …}   other keys stay as they are
-    env     AWS_ENDPOINT_URL_S3=https://…                      other lines stay as they are
+    json    {"endpoint_url": "https://…", "site": "west", "sites": {…}, …}
+    env     AWS_ENDPOINT_URL_S3=https://…  and  FARSHORE_SITE=west, one line each
 
-The env form is what `docker --env-file`, systemd's `EnvironmentFile` and a shell's `.` agree
-on: of several lines for one variable the last one counts.
+Other keys and other lines stay as they are. The env form is what `docker --env-file`,
+systemd's `EnvironmentFile` and a shell's `.` agree on: of several lines for one variable the
+last one counts. `core/whereabouts.py` reads both forms.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from typing import Literal
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
 
-VARIABLE = "AWS_ENDPOINT_URL_S3"
-"""The AWS SDKs read it (SDK reference, "Service-specific endpoints")."""
+from farshore.core.whereabouts import ENV_ENDPOINT, ENV_SITE
 
-URL_KEY, SITE_KEY = "endpoint_url", "site"
+URL_KEY, SITE_KEY, SITES_KEY = "endpoint_url", "site", "sites"
 
-_LINE = re.compile(rf"^(?P<head>\s*(?:export\s+)?){VARIABLE}=(?P<value>.*)$")
 _PLAIN = re.compile(r"[A-Za-z0-9.:/_%@=+,~\[\]-]+")
 
 Format = Literal["json", "env"]
@@ -28,32 +28,54 @@ class BadContent(Exception):
     """What is wrong with the file's text, in words that hold none of it."""
 
 
-def value_in(text: str, form: Format) -> str:
-    """Our entry's value; "" when there is none. `BadContent` for what is not of that form."""
+class Entry(NamedTuple):
+    """What stands there: "" for what does not."""
+
+    url: str
+    site: str
+
+
+def entry_in(text: str, form: Format) -> Entry:
+    """Our entries. `BadContent` for what is not of that form."""
+    if form == "env":
+        lines = text.split("\n")
+        return Entry(_variable(lines, ENV_ENDPOINT), _variable(lines, ENV_SITE))
+    document = _document(text)
+    return Entry(_text(document, URL_KEY), _text(document, SITE_KEY))
+
+
+def with_entry(text: str, form: Format, site: str, values: Mapping[str, str]) -> str:
+    """The text with our entries changed, or added at its end, and all else as it was."""
     if form == "json":
-        return _text(_document(text).get(URL_KEY, ""), URL_KEY)
-    found = [match["value"].strip() for match in map(_LINE.match, text.split("\n")) if match]
+        entries = {URL_KEY: values[site], SITE_KEY: site, SITES_KEY: dict(values)}
+        return json.dumps({**_document(text), **entries}, indent=2) + "\n"
+    lines = text.removesuffix("\n").split("\n") if text else []
+    for name, value in ((ENV_ENDPOINT, values[site]), (ENV_SITE, site)):
+        lines = _with_line(lines, name, value)
+    return "\n".join(lines) + "\n"
+
+
+def _line(name: str) -> re.Pattern[str]:
+    return re.compile(rf"(?P<head>\s*(?:export\s+)?){name}=(?P<value>.*)")
+
+
+def _variable(lines: list[str], name: str) -> str:
+    """The last line counts."""
+    found = [match["value"].strip() for match in map(_line(name).match, lines) if match]
     return _unquoted(found[-1]) if found else ""
 
 
-def site_in(text: str, form: Format) -> str:
-    """The site that stands beside the value in JSON; "" where none does."""
-    return _text(_document(text).get(SITE_KEY, ""), SITE_KEY) if form == "json" else ""
-
-
-def with_value(text: str, form: Format, value: str, site: str) -> str:
-    """The text with our entry changed, or added at its end, and all else as it was."""
-    if form == "json":
-        return json.dumps({**_document(text), URL_KEY: value, SITE_KEY: site}, indent=2) + "\n"
+def _with_line(lines: list[str], name: str, value: str) -> list[str]:
+    """One line for the variable, where the last one was."""
     if not _PLAIN.fullmatch(value):
-        raise BadContent("the value has characters that an env file would need quotes for")
-    lines = text.removesuffix("\n").split("\n") if text else []
-    ours = [number for number, line in enumerate(lines) if _LINE.match(line)]
-    if not ours:
-        return "\n".join([*lines, f"{VARIABLE}={value}"]) + "\n"
-    last = _LINE.match(lines[ours[-1]])
-    lines[ours[-1]] = f"{last['head'] if last else ''}{VARIABLE}={value}"
-    return "\n".join(line for number, line in enumerate(lines) if number not in ours[:-1]) + "\n"
+        raise BadContent(f"{name} would need quotes, which not every reader of env files takes")
+    matches = {number: m for number, line in enumerate(lines) if (m := _line(name).match(line))}
+    if not matches:
+        return [*lines, f"{name}={value}"]
+    last = max(matches)
+    changed = {last: f"{matches[last]['head']}{name}={value}"}
+    kept = (number for number in range(len(lines)) if number == last or number not in matches)
+    return [changed.get(number, lines[number]) for number in kept]
 
 
 def _document(text: str) -> dict[str, object]:
@@ -68,7 +90,8 @@ def _document(text: str) -> dict[str, object]:
     return document
 
 
-def _text(value: object, key: str) -> str:
+def _text(document: Mapping[str, object], key: str) -> str:
+    value = document.get(key, "")
     if isinstance(value, str):
         return value
     raise BadContent(f'its "{key}" is not text')

@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from farshore.config.switches import FileSwitch
+from farshore.core.whereabouts import FILE_BYTES_MAX
 from farshore.faultpoints import reached
-from farshore.switch.content import BadContent, site_in, value_in, with_value
+from farshore.switch.content import BadContent, entry_in, with_entry
 from farshore.switch.driver import (
     DriverPlan,
     Position,
@@ -30,9 +31,6 @@ from farshore.switch.driver import (
     Traits,
 )
 from farshore.switch.place import plan_for, site_of, stands_already, value_for
-
-FILE_BYTES_MAX = 1024 * 1024
-"""A larger file is something else."""
 
 CALL_SECONDS_MAX = 10.0
 """A file system that does not answer within this time is given up."""
@@ -116,22 +114,21 @@ class FileDriver:
             return Reading(self._vantage, "", "", str(error))
 
     def _reading(self, text: str) -> Reading:
-        """JSON that names one site and has the URL of another is no site of ours."""
-        raw = value_in(text, self._source.format)
-        site = site_of(raw, self._source.values)
-        beside = site_in(text, self._source.format)
-        if beside and beside != site:
-            return Reading(self._vantage, "", f'{raw} with "site": "{beside}"')
-        return Reading(self._vantage, site, raw)
+        """A file that names one site and has the URL of another is no site of ours."""
+        entry = entry_in(text, self._source.format)
+        site = site_of(entry.url, self._source.values)
+        if entry.site and entry.site != site:
+            return Reading(self._vantage, "", f"{entry.url} as {entry.site}")
+        return Reading(self._vantage, site, entry.url)
 
     def _apply(self, plan: DriverPlan) -> None:
-        wanted = value_for(self.name, plan.to, self._source.values)
+        value_for(self.name, plan.to, self._source.values)
         path = self._real_path
         with self._untouched(), _locked(path.parent) as folder:
             if stands_already(plan, self._look()):
                 return
             found = _read(path)
-            text = with_value(found.text, self._source.format, wanted, plan.to)
+            text = with_entry(found.text, self._source.format, plan.to, self._source.values)
             temporary = _write_beside(path, text, found.status)
             reached("file.written")
             os.rename(temporary, path)
