@@ -169,6 +169,9 @@ class Lease:
         return document_name(self._terms.name)
 
 
+GIVE_BACK_SECONDS_MAX = 1.5
+"""How long the end of a run waits for a site that has fallen silent."""
+
 _AGAIN = "Nothing is lost: run the command again; it goes on where it stopped."
 
 
@@ -322,8 +325,9 @@ def _not_renewed(lease: Lease, terms: Terms, error: Exception) -> Refused:
 
 async def _give_back(lease: Lease, now: float) -> None:
     try:
-        await lease.release(now)
-    except StoreError:
+        async with asyncio.timeout(GIVE_BACK_SECONDS_MAX):
+            await lease.release(now)
+    except (StoreError, TimeoutError):
         # The work is done and its own result counts. A lease that stays behind is free
         # at once for this machine, and for others when it expires.
         return

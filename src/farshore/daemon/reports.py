@@ -24,6 +24,7 @@ from farshore.control.status import (
     ScanState,
     StatusDocument,
     StatusReport,
+    SweepState,
     read_local,
     write_local,
 )
@@ -51,7 +52,7 @@ LEFT_OUT_SHOWN_MAX = 20
 ANSWER_SECONDS_MAX = 5.0
 """A site that needs longer to tell its time counts as silent, whatever its connections say."""
 
-LAST_SECONDS_MAX = 2.0
+LAST_SECONDS_MAX = 1.5
 """How long the end of the daemon may wait for its last report to be written."""
 
 LISTING_RESOLUTION_S = 1.0
@@ -81,6 +82,7 @@ class Reporter:
         self._backlog = backlog
         self._clock = clock
         self.ledgers = ledgers or Ledgers.at()
+        self.sweep: SweepState | None = None
         self._daemon = DaemonState(socket.gethostname(), os.getpid(), __version__, clock.now())
         self._dispatcher: Dispatcher | None = None
         self._crews: list[Crew] = []
@@ -179,6 +181,10 @@ class Reporter:
         self._news.set()
         self._keep()
 
+    def swept(self, state: SweepState) -> None:
+        """How the comparison of tags and locks stands."""
+        self.sweep = state
+
     def source_answered(self) -> None:
         self._source_answers = True
         self._troubles.pop("source", None)
@@ -238,6 +244,7 @@ class Reporter:
             paused_at=pause.at + self.offset() if pause else None,
             expired=_left_out(self.ledgers.expired),
             cancelled=_left_out(self.ledgers.cancelled),
+            sweep=self.sweep,
             scope=self._config.pair.scope,
         )
 
