@@ -39,6 +39,10 @@ GOALS = (
     Goal(
         "burst_drain_vs_backfill", "versions/s after 5,000 writes, run / backfill", "at least", 0.8
     ),
+    Goal("flip_failed_requests", "requests of boto3 clients that failed in 20 flips", "at most", 0),
+    Goal("flip_late_writes", "writes that the old site took after its fence", "at most", 0),
+    Goal("flip_frozen_s_max", "longest time that writes were frozen in a flip, s", "under", 2.0),
+    Goal("flip_ms_p50", "median of the flip alone, ms", "under", 50),
 )
 
 

@@ -58,6 +58,12 @@ on both.
   swallows everything for 20 s. One report a second; from the fourth on, each is held against
   the one before. Afterwards boto3 compares both sides' histories with every
   acknowledged write.
+- *Flip*: 20 flips between two SeaweedFS regions behind one HAProxy, under 8 boto3 clients
+  that write 4 KiB without a pause and 4 that read, with their default retries, in a process
+  of their own. Each flip is freeze, drain, fence the old site (tried with a canary), flip
+  (map file, runtime API, read back, one request through the door), open the new site, thaw.
+  Late writes are counted in the sites' own version ids, between the fence and its end; every
+  acknowledged write is looked for at both sites. Nothing replicates meanwhile.
 """
 
 

@@ -242,6 +242,10 @@ NAMED = {
     "lag_p99_ms",
     "lag_p50_vs_filer_sync",
     "burst_drain_vs_backfill",
+    "flip_failed_requests",
+    "flip_late_writes",
+    "flip_frozen_s_max",
+    "flip_ms_p50",
 }
 
 
