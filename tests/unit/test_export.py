@@ -79,6 +79,7 @@ def test_the_dashboard_shows_nearly_every_metric() -> None:
         "farshore_proved_timestamp_seconds",
         "farshore_backlog_bytes",
         "farshore_last_scan_duration_seconds",
+        "farshore_last_sweep_timestamp_seconds",
         "farshore_clock_offset_seconds",
     }
 

@@ -17,7 +17,7 @@ from farshore.errors import UsageError
 if TYPE_CHECKING:
     from farshore.config import Config
     from farshore.control.standing import Reached, Standing
-    from farshore.control.status import FeedReport, LeftOutState, StatusReport
+    from farshore.control.status import FeedReport, LeftOutState, StatusReport, SweepState
     from farshore.core.verdict import Snapshot, Verdict
 
 AT_RISK = 3
@@ -191,6 +191,8 @@ def _report_facts(report: StatusReport | None, now: float) -> Iterator[Row]:
         age = duration_text(max(now - report.scan.finished_at, 0.0))
         seen = f"{report.scan.keys:,} keys, {report.scan.versions:,} versions"
         yield "last scan", f"{age} ago: {seen} on the source"
+    if report.sweep is not None:
+        yield "sweep", _swept(report.sweep, now)
     if report.heartbeat_at is not None:
         yield "heartbeat", f"{duration_text(max(now - report.heartbeat_at, 0.0))} old"
     for name, feed in sorted(report.feeds.items()):
@@ -219,6 +221,20 @@ def _owed(report: StatusReport) -> str:
         if causes:
             parts.append(f"{reason} {sum(causes.values()):,} ({named})")
     return "; ".join(parts) or "none known"
+
+
+def _swept(sweep: SweepState, now: float) -> str:
+    """Tags and locks: the last comparison of all of them, and the one under way."""
+    from farshore.core.verdict import duration_text
+
+    words = "tags and locks have not been compared yet"
+    if sweep.finished_at is not None:
+        age = duration_text(max(now - sweep.finished_at, 0.0))
+        words = f"{age} ago: tags and locks of {sweep.versions:,} versions, {sweep.mended:,} mended"
+        words += f", {sweep.left:,} differ still" if sweep.left else ""
+    if sweep.began_at is not None:
+        words += f"; under way, {sweep.compared:,} compared"
+    return visible(f"{words} ({sweep.trouble})" if sweep.trouble else words)
 
 
 def _left_out(state: LeftOutState, what: str) -> str:

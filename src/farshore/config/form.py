@@ -277,6 +277,17 @@ class DaemonForm(Form):
     scan_every: Duration = Field(
         default=300.0, description='Pause between two reconciling scans, seconds or "5m".'
     )
+    sweep_every: Duration = Field(
+        default=86400.0,
+        description="How often tags, retention and legal holds of every version are compared, and "
+        'mended on the target: seconds, or "1d". A pass is spread over that time.',
+    )
+    sweep_versions_per_s: float = Field(
+        default=50.0,
+        gt=0,
+        description="Versions that a sweep compares per second at most: one HEAD on each side for "
+        "every version, and where it has tags, one more request on each side.",
+    )
     deletes_count: int = Field(
         default=100,
         ge=0,

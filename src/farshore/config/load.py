@@ -149,6 +149,8 @@ def _daemon(form: DaemonForm) -> Daemon:
         port=int(port),
         token_env=form.token.env if form.token else "",
         scan_every_s=form.scan_every,
+        sweep_every_s=form.sweep_every,
+        sweep_versions_per_s=form.sweep_versions_per_s,
         deletes_count=form.deletes_count,
         deletes_share=form.deletes_share,
     )

@@ -147,6 +147,8 @@ class Daemon:
     port: int
     token_env: str
     scan_every_s: float
+    sweep_every_s: float
+    sweep_versions_per_s: float
     deletes_count: int
     deletes_share: float
 

@@ -72,6 +72,24 @@ class ScanState:
 
 
 @dataclass(frozen=True, slots=True)
+class SweepState:
+    """The last sweep that ended (`finished_at` None: none yet), and the one under way.
+
+    `versions` were compared then, `mended` of them on the target; `left` could not be:
+    `trouble` says why the last one could not. `compared`: so far in the one that `began_at`.
+    """
+
+    finished_at: Moment | None = None
+    versions: int = 0
+    mended: int = 0
+    left: int = 0
+    mended_total: int = 0
+    began_at: Moment | None = None
+    compared: int = 0
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class NamedVersion:
     """One version or marker of the source; `at`: when it was found to be left out."""
 
@@ -155,6 +173,7 @@ class StatusReport:
     stopped_at: Moment | None = None
     expired: LeftOutState = LeftOutState()
     cancelled: LeftOutState = LeftOutState()
+    sweep: SweepState | None = None
     scope: str = ""
 
     def to_json(self) -> dict[str, Any]:

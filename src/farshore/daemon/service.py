@@ -22,6 +22,7 @@ from farshore.core.model import Version
 from farshore.daemon.intake import Intake
 from farshore.daemon.letters import keep_address
 from farshore.daemon.reports import Reporter
+from farshore.daemon.sweeping import Sweeping
 from farshore.engine.dispatch import Dispatcher
 from farshore.engine.guard import DeleteGuard, GuardLimits
 from farshore.engine.heartbeat import EVERY_S, IN_FLIGHT_S, Heartbeat
@@ -204,6 +205,7 @@ class Service:
                             group.create_task(self.intake.run(feed))
                         group.create_task(self._run_dispatcher())
                         group.create_task(self._reconcile(crews))
+                        group.create_task(self._sweep(crews))
                         group.create_task(self._beat_hearts(crews))
                         group.create_task(self.reporter.publish_for_ever(document, PUBLISH_EVERY_S))
                 except* FarshoreError as errors:
@@ -301,6 +303,11 @@ class Service:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self.scan_now.wait()
+
+    async def _sweep(self, crews: list[Crew]) -> None:
+        """Compare what no listing shows, slowly, again and again."""
+        tell = self.reporter.swept
+        await Sweeping(self.config.daemon, crews, self.backlog, self.clock, tell).run()
 
     async def _scan_all(self, crews: list[Crew]) -> bool:
         """Whether the scan came to its end."""

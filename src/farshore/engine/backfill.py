@@ -39,17 +39,17 @@ class Scope:
 
 
 async def joined(
-    source: Side, target: Side, prefix: str = ""
+    source: Side, target: Side, prefix: str = "", *, after: str = ""
 ) -> AsyncGenerator[list[KeyPair], None]:
-    """Both sides' histories side by side, keys ascending, in batches. Bounded memory.
+    """Both sides' histories side by side, keys above `after` ascending, in batches. Bounded memory.
 
     Our own objects (heartbeat, canaries) are nobody's files: they are left out.
 
     Close it (`contextlib.aclosing`) when it may be left early.
     """
     walks: dict[End, AsyncGenerator[Batch, None]] = {
-        "source": source.lister.walk(source.bucket, prefix),
-        "target": target.lister.walk(target.bucket, prefix),
+        "source": source.lister.walk(source.bucket, prefix, after=after),
+        "target": target.lister.walk(target.bucket, prefix, after=after),
     }
     join = Join()
     try:

@@ -123,6 +123,21 @@ LAST_SCAN = Metric(
 LAST_SCAN_SECONDS = Metric(
     "farshore_last_scan_duration_seconds", "gauge", "How long the last complete scan took."
 )
+LAST_SWEEP = Metric(
+    "farshore_last_sweep_timestamp_seconds",
+    "gauge",
+    "When the last sweep (tags, retention, legal holds) ended; absent before one.",
+)
+SWEEP_MENDED = Metric(
+    "farshore_sweep_mended_total",
+    "counter",
+    "Versions whose tags, retention or legal hold a sweep has set on the target.",
+)
+SWEEP_LEFT = Metric(
+    "farshore_sweep_left",
+    "gauge",
+    "Versions that the last sweep could not bring in line, or not look at.",
+)
 LAST_VERIFY = Metric(
     "farshore_last_verify_timestamp_seconds",
     "gauge",
@@ -225,6 +240,9 @@ AT_SCRAPE = (
     HEARTBEAT_AGE,
     LAST_SCAN,
     LAST_SCAN_SECONDS,
+    LAST_SWEEP,
+    SWEEP_MENDED,
+    SWEEP_LEFT,
     LAST_VERIFY,
     LAST_VERIFY_DIFFERENCES,
     PAUSED,

@@ -194,6 +194,8 @@ def _why() -> tuple[Panel, ...]:
                 Query("farshore_understatements_total{}", "understated"),
                 Query("farshore_expired_total{}", "expired before copied"),
                 Query("farshore_deletes_cancelled_total{}", "deletes cancelled"),
+                Query("farshore_sweep_mended_total{}", "tags and locks mended"),
+                Query("farshore_sweep_left{}", "tags and locks that differ"),
                 Query(
                     "sum by (feed) (farshore_unreadable_messages_total{})", "{{feed}} unreadable"
                 ),

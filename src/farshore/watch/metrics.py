@@ -15,7 +15,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
-from farshore.control.status import ProofRecord, StatusReport
+from farshore.control.status import ProofRecord, StatusReport, SweepState
 from farshore.watch import catalogue
 from farshore.watch.catalogue import Metric
 
@@ -144,8 +144,19 @@ def _times(reading: Reading) -> dict[Metric, list[Sample]]:
         ),
         catalogue.LAST_SCAN: _known(scan.finished_at if scan else None),
         catalogue.LAST_SCAN_SECONDS: _known(scan.finished_at - scan.started_at if scan else None),
+        **_sweep(report.sweep),
         catalogue.LAST_VERIFY: _known(proof.began_at if proof else None),
         catalogue.LAST_VERIFY_DIFFERENCES: _known(proof.differences if proof else None),
+    }
+
+
+def _sweep(sweep: SweepState | None) -> dict[Metric, list[Sample]]:
+    ended = sweep.finished_at if sweep else None
+    left = sweep.left if sweep and ended is not None else None
+    return {
+        catalogue.LAST_SWEEP: _known(ended),
+        catalogue.SWEEP_MENDED: _known(sweep.mended_total if sweep else None),
+        catalogue.SWEEP_LEFT: _known(left),
     }
 
 
