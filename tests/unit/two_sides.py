@@ -73,11 +73,15 @@ class Once:
 
 
 class Person:
-    """Somebody with a plane of their own. `cut`: the sites that they cannot reach now."""
+    """Somebody with a plane of their own.
+
+    `cut`: the sites that they cannot reach now. `raises`: their changes raise the epoch.
+    """
 
     def __init__(self, world: World, name: str, script: Script | None = None) -> None:
         self.name = name
         self.cut: set[str] = set()
+        self.raises = False
         self._script = script
         config = config_of()
         ledgers = [
@@ -103,11 +107,12 @@ class Person:
         return Retrying(faulty, IN_A_HURRY, rng=random.Random(1), sleep=world.clock.sleep)
 
     async def adds(self, word: str) -> ControlRecord:
-        """A change that leaves its word in the record."""
+        """A change that leaves its word in the record; `raises`: under a higher epoch."""
 
         def decide(record: ControlRecord) -> ControlRecord:
             drivers = (*record.switch.drivers, (word, ""))
-            return replace(record, switch=replace(record.switch, drivers=drivers))
+            switch = replace(record.switch, drivers=drivers)
+            return replace(record, switch=switch, epoch=record.epoch + self.raises)
 
         return await self.plane.change(decide, by=self.name, why=word, action="switch")
 
