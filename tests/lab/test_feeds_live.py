@@ -18,6 +18,7 @@ import pytest
 from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 from nats.js.api import AckPolicy, ConsumerConfig
 
+from farshore.core.rules import OWN_PREFIX
 from farshore.lab.ports import HOST, held_ports
 from farshore.lab.regions import Lab
 from farshore.lab.settings import LinkSettings
@@ -228,6 +229,52 @@ def feed_of(daemon: Daemon) -> dict[str, Any]:
     (feed,) = daemon.report()["feeds"].values()
     found: dict[str, Any] = feed
     return found
+
+
+# -- buckets that appear later ---------------------------------------------------------
+
+
+def test_a_new_bucket_of_a_pattern_is_named_held_and_taken_in(farshore: Farshore) -> None:
+    """Named while the target has none, and nothing is vouched for; then replicated."""
+    pattern, new = f"{farshore.bucket}*", f"{farshore.bucket}-new"
+    configure(farshore)
+    text = farshore.config.read_text()
+    farshore.config.write_text(text.replace(f'"{farshore.bucket}"', f'"{pattern}"'))
+    made = {site: farshore.s3(site) for site in ("east", "west")}
+    with Daemon(farshore) as daemon:
+        daemon.until_ready()
+        farshore.put_all({"old.txt": [b"one"]})
+        settle(farshore)
+        eventually(lambda: daemon.report()["basis"] == "feed", SOON_S, "heartbeats count")
+        versioned(made["east"], new)
+        made["east"].put_object(Bucket=new, Key="new.txt", Body=b"new")
+        eventually(lambda: daemon.report()["unserved"] == [new], SOON_S, "the new bucket is named")
+        held = daemon.report()["watermark"]
+        eventually(lambda: "bucket-unserved" in reasons(status(farshore)[1]), SOON_S, "it is said")
+        farshore.put_all({"old.txt": [b"two"]})
+        settle(farshore)
+        scans = daemon.report()["scan"]
+        assert daemon.report()["watermark"] == held, "nothing is vouched for"
+
+        versioned(made["west"], new)
+        eventually(lambda: keys(made["west"], new) == ["new.txt"], SOON_S, "its file arrives")
+        eventually(lambda: daemon.report()["watermark"] > held, SOON_S, "the watermark moves on")
+        eventually(lambda: daemon.report()["scan"] != scans, SOON_S, "scans count again")
+        made["east"].put_object(Bucket=new, Key="live.txt", Body=b"live")
+        eventually(lambda: "live.txt" in keys(made["west"], new), SOON_S, "live, too")
+        eventually(lambda: daemon.report()["basis"] == "feed", SOON_S, "both buckets beat")
+        assert daemon.report()["unheard"] == []
+        assert daemon.report()["understatements"] == 0
+
+
+def versioned(s3: Any, bucket: str) -> None:
+    s3.create_bucket(Bucket=bucket)
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+
+
+def keys(s3: Any, bucket: str) -> list[str]:
+    found = s3.list_objects_v2(Bucket=bucket).get("Contents", [])
+    return [one["Key"] for one in found if not one["Key"].startswith(OWN_PREFIX)]
 
 
 # -- the end of a daemon ---------------------------------------------------------------

@@ -386,6 +386,55 @@ def test_the_webhook_is_durable_and_not_to_be_fooled(farshore: Farshore, lab: La
         settle(farshore)
 
 
+def test_every_request_to_the_webhook_is_counted_and_what_it_may_have_told_is_looked_for(
+    farshore: Farshore,
+) -> None:
+    configure(farshore, filer=False, more=WEBHOOK_FEED, scan_every="1h")
+    confirm = {
+        "Type": "SubscriptionConfirmation",
+        "TopicArn": "arn:aws:sns:eu-west-1:123456789012:changes",
+        "SubscribeURL": "https://sns.eu-west-1.amazonaws.com/?Token=hunter2",
+    }
+    with Daemon(farshore, WEBHOOK_ENV) as daemon:
+        daemon.until_ready()
+        farshore.put_all({"twice.txt": [b"one"]})
+        told = event(farshore.bucket, "twice.txt")
+        for _ in range(2):  # a replay
+            assert daemon.ask(PATH, body=told, token=TOKEN).code == 200
+        assert [len(entries) for entries in settle(farshore).values()] == [1]
+        assert daemon.ask(PATH, body=told, token="forged").code == 401
+        assert daemon.ask(PATH, body=event("another", "k"), token=TOKEN).code == 200
+        assert outcomes(daemon) == {"accepted": 2, "denied": 1, "foreign": 1}
+        assert daemon.report()["feeds_whole"], "none of them may have lost anything"
+
+        before = daemon.report()["scan"]
+        farshore.put_all({"untold.txt": [b"one"]})
+        assert daemon.ask(PATH, body=b"{", token=TOKEN).code == 400
+        assert "untold.txt" in settle(farshore, 10)
+        eventually(lambda: daemon.report()["scan"] != before, 10, "a scan was asked for")
+        answer = daemon.ask(PATH, body=json.dumps(confirm).encode(), token=TOKEN)
+        assert b"open the SubscribeURL" in answer.body
+        assert outcomes(daemon)["malformed"] == outcomes(daemon)["notice"] == 1
+        eventually(lambda: "notice" in reasons(status(farshore)[1]), 15, "a person is told")
+        said = "".join(daemon.said) + farshore.run("status").stdout
+        assert "SNS sends no events" in said
+        assert "hunter2" not in said
+        kept = farshore.state_dir / "sns-subscribe-url"
+        assert (kept.read_text().strip(), kept.stat().st_mode & 0o777) == (
+            confirm["SubscribeURL"],
+            0o600,
+        )
+        daemon.ask(PATH, body=told, token=TOKEN)  # events come: it was confirmed
+        eventually(lambda: "notice" not in reasons(status(farshore)[1]), 15, "and it is over")
+
+
+def outcomes(daemon: Daemon) -> dict[str, int]:
+    """What the metrics count of the webhook, without zeros."""
+    line = re.compile(r'farshore_webhook_requests_total\{[^}]*outcome="(\w+)"[^}]*\} (\d+)')
+    found = line.findall(daemon.ask("/metrics").body.decode())
+    return {word: int(count) for word, count in found if int(count)}
+
+
 def test_lost_doubled_late_and_reordered_hints(farshore: Farshore) -> None:
     configure(farshore, filer=False, more=WEBHOOK_FEED)
     rng = random.Random(SEED)
