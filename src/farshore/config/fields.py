@@ -64,6 +64,21 @@ def _address(text: str) -> str:
     return text
 
 
+def _absolute(text: str) -> str:
+    if not text.startswith("/") or not text.isprintable():
+        raise ValueError("write a path that begins with /")
+    return text
+
+
+def _runtime_api(text: str) -> str:
+    if text.startswith("/"):
+        return _absolute(text)
+    try:
+        return _address(text)
+    except ValueError:
+        raise ValueError("write a path that begins with /, or host:port") from None
+
+
 def _bucket(text: str) -> str:
     """No server takes other names. Capitals and _ are doubtful: see `config.doubts`."""
     if not _BUCKET.fullmatch(text):
@@ -186,6 +201,8 @@ QueueUrl = Annotated[str, AfterValidator(_queue_url)]
 NatsServer = Annotated[str, AfterValidator(_nats_server)]
 NatsName = Annotated[str, AfterValidator(_nats_name)]
 RecordName = Annotated[str, AfterValidator(_record_name)]
+AbsolutePath = Annotated[str, AfterValidator(_absolute)]
+RuntimeApi = Annotated[str, AfterValidator(_runtime_api)]
 PairName = Annotated[str, AfterValidator(_pair_name)]
 SwitchName = Annotated[str, AfterValidator(_switch_name)]
 Amount = Annotated[

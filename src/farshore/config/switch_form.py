@@ -7,12 +7,14 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from farshore.config.fields import (
+    AbsolutePath,
     Address,
     CredentialForm,
     Duration,
     Endpoint,
     Form,
     RecordName,
+    RuntimeApi,
     SecretForm,
     SwitchName,
 )
@@ -21,10 +23,10 @@ from farshore.config.fields import (
 class ProxyForm(Form):
     """One HAProxy."""
 
-    socket: Annotated[str, Field(min_length=1)] = Field(
+    socket: RuntimeApi = Field(
         description="Its runtime API, level admin: the path of a unix socket, or host:port."
     )
-    map: Annotated[str, Field(min_length=1)] = Field(
+    map: AbsolutePath = Field(
         description="The map file, as its configuration names it (an absolute path)."
     )
     remote: bool = Field(
@@ -163,6 +165,14 @@ class SwitchForm(Form):
         default=60.0,
         description="How long after a flip clients may still be sent to the old site (a TTL) "
         "before that is a finding.",
+    )
+    endpoint: Endpoint | None = Field(
+        None,
+        description="The URL that applications use whichever site is active (a proxy, a DNS name): "
+        "after a flip it is tried with the app's keys.",
+    )
+    ca_file: Annotated[str, Field(min_length=1)] | None = Field(
+        None, description="Certificates (PEM) to trust for that URL, beside the file."
     )
     drivers: list[DriverForm] = Field(
         default=[], description="What is moved, in this order: proxies first, then DNS."
