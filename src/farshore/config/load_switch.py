@@ -39,7 +39,9 @@ def switch_values(form: FileForm, folder: Path, credentials: Credentials) -> Swi
         if name in form.sites
     }
     drivers = tuple(_driver(d, folder, endpoints, credentials) for d in form.switch.drivers)
-    return Switch(form.switch.freeze_max, form.switch.propagation_max, drivers)
+    whole = form.switch
+    ca_file = folder / whole.ca_file if whole.ca_file else None
+    return Switch(whole.freeze_max, whole.propagation_max, drivers, whole.endpoint or "", ca_file)
 
 
 def _driver(

@@ -167,12 +167,12 @@ class SwitchForm(Form):
         "before that is a finding.",
     )
     endpoint: Endpoint | None = Field(
-        None,
+        default=None,
         description="The URL that applications use whichever site is active (a proxy, a DNS name): "
         "after a flip it is tried with the app's keys.",
     )
     ca_file: Annotated[str, Field(min_length=1)] | None = Field(
-        None, description="Certificates (PEM) to trust for that URL, beside the file."
+        default=None, description="Certificates (PEM) to trust for that URL, beside the file."
     )
     drivers: list[DriverForm] = Field(
         default=[], description="What is moved, in this order: proxies first, then DNS."

@@ -142,8 +142,14 @@ DriverSource = (
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """The drivers in the order in which they are moved. Seconds."""
+    """The drivers in the order in which they are moved. Seconds.
+
+    `endpoint`: the URL that applications use, "" where there is none that stays the same;
+    `ca_file` is absolute.
+    """
 
     freeze_max_s: float
     propagation_max_s: float
     drivers: tuple[DriverSource, ...]
+    endpoint: str = ""
+    ca_file: Path | None = None

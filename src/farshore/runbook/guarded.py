@@ -1,0 +1,98 @@
+"""Fence the old site, and see that nothing stands in the way at the new one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from farshore.core.record import ControlRecord
+from farshore.errors import Unreachable
+from farshore.fence.opening import open_fence
+from farshore.fence.recorded import Fences
+from farshore.runbook.ground import Ground
+from farshore.runbook.step import Found
+
+
+def _fences(ground: Ground) -> Fences:
+    return Fences(ground.config, ground.plane, ground.clock)
+
+
+@dataclass(frozen=True, slots=True)
+class FenceOld:
+    """The old site's storage refuses clients' writes. `pending_is_enough`: a dead site is
+    fenced when it answers again (failover); else it must be seen to bite."""
+
+    ground: Ground
+    pending_is_enough: bool = False
+    id: str = "fence"
+    lapses: bool = False
+
+    @property
+    def what(self) -> str:
+        old = self.ground.old
+        if self.pending_is_enough:
+            return (
+                f"Fence {old} now, or as soon as it answers: its storage refuses clients' writes."
+            )
+        return f"Fence {old}: its storage refuses clients' writes, seen to bite."
+
+    async def look(self) -> Found:
+        record = await self.ground.record()
+        fence = record.fence_of(self.ground.old)
+        phases = ("given_up", "switched") if self.pending_is_enough else ("fenced", "switched")
+        if fence is None or record.phase not in phases:
+            return Found(False, "it is not fenced")
+        enough = fence.state == "standing" or self.pending_is_enough
+        note = "" if enough else f"the fence is {fence.state}"
+        return Found(enough, note, {"state": fence.state, "way": fence.mode})
+
+    async def act(self) -> None:
+        ground = self.ground
+        raised = await _fences(ground).raise_(ground.old, ground.by, ground.why)
+        if not raised.proved and not self.pending_is_enough:
+            why = raised.trouble or f"the fence is {raised.fence.state}"
+            raise Unreachable(f"{ground.old} was not seen to refuse writes: {why}")
+        if not self.pending_is_enough:
+            await ground.change(_fenced, f"{ground.run}.fence")
+
+    async def undo(self) -> None:
+        ground = self.ground
+        await _fences(ground).lower(ground.old, ground.by, f"{ground.run} was given up")
+        await ground.change(_unfenced, f"{ground.run}.unfence")
+
+
+@dataclass(frozen=True, slots=True)
+class OpenNew:
+    """No fence stands at the new site."""
+
+    ground: Ground
+    id: str = "open"
+    lapses: bool = False
+
+    @property
+    def what(self) -> str:
+        return f"See that {self.ground.new} has no fence, or take it away."
+
+    async def look(self) -> Found:
+        ground = self.ground
+        if (await ground.record()).fence_of(ground.new) is not None:
+            return Found(False, f"{ground.new} is fenced")
+        if ground.config.site(ground.new).fence.by == "none":
+            return Found(True, f"{ground.new} has no way to be fenced")
+        async with open_fence(ground.config, ground.new, ground.clock) as fence:
+            standing = await fence.look()
+        return Found(not any(standing.values()), "", {"buckets": standing})
+
+    async def act(self) -> None:
+        ground = self.ground
+        await _fences(ground).lower(ground.new, ground.by, ground.why)
+
+    async def undo(self) -> None:
+        """It comes behind the point of no return."""
+
+
+def _fenced(record: ControlRecord) -> ControlRecord:
+    return record if record.phase == "fenced" else record.stepped("fence")
+
+
+def _unfenced(record: ControlRecord) -> ControlRecord:
+    return record.stepped("unfence") if record.phase == "fenced" else record
