@@ -1,0 +1,158 @@
+"""Preflight: everything that must be so before writes are frozen, each with its remedy."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+
+from farshore.control.contact import make_contact
+from farshore.control.sites import open_store
+from farshore.control.status import StatusDocument, StatusReport
+from farshore.control.view import View
+from farshore.core.roles import Phase
+from farshore.errors import FarshoreError, Refused, StoreError
+from farshore.fence.opening import open_fence
+from farshore.fence.site import Toothless
+from farshore.runbook.ground import Ground
+from farshore.runbook.step import Found, StepFailed
+from farshore.switch.flip import survey
+
+CONTACT_SECONDS_MAX = 5.0
+REPORT_AGE_MAX_S = 30.0
+"""A daemon that is at work reports every few seconds."""
+
+EXPOSURE_MAX_S = 30.0
+"""With more than this still to copy, the freeze would end before the copying does."""
+
+RULES = {
+    "sites": "both sites answer",
+    "record": "the control record stands on both sides and allows it",
+    "switch": "the switch is settled on the site that is left",
+    "fence": "a fence at the site that is left would bite",
+    "daemon": "a daemon replicates and is nearly caught up",
+    "unfenced": "the site that is gone to has no fence",
+}
+"""The safety rules that preflight keeps. An override names one of them, and a reason."""
+
+
+@dataclass(slots=True)
+class Preflight:
+    """`rules`: those that hold for this runbook. `overridden`: set aside by a person."""
+
+    ground: Ground
+    rules: Sequence[str] = tuple(RULES)
+    phases: tuple[Phase, ...] = ("protected",)
+    overridden: frozenset[str] = frozenset()
+    id: str = "preflight"
+    lapses: bool = False
+    _passed: dict[str, str] | None = field(default=None, init=False)
+
+    @property
+    def what(self) -> str:
+        return f"Check that nothing stands in the way: {', '.join(self.rules)}."
+
+    async def look(self) -> Found:
+        if self._passed is not None:
+            return Found(True, "", {"checked": self._passed})
+        return Found(False, "not checked")
+
+    async def act(self) -> None:
+        kept = [rule for rule in self.rules if rule not in self.overridden]
+        results = await asyncio.gather(*(self._check(rule) for rule in kept))
+        wrong = [f"{rule}: {why}" for rule, why in zip(kept, results, strict=True) if why]
+        if wrong:
+            raise StepFailed("; ".join(wrong), hint="Mend it, and plan again.")
+        passed = dict.fromkeys(kept, "ok")
+        self._passed = passed | dict.fromkeys(self.overridden, "set aside by a person")
+
+    async def _check(self, rule: str) -> str:
+        """Why the rule does not hold; "" when it does."""
+        checks = {
+            "sites": self._sites,
+            "record": self._record,
+            "switch": self._switch,
+            "fence": self._fence,
+            "daemon": self._daemon,
+            "unfenced": self._unfenced,
+        }
+        try:
+            return await checks[rule]()
+        except FarshoreError as error:
+            return error.message
+
+    async def _sites(self) -> str:
+        config = self.ground.config
+        for name in (self.ground.old, self.ground.new):
+            async with aclosing(open_store(config, name, "replicator")) as store:
+                site = config.site(name)
+                await make_contact(store, site, "replicator", seconds_max=CONTACT_SECONDS_MAX)
+        return ""
+
+    async def _record(self) -> str:
+        view = await self.ground.plane.read()
+        return _wrong_record(view, self.ground.old, self.phases)
+
+    async def _switch(self) -> str:
+        view = await survey(self.ground.drivers)
+        if view.state == "none":
+            return "no switch is configured: clients cannot be sent anywhere"
+        return "" if view.site == self.ground.old else view.sentence()
+
+    async def _fence(self) -> str:
+        ground = self.ground
+        try:
+            async with open_fence(ground.config, ground.old, ground.clock) as fence:
+                bites = await fence.check()
+        except (Toothless, Refused) as error:
+            return error.message
+        unproved = [f"{bite.bucket}: {bite.why}" for bite in bites if bite.word == "unproved"]
+        return "; ".join(unproved)
+
+    async def _daemon(self) -> str:
+        report = await read_report(self.ground)
+        if report is None:
+            return "no daemon has ever reported; start `farshore run`"
+        now = self.ground.clock.now()
+        age = now - report.written_at
+        if age > REPORT_AGE_MAX_S:
+            return f"the daemon reported {age:.0f} s ago; start `farshore run`"
+        if report.watermark is None:
+            return "the daemon has no watermark yet; wait for its first scan"
+        exposure = now - report.watermark
+        if exposure > EXPOSURE_MAX_S:
+            return f"the exposure is {exposure:.0f} s; wait until it is below {EXPOSURE_MAX_S:g} s"
+        return ""
+
+    async def _unfenced(self) -> str:
+        fence = (await self.ground.record()).fence_of(self.ground.new)
+        if fence is None:
+            return ""
+        return f"{self.ground.new} is fenced by {fence.by} ({fence.why}); unfence it first"
+
+    async def undo(self) -> None:
+        """Nothing was changed."""
+
+
+def _wrong_record(view: View, old: str, phases: Sequence[Phase]) -> str:
+    record = view.record
+    if not view.agree and view.written:
+        return view.sentence
+    if record.primary != old:
+        return f"{record.primary} is the primary, not {old}"
+    if record.phase not in phases:
+        return f"the pair is {record.phase.replace('_', ' ')}, not {' or '.join(phases)}"
+    if record.switch.under_way:
+        return f"a flip to {record.switch.wanted} is not finished; see `farshore switch show`"
+    return ""
+
+
+async def read_report(ground: Ground) -> StatusReport | None:
+    """The daemon's last report, from the site that receives; None where there is none."""
+    bucket = ground.config.target.control_bucket
+    async with aclosing(open_store(ground.config, ground.new, "replicator")) as store:
+        try:
+            return await StatusDocument(store, bucket, ground.config.pair.name).read()
+        except StoreError:
+            return None
