@@ -140,6 +140,7 @@ def configure(
     buckets: Sequence[tuple[str, str]] = (),
     name: str = "",
     more: str = "",
+    credentials: Mapping[str, Mapping[str, str]] | None = None,
     **daemon: object,
 ) -> None:
     """A daemon on a free port, which scans every two seconds; `daemon` replaces or adds keys."""
@@ -148,7 +149,11 @@ def configure(
     grpc = farshore.lab.status().site("east").filer_grpc
     sites = {"east": {"filer_grpc": grpc}} if filer else None
     farshore.configure(
-        sites=sites, buckets=buckets, name=name, more="\n".join(["[daemon]", *lines, more])
+        sites=sites,
+        buckets=buckets,
+        name=name,
+        credentials=credentials,
+        more="\n".join(["[daemon]", *lines, more]),
     )
 
 

@@ -17,7 +17,7 @@ from farshore.control.ledger import pair_key, record_name
 from farshore.core.policy import FENCE_SID
 from farshore.lab.pairfile import CONTROL_BUCKET
 from farshore.lab.state import STATE_FOLDER
-from tests.lab.farshore_cli import Farshore
+from tests.lab.farshore_cli import Ended, Farshore
 
 APP = "arn:aws:iam::*:user/app"
 """The lab's application in a policy of SeaweedFS."""
@@ -63,11 +63,23 @@ def fenced(farshore: Farshore, site: str = "east") -> bool:
     return f'"{FENCE_SID}"' in policy(farshore, site)
 
 
+def fence_document(ended: Ended, code: int) -> dict[str, Any]:
+    """The document of a command that ended with this code."""
+    assert ended.code == code, ended
+    found: dict[str, Any] = json.loads(ended.stdout)
+    return found
+
+
 def forget_record(farshore: Farshore) -> None:
-    """Remove the pair's control record on both sites: every test's pair has the same name."""
-    name = record_name(pair_key("east", "west"))
+    """Remove all that is recorded of the sites: every test's pair has the same two."""
+    pair = pair_key("east", "west")
     for site in ("east", "west"):
-        farshore.s3(site).delete_object(Bucket=CONTROL_BUCKET, Key=name)
+        s3 = farshore.s3(site)
+        s3.delete_object(Bucket=CONTROL_BUCKET, Key=record_name(pair))
+        for folder in (f"audit/{pair}/", f"history/{pair}/"):
+            found = s3.list_objects_v2(Bucket=CONTROL_BUCKET, Prefix=folder).get("Contents", [])
+            for entry in found:
+                s3.delete_object(Bucket=CONTROL_BUCKET, Key=entry["Key"])
 
 
 def impatient_app(farshore: Farshore, site: str = "east") -> Any:

@@ -13,10 +13,11 @@ from botocore.exceptions import ClientError
 from farshore.core.policy import FENCE_SID
 from farshore.core.rules import OWN_PREFIX
 from farshore.lab.regions import Lab
-from tests.lab.farshore_cli import Ended, Farshore
+from tests.lab.farshore_cli import Farshore
 from tests.lab.fences import (
     admit_app,
     credentials,
+    fence_document,
     fenced,
     forget_record,
     impatient_app,
@@ -37,12 +38,6 @@ def pair(farshore: Farshore) -> Iterator[Farshore]:
     forget_record(farshore)
 
 
-def document(ended: Ended, code: int) -> dict[str, Any]:
-    assert ended.code == code, ended
-    found: dict[str, Any] = json.loads(ended.stdout)
-    return found
-
-
 def refused(attempt: Any, **words: Any) -> str:
     with pytest.raises(ClientError) as caught:
         attempt(**words)
@@ -61,11 +56,11 @@ def test_a_fence_bites_survives_a_power_cut_and_is_taken_away(pair: Farshore, la
     part = {"Bucket": pair.bucket, "Key": "large", "UploadId": upload}
     etag = app.upload_part(**part, PartNumber=1, Body=b"1")["ETag"]
 
-    checked = document(pair.run("fence", "east", "--check", "--json"), 0)
+    checked = fence_document(pair.run("fence", "east", "--check", "--json"), 0)
     assert checked["would_bite"]
     assert policy(pair) == theirs
 
-    (made,) = document(pair.run("fence", "east", *WHY, "--json"), 0)["fences"]
+    (made,) = fence_document(pair.run("fence", "east", *WHY, "--json"), 0)["fences"]
     assert (made["state"], made["by"], made["why"]) == ("standing", "ann@desk", "a test")
     assert [bucket["word"] for bucket in made["buckets"]] == ["bites"]
 
@@ -97,17 +92,17 @@ def test_a_fence_bites_survives_a_power_cut_and_is_taken_away(pair: Farshore, la
     pair.s3("east", "replicator").put_object(Bucket=pair.bucket, Key="replica", Body=b"1")
     pair.json("backfill")
 
-    shown = document(pair.run("fence", "east", "--show", "--json"), 0)
+    shown = fence_document(pair.run("fence", "east", "--show", "--json"), 0)
     assert (shown["recorded"]["state"], shown["stands"]) == ("standing", {pair.bucket: True})
-    again = document(pair.run("fence", "east", *WHY, "--json"), 0)["fences"]
+    again = fence_document(pair.run("fence", "east", *WHY, "--json"), 0)["fences"]
     assert again[0]["state"] == "standing"
 
-    opened = document(pair.run("unfence", "east", *WHY, "--json"), 0)
+    opened = fence_document(pair.run("unfence", "east", *WHY, "--json"), 0)
     assert opened["buckets"] == [{"bucket": pair.bucket, "was": True, "open": True}]
     assert policy(pair) == theirs
     impatient_app(pair).put_object(**name, Body=b"after")
     assert canaries(pair) == []
-    shown = document(pair.run("fence", "east", "--show", "--json"), 0)
+    shown = fence_document(pair.run("fence", "east", "--show", "--json"), 0)
     assert (shown["recorded"], shown["stands"]) == (None, {pair.bucket: False})
 
 
@@ -116,23 +111,23 @@ def test_killed_while_it_fences(pair: Farshore, place: str) -> None:
     theirs = admit_app(pair)
     ended = pair.run("fence", "east", *WHY, env={"FARSHORE_DIE_AT": place})
     assert ended.code == -9
-    shown = document(pair.run("fence", "east", "--show", "--json"), 0)
+    shown = fence_document(pair.run("fence", "east", "--show", "--json"), 0)
     stands = place == "fence.policy.put"
     assert (shown["recorded"]["state"], shown["stands"]) == ("pending", {pair.bucket: stands})
-    (made,) = document(pair.run("fence", "--pending", "--json"), 0)["fences"]
+    (made,) = fence_document(pair.run("fence", "--pending", "--json"), 0)["fences"]
     assert (made["state"], made["by"]) == ("standing", "ann@desk")
-    document(pair.run("unfence", "east", *WHY, "--json"), 0)
+    fence_document(pair.run("unfence", "east", *WHY, "--json"), 0)
     assert (policy(pair), canaries(pair)) == (theirs, [])
 
 
 def test_killed_while_it_takes_a_fence_away(pair: Farshore) -> None:
     theirs = admit_app(pair)
-    document(pair.run("fence", "east", *WHY, "--json"), 0)
+    fence_document(pair.run("fence", "east", *WHY, "--json"), 0)
     ended = pair.run("unfence", "east", *WHY, env={"FARSHORE_DIE_AT": "fence.policy.removed"})
     assert ended.code == -9
-    shown = document(pair.run("fence", "east", "--show", "--json"), 0)
+    shown = fence_document(pair.run("fence", "east", "--show", "--json"), 0)
     assert (shown["recorded"]["state"], shown["stands"]) == ("standing", {pair.bucket: False})
-    document(pair.run("unfence", "east", *WHY, "--json"), 0)
+    fence_document(pair.run("unfence", "east", *WHY, "--json"), 0)
     assert policy(pair) == theirs
 
 
@@ -152,16 +147,16 @@ def test_names_that_match_nobody_lock_nobody_out(
     ended = pair.run("fence", "east", *WHY, "--json")
     assert (ended.code, ended.error["kind"]) == (5, kind)
     assert policy(pair) == theirs
-    shown = document(pair.run("fence", "east", "--show", "--json"), 0)
+    shown = fence_document(pair.run("fence", "east", "--show", "--json"), 0)
     assert shown["recorded"] is None
 
 
 def test_without_keys_of_the_app_it_stands_and_is_not_called_proved(pair: Farshore) -> None:
     pair.configure()
-    (made,) = document(pair.run("fence", "east", *WHY, "--json"), 6)["fences"]
+    (made,) = fence_document(pair.run("fence", "east", *WHY, "--json"), 6)["fences"]
     assert (made["state"], made["buckets"][0]["word"]) == ("unproved", "unproved")
     assert fenced(pair)
-    document(pair.run("unfence", "east", *WHY, "--json"), 0)
+    fence_document(pair.run("unfence", "east", *WHY, "--json"), 0)
     assert policy(pair) == ""
 
 
@@ -190,10 +185,10 @@ def test_a_server_that_asks_policies_about_nobody_with_keys_is_fenced_by_a_progr
     argv = json.dumps([sys.executable, str(program), str(settings)])
     way = f'[sites.east.fence]\nby = "command"\nargv = {argv}'
     pair.configure(credentials=credentials(pair), more=way)
-    (made,) = document(pair.run("fence", "east", *WHY, "--json"), 0)["fences"]
+    (made,) = fence_document(pair.run("fence", "east", *WHY, "--json"), 0)["fences"]
     assert made["state"] == "standing"
     assert FENCE_SID not in client.get_bucket_policy(Bucket=pair.bucket)["Policy"]
-    document(pair.run("unfence", "east", *WHY, "--json"), 0)
+    fence_document(pair.run("unfence", "east", *WHY, "--json"), 0)
     assert policy(pair) == theirs
     program.write_text("raise SystemExit('no rights there')")
     ended = pair.run("fence", "east", *WHY, "--json")
@@ -234,7 +229,7 @@ def test_two_at_once_agree_in_the_end(pair: Farshore) -> None:
         for one in both:
             said, _ = one.communicate(timeout=60)
             assert one.returncode in (0, 1, 5), said
-        shown = document(pair.run("fence", "east", "--show", "--json"), 0)
+        shown = fence_document(pair.run("fence", "east", "--show", "--json"), 0)
         recorded = shown["recorded"]
         if recorded is None or recorded["state"] == "standing":
             assert shown["stands"] == {pair.bucket: recorded is not None}, shown

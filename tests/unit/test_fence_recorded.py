@@ -147,6 +147,8 @@ async def test_a_pending_fence_can_be_taken_back_while_the_site_is_down(
     with pytest.raises(Unreachable):
         await fences.lower("east", "ann@desk", "now")
     assert plane.state == "standing", "what stands there cannot be taken away from here"
+    again = await fences.raise_("east", "bob@desk", "does it stand?")
+    assert (again.fence.state, again.proved) == ("standing", False)
 
 
 async def test_what_cannot_be_proved_is_recorded_as_that(

@@ -198,15 +198,16 @@ def _finish(console: Console, raised: Sequence[Raised]) -> None:
         console.say(_sentence(one))
         console.table(("bucket", "fence", ""), one.bites)
     console.document({"fences": [_document(one) for one in raised]})
-    states = {one.fence.state for one in raised}
-    if "pending" in states:
+    if any(one.fence.state == "pending" for one in raised):
         raise typer.Exit(PENDING)
-    if "unproved" in states:
+    if not all(one.proved for one in raised):
         raise typer.Exit(UNPROVED)
 
 
 def _sentence(one: Raised) -> str:
     site = one.fence.site
+    if one.trouble and one.fence.state != "pending":
+        return f"{site} was fenced by {one.fence.by}; now it cannot be tried: {one.trouble}"
     match one.fence.state:
         case "standing":
             return f"{site} is fenced: clients' writes are refused, reads and the replicator pass."

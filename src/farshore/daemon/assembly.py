@@ -16,6 +16,7 @@ from farshore.config.values import WebhookSource
 from farshore.core.model import Version
 from farshore.daemon.alarm import ring_for_ever
 from farshore.daemon.api import Answers, api_token, application, served
+from farshore.daemon.fences import FenceKeeper
 from farshore.daemon.intake import FeedState
 from farshore.daemon.limits import LiveLimits
 from farshore.daemon.proofs import LastProof
@@ -51,7 +52,8 @@ async def daemon(config: Config, say: Callable[[str], None]) -> AsyncIterator[Se
         alarm = partial(ring_for_ever, config, clock, open_notifier(config), say)
         proof = LastProof(config)
         limits = LiveLimits(config, say)
-        always = (proof.read_for_ever, limits.follow)
+        keeper = FenceKeeper(config, clock, say)
+        always = (proof.read_for_ever, limits.follow, keeper.keep_for_ever)
         beside = (alarm, *always) if config.notify else always
         service = Service(
             config,
@@ -63,6 +65,7 @@ async def daemon(config: Config, say: Callable[[str], None]) -> AsyncIterator[Se
             _counting(metrics),
             beside,
             limits.throttle,
+            keeper.before_work,
         )
 
         def read() -> Reading:

@@ -23,6 +23,7 @@ from farshore.daemon.intake import Intake
 from farshore.daemon.letters import keep_address
 from farshore.daemon.reports import Reporter
 from farshore.daemon.sweeping import Sweeping
+from farshore.engine.buckets import note_sizes, unversioned
 from farshore.engine.dispatch import Dispatcher
 from farshore.engine.guard import DeleteGuard, GuardLimits
 from farshore.engine.heartbeat import EVERY_S, IN_FLIGHT_S, Heartbeat
@@ -63,12 +64,17 @@ SCANS_APART_S = 2.0
 Say = Callable[[str], None]
 
 
+async def _nothing() -> None:
+    """Nothing is to be done first."""
+
+
 @dataclass(slots=True)
 class Service:
     """One daemon for one pair. `run` lasts until it is cancelled.
 
     `tell` hears of every version and marker that was written. `beside`: work that goes on
     whether or not replication does. `throttle`: the rates of the sites, None for the file's.
+    `before_work`: what must be done before anything is opened for the pair.
     """
 
     config: Config
@@ -80,6 +86,7 @@ class Service:
     tell: Callable[[Version], None] = lambda _: None
     beside: Sequence[Callable[[], Coroutine[None, None, None]]] = ()
     throttle: Throttle | None = None
+    before_work: Callable[[], Awaitable[None]] = _nothing
     dispatcher: Dispatcher | None = None
     hearts: list[Heartbeat] = field(default_factory=list)
     scan_now: asyncio.Event = field(default_factory=asyncio.Event)
@@ -189,6 +196,7 @@ class Service:
 
     async def _work(self) -> None:
         """Replicate while the lease is held and both sides answer."""
+        await self.before_work()
         stop = asyncio.Event()
         async with working_crews(self.config, Tally(), stop, self.clock, self.throttle) as crews:
             for crew in crews:
@@ -326,6 +334,8 @@ class Service:
                     discarded=crew.discarded,
                 )
                 self._wake()
+            shrunk = await note_sizes(self.backlog, tally.buckets, self.clock.now())
+            self.reporter.buckets_looked_at(shrunk, await unversioned([c.source for c in crews]))
         except StoreError as error:
             self.reporter.scan_failed(tally, error)
             return False

@@ -64,7 +64,8 @@ class Recorder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Raised:
-    """What became of a fence. `bites` is empty while the site does not answer: `trouble`."""
+    """What became of a fence. While the site does not answer, `bites` is empty and `trouble`
+    says why; the fence may stand there for long."""
 
     fence: Fence
     bites: tuple[Bite, ...] = ()
@@ -73,7 +74,7 @@ class Raised:
     @property
     def proved(self) -> bool:
         """It stands, and was seen to bite in every bucket."""
-        return self.fence.state == "standing"
+        return self.fence.state == "standing" and not self.trouble
 
 
 @dataclass(frozen=True, slots=True)
