@@ -164,7 +164,7 @@ class World:
     async def entries(self, site: str) -> list[Stored]:
         """The audit log."""
         person = self.person("auditor")
-        return await person.plane.both.log(site).everything(SITES)
+        return await person.plane.both.log(site).everything()
 
 
 def words_of(record: ControlRecord) -> list[str]:

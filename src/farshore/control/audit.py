@@ -9,20 +9,29 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from collections.abc import Sequence
 
 from farshore.control.bucket import every
 from farshore.control.documents import Damaged
 from farshore.control.ledger import Ledger, in_time
-from farshore.core.chain import Draft, Entry, Head, Place, Unreadable, follow
+from farshore.core.chain import BEGINNING, Draft, Entry, Head, Place, Unreadable, follow
 from farshore.errors import Corrupt, OutcomeUnknown, Precondition, Refused
 
 APPENDS_MAX = 64
 """Others may append at the same moment; nobody loses against more than this."""
 
-PAGES_MAX = 10_000
-"""Pages of a thousand entries: more than a pair writes in its life."""
+DIGITS = 10
+"""Of a number in a name: names sort as numbers do."""
+
+BLOCK = 100
+"""Numbers in one listing: with both sites' entries and a few old versions less than a page."""
+
+BLOCKS_AT_ONCE = 16
+BLOCKS_AHEAD = 2
+"""Listings at one time: from the beginning, and behind a number that is near the end."""
+
+WAVES_MAX = 100_000
+"""More than a pair writes in its life."""
 
 READS_AT_ONCE = 16
 """Entries that are fetched at one time."""
@@ -34,7 +43,7 @@ _NAME = re.compile(r"(\d{10})-([a-z0-9-]+)\.json")
 
 def entry_name(pair: str, place: Place) -> str:
     """The entry's key in the control bucket."""
-    return f"{_folder(pair)}{place[0]:010d}-{place[1]}.json"
+    return f"{_folder(pair)}{place[0]:0{DIGITS}d}-{place[1]}.json"
 
 
 def _folder(pair: str) -> str:
@@ -108,36 +117,37 @@ class AuditLog:
             return Unreadable(*place, f"holds number {entry.sequence}", moved=True)
         return entry
 
-    async def places(self, after: int = 0) -> list[Place]:
-        """Where entries stand whose number is higher than `after`, in order."""
-        ledger, folder = self._ledger, _folder(self._ledger.pair)
-        marker, version, found = f"{folder}{after:010d}~", "", []
-        for _ in range(PAGES_MAX):
-            async with in_time(ledger.site, f"list {folder}"):
-                page = await ledger.store.list_versions(
-                    ledger.bucket, prefix=folder, key_marker=marker, version_marker=version
-                )
-            current = (
-                entry.key for entry in page.entries if entry.is_latest and not entry.is_marker
-            )
-            found += [place for key in current if (place := _place(key, folder))]
-            if not page.truncated:
+    async def places(self, after: int = 0, *, until: int = 0) -> list[Place]:
+        """Where entries stand whose number is higher than `after`, in order.
+
+        Listed a hundred numbers at a time: such a listing fits one page, and so is complete
+        on every server. It ends with a wave of empty ones behind the number `until`.
+        """
+        wave = BLOCKS_AHEAD if after else BLOCKS_AT_ONCE
+        found: list[Place] = []
+        first = (after + 1) // BLOCK
+        for start in range(first, first + WAVES_MAX * wave, wave):
+            blocks = await every([self._block(block) for block in range(start, start + wave)])
+            found += [place for block in blocks for place in block if place[0] > after]
+            if not any(blocks) and start * BLOCK > until:
                 break
-            marker, version = page.next_key, page.next_version
-        return sorted({place for place in found if place[0] > after})
+        return sorted(found)
+
+    async def _block(self, block: int) -> list[Place]:
+        ledger, folder = self._ledger, _folder(self._ledger.pair)
+        prefix = f"{folder}{block:0{DIGITS - 2}d}"
+        async with in_time(ledger.site, f"list {folder}"):
+            page = await ledger.store.list_versions(ledger.bucket, prefix=prefix)
+        current = (entry.key for entry in page.entries if entry.is_latest and not entry.is_marker)
+        return [place for key in current if (place := _place(key, folder))]
 
     async def since(self, head: Head) -> list[Stored]:
         """The entries with higher numbers than `head`, in order."""
         return await self._fetch(await self.places(head.sequence))
 
-    async def everything(self, sites: Iterable[str]) -> list[Stored]:
-        """All entries, in order. Where numbers are missing, they are asked for by name:
-        listings of some servers lose keys."""
-        places = set(await self.places())
-        numbers = sorted({0, *(number for number, _ in places)})
-        gaps = (number for one, other in pairwise(numbers) for number in range(one + 1, other))
-        doubtful = [(number, site) for number in gaps for site in sites]
-        return await self._fetch(sorted(places.union(doubtful)))
+    async def everything(self, head: Head = BEGINNING) -> list[Stored]:
+        """All entries, in order; at least up to `head`, whatever is missing."""
+        return await self._fetch(await self.places(until=head.sequence))
 
     async def _fetch(self, places: Sequence[Place]) -> list[Stored]:
         gate = asyncio.Semaphore(READS_AT_ONCE)
