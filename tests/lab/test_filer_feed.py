@@ -7,6 +7,7 @@ import secrets
 import statistics
 import time
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from typing import Any
 
@@ -14,6 +15,7 @@ import boto3
 import pytest
 from botocore.config import Config as BotoConfig
 
+from farshore.engine.heartbeat import HEARTBEAT_KEY, IN_FLIGHT_S
 from farshore.errors import Unreachable
 from farshore.feed.filer import FilerFeed
 from farshore.feed.hint import Hint
@@ -204,3 +206,64 @@ async def test_a_cut_line_is_noticed_by_its_silence(lab: Lab, origin: FilerOrigi
     async with reading(feed) as deliveries:
         await origin.change("after")
         await settle(await take(deliveries, origin.bucket, ["after"]))
+
+
+WRITERS = 8
+WRITING_SECONDS = 4.0
+
+
+class Writers:
+    """Threads that write for a while, and one that beats; when each write was acknowledged."""
+
+    def __init__(self, origin: FilerOrigin) -> None:
+        self.acknowledged: dict[str, float] = {}
+        self._origin = origin
+        self._until = time.time() + WRITING_SECONDS
+
+    async def run(self) -> None:
+        keys = [HEARTBEAT_KEY, *(f"w{number}" for number in range(WRITERS))]
+        loop = asyncio.get_running_loop()
+        with ThreadPoolExecutor(len(keys)) as threads:
+            await asyncio.gather(*(loop.run_in_executor(threads, self._write, key) for key in keys))
+
+    def _write(self, key: str) -> None:
+        while time.time() < self._until:
+            body = b"x" * (1 + len(self.acknowledged) * 7919 % 65536)
+            done = self._origin.s3.put_object(Bucket=self._origin.bucket, Key=key, Body=body)
+            if key != HEARTBEAT_KEY:
+                self.acknowledged[done["VersionId"]] = time.time()
+
+
+async def test_a_heartbeat_overtakes_nothing_that_was_acknowledged_before_it(
+    origin: FilerOrigin,
+) -> None:
+    """What the filer tells after a heartbeat was acknowledged after it. A listing may show an
+    earlier time (a whole second, and set before the acknowledgement): two seconds cover that."""
+    writers = Writers(origin)
+
+    async def write() -> None:
+        await writers.run()
+        await origin.change(MARK)
+
+    vouched = 0.0
+    when_told: dict[str, float] = {}
+    async with reading(await origin.open()) as deliveries, asyncio.TaskGroup() as group:
+        group.create_task(write())
+        is_over = False
+        while not is_over:
+            async with asyncio.timeout(SILENCE_SECONDS_MAX):
+                delivery = await anext(deliveries)
+            for hint in delivery.hints:
+                if hint.key == HEARTBEAT_KEY:
+                    vouched = max(vouched, hint.at)
+                when_told |= dict.fromkeys(hint.versions, vouched)
+                is_over = is_over or hint.key == MARK
+    pages = origin.s3.get_paginator("list_object_versions").paginate(Bucket=origin.bucket)
+    listed = {v["VersionId"]: v["LastModified"].timestamp() for p in pages for v in p["Versions"]}
+    assert len(writers.acknowledged) > 20 * WRITERS, "there was a load"
+    late = {v: when_told[v] for v in writers.acknowledged}
+    assert vouched, "heartbeats came"
+    assert min(writers.acknowledged[v] - late[v] for v in late) > 0.0
+    margins = [listed[v] - late[v] for v in late if v in listed]
+    assert min(margins) > -IN_FLIGHT_S
+    assert min(margins) < 0.0, "without a margin, a listing would contradict the watermark"
