@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from farshore.lab.ports import HOST
 from farshore.switch.driver import SwitchDriver, SwitchError, SwitchMoved, SwitchUnknown
 from farshore.switch.export_haproxy import BackSite, map_text
 from farshore.switch.haproxy import HaproxyDriver
+from farshore.switch.haproxy_door import SITE_HEADER
 from farshore.switch.haproxy_map import ACTIVE, FROZEN_UNTIL
 from tests.contract.haproxy_server import Haproxy, asked, haproxies, plain_site, switch_of
 from tests.contract.runtime_relay import Relay
@@ -284,6 +286,36 @@ async def test_a_reload_keeps_the_flip_and_the_freeze(three: list[Haproxy]) -> N
     assert await seen_at(three[0]) == WEST
 
 
+async def test_a_write_from_before_a_reload_is_in_no_count_and_said(
+    three: list[Haproxy],
+) -> None:
+    """The old worker carries it to the old site, and the new one knows nothing of it."""
+    driver = driver_of(three[:1])
+    with socket.create_connection((HOST, three[0].port), timeout=10) as line:
+        line.sendall(b"PUT /b/k HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nhe")
+        await counted(driver, 1)
+        old = three[0].worker()
+        await asyncio.to_thread(three[0].reload)
+        (finding,) = (await driver.plan(WEST)).findings
+        assert f"process {old}, from before a reload, still ends its requests" in finding
+        with pytest.raises(SwitchError, match="cannot be counted"):
+            await driver.writes_in_flight(EAST)
+        line.sendall(b"llo")
+        assert f"{SITE_HEADER}: {EAST}".encode() in await asyncio.to_thread(_one_answer, line)
+    await counted(driver, 0)
+    assert (await driver.plan(WEST)).findings == ()
+
+
+async def counted(driver: HaproxyDriver, wanted: int) -> None:
+    """Until so many writes are in flight to east; while nobody can say, it is not so yet."""
+    for _ in range(500):
+        with suppress(SwitchError):
+            if await driver.writes_in_flight(EAST) == wanted:
+                return
+        await asyncio.sleep(0.02)  # the proxy tells nobody
+    raise AssertionError(f"there never were {wanted} writes in flight")
+
+
 async def test_a_file_that_says_something_else_is_seen_and_mended(three: list[Haproxy]) -> None:
     three[0].map.write_text(f"# ours\nother 7\n{ACTIVE} {WEST}\n\n")
     driver = driver_of(three[:1])
@@ -427,6 +459,7 @@ FLIP = """
 import asyncio, sys
 from farshore.config.switches import HaproxySwitch, Proxy
 from farshore.switch.haproxy import HaproxyDriver
+from farshore.switch.haproxy_door import SITE_HEADER
 
 async def flip(socket, map_path):
     driver = HaproxyDriver(HaproxySwitch("front", (Proxy(socket, map_path),)), ("east", "west"))

@@ -22,7 +22,7 @@ from farshore.switch.driver import (
     Traits,
 )
 from farshore.switch.haproxy_door import Door
-from farshore.switch.haproxy_freeze import HaproxyFreezer
+from farshore.switch.haproxy_freeze import HaproxyFreezer, still_ending
 from farshore.switch.haproxy_map import ACTIVE
 from farshore.switch.haproxy_places import Places, Seen
 from farshore.switch.haproxy_runtime import StatRow
@@ -73,7 +73,11 @@ class HaproxyDriver(HaproxyFreezer):
                 for reading in position.readings
                 if reading.site != to
             ),
-            findings=(*self._file_findings(position), *await self._backend_findings(to)),
+            findings=(
+                *self._file_findings(position),
+                *await self._backend_findings(to),
+                *await self._reload_findings(),
+            ),
         )
 
     def _require_site(self, to: str) -> None:
@@ -107,6 +111,10 @@ class HaproxyDriver(HaproxyFreezer):
         for running, stat in zip(self._places.maps, rows, strict=True):
             found += [f"{running.vantage}: {text}" for text in _backends_wrong(stat, to)]
         return found
+
+    async def _reload_findings(self) -> list[str]:
+        found = await asyncio.gather(*map(still_ending, self._places.maps))
+        return [f"{text}; its writes are not counted" for text in found if text]
 
     async def apply(self, plan: DriverPlan) -> None:
         self._require_site(plan.to)

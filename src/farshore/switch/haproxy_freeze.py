@@ -17,6 +17,8 @@ from farshore.switch.haproxy_runtime import StatRow
 
 THAWED = "0"
 
+_OLDER = "Wait until it has ended, or end it; then run the same command again."
+
 
 class HaproxyFreezer:
     """`farshore.switch.driver.Freezer` over the running maps."""
@@ -43,14 +45,30 @@ class HaproxyFreezer:
         return tuple(await asyncio.gather(*map(_frozen, self._freezable.maps)))
 
     async def writes_in_flight(self, site: str) -> int:
+        """`SwitchError`, too, while a process from before a reload may carry some."""
+        maps = self._freezable.maps
+        for found in await asyncio.gather(*map(still_ending, maps)):
+            if found:
+                raise SwitchError(f"{found}: writes in flight cannot be counted", hint=_OLDER)
+        return await self._counted(site)
+
+    async def _counted(self, site: str) -> int:
         rows = await asyncio.gather(*(_write_rows(m, site) for m in self._freezable.maps))
         return sum(row.sessions for found in rows for row in found if row.server == "BACKEND")
 
     async def cut_writes(self, site: str) -> int:
-        count = await self.writes_in_flight(site)
+        count = await self._counted(site)
         cuts = (_cut(running, site) for running in self._freezable.maps)
         refuse_failures(await asyncio.gather(*cuts, return_exceptions=True))
         return count
+
+
+async def still_ending(running: RunningMap) -> str:
+    """Which process of a proxy is left from before a reload, in words; "" for none."""
+    older = ", ".join(map(str, await running.runtime.older_workers()))
+    if not older:
+        return ""
+    return f"{running.vantage}: process {older}, from before a reload, still ends its requests"
 
 
 async def _frozen(running: RunningMap) -> Frozen:

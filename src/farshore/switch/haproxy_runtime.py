@@ -13,12 +13,14 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from farshore.switch.driver import SwitchError, SwitchUnknown
+from farshore.switch.haproxy_workers import older_workers
 
 CONNECT_SECONDS_MAX = 2.0
 ANSWER_SECONDS_MAX = 3.0
 ANSWER_BYTES_MAX = 4 * 1024 * 1024
 
 _SPECIAL = re.compile(r"([\\\s;])")
+_PID = re.compile(r"^Pid: (\d+)$", re.MULTILINE)
 _CLOCK = re.compile(r"^date_now: (\d+\.\d+)$", re.MULTILINE)
 _NOT_ADMIN = "give its `stats socket` line `level admin`"
 _MAP_HINT = "name the map as the proxy's configuration does, and look that it is in use there"
@@ -73,6 +75,15 @@ class Runtime:
         if found is None:
             raise self._refused("show activity", answer)
         return float(found[1])
+
+    async def older_workers(self) -> tuple[int, ...]:
+        """Ids of processes from before a reload that still end their requests, as far as that
+        can be seen from here. `SwitchError`."""
+        answer = await self._ask("show info")
+        found = _PID.search(answer)
+        if found is None:
+            raise self._refused("show info", answer)
+        return await asyncio.to_thread(older_workers, self.address, int(found[1]))
 
     async def stat(self) -> tuple[StatRow, ...]:
         """Every backend and every server. `SwitchError`."""
