@@ -23,6 +23,7 @@ from farshore.control.status import (
     read_local,
     read_proof,
 )
+from farshore.core.shrinkage import Shrunk
 from farshore.core.verdict import Snapshot
 from farshore.errors import ConfigError, FarshoreError, StoreError
 from farshore.s3.store import Store
@@ -210,6 +211,10 @@ def snapshot_of(config: Config, standing: Standing) -> Snapshot:
         deletes_held=report.deletes_held if report else 0,
         paused_by=report.paused_by if report else "",
         clocks_apart_s=_apart(standing),
+        shrunk=tuple(Shrunk(o.bucket, o.before, o.left, o.at) for o in report.shrunk)
+        if report
+        else (),
+        unversioned=report.unversioned if report else (),
     )
 
 

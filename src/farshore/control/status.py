@@ -72,6 +72,16 @@ class ScanState:
 
 
 @dataclass(frozen=True, slots=True)
+class ShrunkBucket:
+    """A bucket of the source that had `before` keys, and has `left` of them since `at`."""
+
+    bucket: str
+    before: int
+    left: int
+    at: Moment
+
+
+@dataclass(frozen=True, slots=True)
 class SweepState:
     """The last sweep that ended (`finished_at` None: none yet), and the one under way.
 
@@ -138,6 +148,7 @@ class StatusReport:
     lost anything that no scan has made good; `feeds_late_s`: by how much they may be late.
     `unserved`: buckets that match a pattern and are not replicated. `stopped_at`: this daemon
     was stopped, in order.
+    `shrunk`: see `core.shrinkage`; `unversioned`: the source's buckets that keep no versions.
     `expired`: versions that were gone before they were copied; `cancelled`: deletes that
     waited, and whose rule no longer wants them.
     `*_offset_s`: the server's clock minus the daemon's. `paused_by`: who, "" when it runs.
@@ -174,6 +185,8 @@ class StatusReport:
     expired: LeftOutState = LeftOutState()
     cancelled: LeftOutState = LeftOutState()
     sweep: SweepState | None = None
+    shrunk: tuple[ShrunkBucket, ...] = ()
+    unversioned: tuple[str, ...] = ()
     scope: str = ""
 
     def to_json(self) -> dict[str, Any]:

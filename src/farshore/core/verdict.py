@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 
+from farshore.core.shrinkage import Shrunk
+
 Word = Literal["SAFE", "AT RISK", "NOT SAFE"]
 Level = Literal["AT RISK", "NOT SAFE"]
 
@@ -58,7 +60,8 @@ class Snapshot:
     found yet. `notices`: what waits for a person.
     `other_scope`: it replicates other buckets, or by other rules, than the configuration says.
     `owed`: versions not replicated, by reason and cause. `paused_by`: "" when it runs.
-    `clocks_apart_s`: the target's clock minus the source's.
+    `clocks_apart_s`: the target's clock minus the source's. `shrunk`, `unversioned`: the
+    source's buckets that lost most of their keys, or keep no versions.
     """
 
     source: str
@@ -86,6 +89,8 @@ class Snapshot:
     deletes_held: int = 0
     paused_by: str = ""
     clocks_apart_s: float | None = None
+    shrunk: tuple[Shrunk, ...] = ()
+    unversioned: tuple[str, ...] = ()
 
     @property
     def exposure_s(self) -> float | None:
@@ -300,6 +305,24 @@ def _scan(s: Snapshot, o: Objectives) -> Iterator[Reason]:
         )
 
 
+def _emptied(s: Snapshot, _: Objectives) -> Iterator[Reason]:
+    for one in s.shrunk:
+        yield Reason(
+            "source-shrunk",
+            "AT RISK",
+            f"{s.source}/{one.bucket} has lost {one.lost_percent} % of its keys "
+            f"({one.left:,} of {one.before:,} are left), seen at {at_text(one.at)}: was it "
+            f"emptied, or made anew? {s.target} keeps everything; find out what happened there.",
+        )
+    if s.unversioned:
+        yield Reason(
+            "source-unversioned",
+            "AT RISK",
+            f"Versioning is off at {s.source} for {', '.join(s.unversioned)}, so what is "
+            "overwritten there before it is copied is lost: run `farshore apply`.",
+        )
+
+
 def _verified(s: Snapshot, o: Objectives) -> Iterator[Reason]:
     if s.verified_at is None:
         if s.target_answers is False:
@@ -380,6 +403,7 @@ CHECKS: tuple[Callable[[Snapshot, Objectives], Iterator[Reason]], ...] = (
     _daemon,
     _feeds,
     _scan,
+    _emptied,
     _clocks,
 )
 """Every one looks at the whole snapshot; the order is that of the screen."""

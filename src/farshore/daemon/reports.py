@@ -22,6 +22,7 @@ from farshore.control.status import (
     LeftOutState,
     NamedVersion,
     ScanState,
+    ShrunkBucket,
     StatusDocument,
     StatusReport,
     SweepState,
@@ -29,6 +30,7 @@ from farshore.control.status import (
     write_local,
 )
 from farshore.core.plan import DISCARDED_DELETE
+from farshore.core.shrinkage import Shrunk
 from farshore.core.watermark import Watermark
 from farshore.daemon.heard import Heard
 from farshore.engine.dispatch import Dispatcher
@@ -83,6 +85,8 @@ class Reporter:
         self._clock = clock
         self.ledgers = ledgers or Ledgers.at()
         self.sweep: SweepState | None = None
+        self._shrunk: tuple[ShrunkBucket, ...] = ()
+        self._unversioned: tuple[str, ...] = ()
         self._daemon = DaemonState(socket.gethostname(), os.getpid(), __version__, clock.now())
         self._dispatcher: Dispatcher | None = None
         self._crews: list[Crew] = []
@@ -181,6 +185,11 @@ class Reporter:
         self._news.set()
         self._keep()
 
+    def buckets_looked_at(self, shrunk: Sequence[Shrunk], unversioned: Sequence[str]) -> None:
+        """What a scan has seen of the source's buckets as such."""
+        self._shrunk = tuple(ShrunkBucket(o.bucket, o.before, o.left, o.at) for o in shrunk)
+        self._unversioned = tuple(unversioned)
+
     def swept(self, state: SweepState) -> None:
         """How the comparison of tags and locks stands."""
         self.sweep = state
@@ -245,6 +254,8 @@ class Reporter:
             expired=_left_out(self.ledgers.expired),
             cancelled=_left_out(self.ledgers.cancelled),
             sweep=self.sweep,
+            shrunk=self._shrunk,
+            unversioned=self._unversioned,
             scope=self._config.pair.scope,
         )
 

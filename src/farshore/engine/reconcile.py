@@ -7,7 +7,7 @@ that up to its start everything is known.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from farshore.clock import Clock
 from farshore.core.align import identical
@@ -33,7 +33,10 @@ BATCH_MAX = 500
 
 @dataclass(slots=True)
 class Scan:
-    """One walk. `found` keys differed and were noted; `oldest`: of their missing entries."""
+    """One walk. `found` keys differed and were noted; `oldest`: of their missing entries.
+
+    `buckets`: keys of the source's buckets that were walked as a whole.
+    """
 
     started_at: float
     finished_at: float = 0.0
@@ -42,6 +45,7 @@ class Scan:
     versions: int = 0
     found: int = 0
     oldest: float | None = None
+    buckets: dict[str, int] = field(default_factory=dict)
 
 
 async def scan(
@@ -61,10 +65,12 @@ async def scan(
     A key whose newest entry is a delete that was `discarded` does not differ by it.
     """
     waiting: list[Hint] = []
+    keys = 0
     async for pairs in joined(source, target, prefix):
         for pair in pairs:
             tally.keys += 1
             tally.versions += len(pair.source)
+            keys += bool(pair.source)
             tally.target_keys += bool(pair.target)
             if identical(pair.source, pair.target) or not pair.source:
                 continue
@@ -79,6 +85,8 @@ async def scan(
             waiting = []
     if waiting:
         await backlog.note(waiting, now=clock.now(), priority=priority)
+    if not prefix:
+        tally.buckets[source.bucket] = keys
     tally.finished_at = clock.now()
 
 
