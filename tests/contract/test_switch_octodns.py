@@ -12,6 +12,7 @@ from farshore.config.switches import OctodnsSwitch, Record
 from farshore.lab.ports import HOST
 from farshore.switch.driver import SwitchError, SwitchUnknown
 from farshore.switch.octo import OctodnsDriver
+from farshore.switch.place import ABSENT
 
 from .bad_line import BadLine, bad_line
 from .powerdns_server import PowerDns, powerdns
@@ -132,6 +133,7 @@ async def test_a_record_that_is_not_there_is_made(bench: OctodnsBench) -> None:
     driver = bench.driver()
     plan = await driver.plan(WEST)
     assert plan.expect == (("provider powerdns", ""),)
+    assert plan.findings == (ABSENT,)
     await driver.apply(plan)
     assert await bench.truth() == WEST
 

@@ -33,6 +33,7 @@ from farshore.switch.driver import (
 )
 from farshore.switch.lookup import canonical, presentation, resolver_readings, shown
 from farshore.switch.place import (
+    ABSENT,
     plan_for,
     require_answer,
     stands_already,
@@ -171,7 +172,7 @@ class OctodnsDriver:
             to,
             f"{wanted} (TTL {self._record.ttl})",
             propagation_s=found.ttl,
-            findings=findings,
+            findings=findings if found.raw else (ABSENT, *findings),
         )
 
     def _apply(self, plan: DriverPlan, given_up: threading.Event, sent: threading.Event) -> bool:

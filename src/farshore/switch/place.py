@@ -88,6 +88,13 @@ def stands_already(plan: DriverPlan, place: Reading) -> bool:
     return False
 
 
+ABSENT = (
+    "there is no record yet: resolvers that were asked for it keep that answer for as long as the "
+    "zone's SOA record says"
+)
+"""A finding of drivers that cannot see how long that is."""
+
+
 def ttl_findings(stands_s: float, configured_s: float, most_s: float) -> tuple[str, ...]:
     """What a person should know about a record's TTL before a flip. Seconds.
 
