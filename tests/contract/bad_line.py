@@ -24,6 +24,7 @@ class BadLine:
         self._is_change = is_change
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
+        self._served: set[asyncio.Task[None]] = set()
         self._loses = False
         self._mute = False
 
@@ -41,6 +42,8 @@ class BadLine:
             server.close()
         for writer in self._open:
             writer.transport.abort()
+        if self._served:
+            await asyncio.wait(self._served)
 
     async def lose_answer(self) -> None:
         """The next change is passed on; when its answer comes, the client's connection ends."""
@@ -51,6 +54,10 @@ class BadLine:
         self._mute = True
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._served.add(task)
+        task.add_done_callback(self._served.discard)
         there, back = await asyncio.open_connection(HOST, self._upstream)
         self._open |= {writer, back}
         try:
