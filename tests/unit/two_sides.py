@@ -12,6 +12,7 @@ from farshore.control.both import BothSides
 from farshore.control.ledger import Ledger, pair_key, record_name
 from farshore.control.record import IN_A_HURRY, ControlPlane
 from farshore.core.record import ControlRecord
+from farshore.core.roles import Event
 from farshore.errors import FarshoreError
 from farshore.s3.store import Store
 from farshore.s3.wrap import Retrying
@@ -115,6 +116,14 @@ class Person:
             return replace(record, switch=switch, epoch=record.epoch + self.raises)
 
         return await self.plane.change(decide, by=self.name, why=word, action="switch")
+
+    async def records(self, event: Event, *, primary: str = "") -> ControlRecord:
+        """An event has happened."""
+
+        def decide(record: ControlRecord) -> ControlRecord:
+            return record.stepped(event, primary=primary)
+
+        return await self.plane.change(decide, by=self.name, why="a test", action=event)
 
     async def tries(self, word: str) -> ControlRecord | FarshoreError:
         """As `adds`; what was raised instead of raising it."""

@@ -207,7 +207,7 @@ async def hold(
             yield lease
             keeper.cancel()
     except BaseExceptionGroup as raised:
-        error = _first(raised)
+        error = own_error(raised)
         raise error from error.__cause__
     finally:
         if not lease.lost.is_set():
@@ -333,7 +333,7 @@ async def _give_back(lease: Lease, now: float) -> None:
         return
 
 
-def _first(raised: BaseExceptionGroup[BaseException]) -> BaseException:
+def own_error(raised: BaseExceptionGroup[BaseException]) -> BaseException:
     """The body's or the keeper's own error: one of them ended the other."""
     error: BaseException = raised
     while isinstance(error, BaseExceptionGroup):

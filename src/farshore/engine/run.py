@@ -9,6 +9,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from farshore.clock import Clock
 from farshore.config import Config
 from farshore.control.lease import hold
+from farshore.control.mandate import under_mandate
+from farshore.control.record import open_plane
 from farshore.control.sites import open_store
 from farshore.engine.backfill import Backfill, Scope
 from farshore.engine.gate import COUNT_MIN, Gate, GateLimits
@@ -49,7 +51,10 @@ async def working_crews(
     clock: Clock,
     throttle: Throttle | None = None,
 ) -> AsyncIterator[list[Crew]]:
-    """A crew for every pair of buckets, while the pair's lease is held."""
+    """A crew for every pair of buckets, while the source is primary and the lease is held.
+
+    `Refused` when another worker holds the lease, or the control record forbids copying.
+    """
     async with AsyncExitStack() as stack:
         buckets = await stack.enter_async_context(
             open_sides(config, retrying=False, throttle=throttle)
@@ -61,6 +66,8 @@ async def working_crews(
         stack.callback(journal.close)
         waiting = WaitingDeletes(config.state_dir / JOURNAL_FILE)
         stack.callback(waiting.close)
+        plane = await stack.enter_async_context(open_plane(config, clock))
+        await stack.enter_async_context(under_mandate(plane, config.pair.source, clock=clock))
         control = open_store(config, config.pair.target, "replicator")
         stack.push_async_callback(control.aclose)
         await stack.enter_async_context(

@@ -1,0 +1,124 @@
+"""The right to copy: from the primary, under the epoch that stands, and not a moment longer.
+
+Whoever writes replicas reads the control record first, brings the two sites into step, and
+reads it again every few seconds. It stops when the epoch has risen, when another site is
+primary, when the phase forbids copying, or when the record could not be read for too long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from farshore.clock import Clock
+from farshore.control.lease import Sleep, own_error
+from farshore.control.record import ControlPlane
+from farshore.control.view import View, place_text, said
+from farshore.core.roles import COPYING, PHASES
+from farshore.errors import Corrupt, Refused, StateError, StoreError, Unreachable
+
+LOOK_EVERY_S = 5.0
+"""How long a writer may work on under an epoch that has ended."""
+
+UNSEEN_SECONDS_MAX = 30.0
+"""A record that could not be read for so long may be another one by now."""
+
+
+def require_mandate(view: View, source: str) -> int:
+    """The epoch to copy from `source` under. `Refused` when the record does not allow it.
+
+    `Unreachable` or `Corrupt` when nobody can tell.
+    """
+    _require_known(view)
+    record = view.record
+    if record.primary != source:
+        raise Refused(
+            f"{source} is not the primary: {record.primary} is, by {place_text(record)}, recorded "
+            f"by {said(record)}. Nothing is copied from {source}.",
+            hint=f"To copy from {record.primary}, make it the source in [pair]. `farshore status` "
+            "shows where the pair stands.",
+        )
+    if record.phase not in COPYING:
+        raise Refused(
+            f"Nothing is copied while the pair is {record.phase.replace('_', ' ')} "
+            f"({PHASES[record.phase]}), by {place_text(record)}, recorded by {said(record)}.",
+            hint="See where the pair stands with `farshore status`, and who did what with "
+            "`farshore audit list`.",
+        )
+    return record.epoch
+
+
+def _require_known(view: View) -> None:
+    for shown in view.shown:
+        if shown.state == "newer":
+            raise Refused(
+                shown.trouble,
+                hint="Use the newer farshore here too: pip install --upgrade farshore",
+            )
+    if not view.answering:
+        why = "; ".join(f"{shown.site}: {shown.trouble}" for shown in view.shown)
+        raise Unreachable(f"Who is primary cannot be read: {why}")
+    if not view.written and any(shown.state == "damaged" for shown in view.shown):
+        trouble = next(shown.trouble for shown in view.shown if shown.state == "damaged")
+        raise Corrupt(
+            f"Who is primary cannot be read: {trouble}",
+            hint="Look at the object's older versions in the control bucket, and purge the damaged "
+            "one.",
+        )
+
+
+@contextlib.asynccontextmanager
+async def under_mandate(
+    plane: ControlPlane, source: str, *, clock: Clock, sleep: Sleep = asyncio.sleep
+) -> AsyncIterator[int]:
+    """Copy from `source` in the body, under the epoch that is given.
+
+    The body is cancelled, and `Refused` raised, when the right to copy has ended. At the
+    start, raises what `require_mandate` and `ControlPlane.heal` raise.
+    """
+    epoch = require_mandate(await plane.heal(), source)
+    try:
+        async with asyncio.TaskGroup() as group:
+            watcher = group.create_task(_watch(plane, source, epoch, clock, sleep))
+            yield epoch
+            watcher.cancel()
+    except BaseExceptionGroup as raised:
+        error = own_error(raised)
+        raise error from error.__cause__
+
+
+async def _watch(plane: ControlPlane, source: str, epoch: int, clock: Clock, sleep: Sleep) -> None:
+    """Look for ever; raises as soon as the right to copy has ended."""
+    seen = clock.monotonic()
+    while True:
+        await sleep(LOOK_EVERY_S)
+        view = await plane.peek()
+        if view.answering:
+            seen = clock.monotonic()
+            _require_same(view, source, epoch)
+            await _heal_if_apart(plane, view)
+        elif clock.monotonic() - seen > UNSEEN_SECONDS_MAX:
+            raise Refused(
+                f"The control record could not be read for {UNSEEN_SECONDS_MAX:.0f} s: "
+                f"{view.shown[0].trouble}",
+                hint="Copying goes on when a control bucket answers again.",
+            )
+
+
+def _require_same(view: View, source: str, epoch: int) -> None:
+    now = require_mandate(view, source)
+    if now != epoch:
+        record = view.record
+        raise Refused(
+            f"This work began under epoch {epoch}, and epoch {now} was begun by {said(record)}.",
+            hint="Nothing is lost: run the command again; it works under the new epoch.",
+        )
+
+
+async def _heal_if_apart(plane: ControlPlane, view: View) -> None:
+    """A side that is back is brought up. What hinders that is shown by `farshore status`; the
+    right to copy does not hang on it."""
+    if not view.agree and len(view.answering) == len(view.shown):
+        with contextlib.suppress(Refused, StoreError, StateError):
+            await plane.heal()
