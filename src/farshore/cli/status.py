@@ -99,6 +99,8 @@ def document(
         "report_is_local": standing.local,
         "report_age_s": _age(snapshot.now, snapshot.reported_at),
         "last_verify": standing.proof.to_json() if standing.proof else None,
+        "fences": [{**fence._asdict(), "at": moment_text(fence.at)} for fence in snapshot.fences],
+        "cannot_fence": [one._asdict() for one in snapshot.cannot_fence],
         "trouble": standing.trouble,
     }
 
@@ -143,8 +145,16 @@ def _facts(config: Config, standing: Standing, s: Snapshot) -> Iterator[Row]:
     yield "daemon", _daemon(standing, s.now)
     yield s.source, _reached(standing.source)
     yield s.target, _reached(standing.target)
+    yield from _fences(s)
     if standing.trouble:
         yield "trouble", standing.trouble
+
+
+def _fences(s: Snapshot) -> Iterator[Row]:
+    for fence in s.fences:
+        gone = f", but not in {', '.join(fence.gone)}" if fence.gone else ""
+        since = f"since {_moment(fence.at)}, by {fence.by}: {fence.why}"
+        yield f"fence {fence.site}", f"{fence.state}{gone}, {since}"
 
 
 def _exposure(config: Config, s: Snapshot) -> str:
@@ -206,6 +216,8 @@ def _feed(feed: FeedReport) -> str:
         parts.append(f"{feed.foreign:,} of other buckets")
     if feed.unreadable:
         parts.append(f"{feed.unreadable:,} unreadable")
+    if feed.missed:
+        parts.append(f"{feed.missed:,} heartbeats lost")
     told = ", ".join(parts)
     turned = [
         f"{word} {n:,}" for word, n in sorted(feed.requests.items()) if n and word != "accepted"

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from farshore.clock import Clock
 from farshore.config import Config, Site
 from farshore.control.contact import make_contact
+from farshore.control.fenced import NOTHING_SEEN, SeenFences, see_fences
 from farshore.control.sites import open_store
 from farshore.control.status import (
     ProofRecord,
@@ -57,6 +58,7 @@ class Standing:
     proof: ProofRecord | None = None
     local: bool = False
     trouble: str = ""
+    seen: SeenFences = NOTHING_SEEN
 
 
 class Opener(Protocol):
@@ -80,11 +82,12 @@ async def stand(config: Config, clock: Clock, opener: Opener | None = None) -> S
         ours, theirs = (_open(opened, site.name) for site in (config.source, config.target))
         if isinstance(ours, ConfigError) and isinstance(theirs, ConfigError):
             raise ours
-        for store in (ours, theirs):
+        both = {config.pair.source: ours, config.pair.target: theirs}
+        for store in both.values():
             if not isinstance(store, ConfigError):
                 stack.push_async_callback(store.aclose)
-        source, target = await asyncio.gather(
-            _reach(ours, config.source), _reach(theirs, config.target)
+        source, target, seen = await asyncio.gather(
+            _reach(ours, config.source), _reach(theirs, config.target), _fences(config, both, clock)
         )
         report, proof, trouble = await _documents(config, theirs, target)
     local = None
@@ -99,7 +102,15 @@ async def stand(config: Config, clock: Clock, opener: Opener | None = None) -> S
         proof=proof,
         local=local is not None,
         trouble=trouble,
+        seen=seen,
     )
+
+
+async def _fences(
+    config: Config, stores: Mapping[str, Store | ConfigError], clock: Clock
+) -> SeenFences:
+    opened = {n: store for n, store in stores.items() if not isinstance(store, ConfigError)}
+    return await see_fences(config, opened, clock)
 
 
 def _open(opener: Opener, site: str) -> Store | ConfigError:
@@ -215,14 +226,17 @@ def snapshot_of(config: Config, standing: Standing) -> Snapshot:
         if report
         else (),
         unversioned=report.unversioned if report else (),
+        fences=standing.seen.fences,
+        cannot_fence=standing.seen.cannot,
     )
 
 
 def _unread(report: StatusReport) -> dict[str, int]:
-    """Messages that nobody could read, by feed, as long as no scan has made them good."""
+    """Messages that nobody could read, or that never came, by feed, as long as no scan has made them good."""
     if report.feeds_whole:
         return {}
-    return {name: feed.unreadable for name, feed in report.feeds.items() if feed.unreadable}
+    lost = {name: feed.unreadable + feed.missed for name, feed in report.feeds.items()}
+    return {name: count for name, count in lost.items() if count}
 
 
 def _notices(report: StatusReport) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 
+from farshore.core.fenced import FenceFact, Unfenceable, sentences
 from farshore.core.shrinkage import Shrunk
 
 Word = Literal["SAFE", "AT RISK", "NOT SAFE"]
@@ -91,6 +92,8 @@ class Snapshot:
     clocks_apart_s: float | None = None
     shrunk: tuple[Shrunk, ...] = ()
     unversioned: tuple[str, ...] = ()
+    fences: tuple[FenceFact, ...] = ()
+    cannot_fence: tuple[Unfenceable, ...] = ()
 
     @property
     def exposure_s(self) -> float | None:
@@ -247,7 +250,7 @@ def _feeds(s: Snapshot, _: Objectives) -> Iterator[Reason]:
         yield Reason(
             "unreadable",
             "AT RISK",
-            f"{count:,} messages of {feed} could not be read, so changes may be unknown until a "
+            f"{count:,} messages of {feed} could not be read or never came, so changes may be unknown until a "
             "scan has ended: wait for it, and see who sends them (docs/troubleshooting.md).",
         )
     for text in s.notices:
@@ -303,6 +306,11 @@ def _scan(s: Snapshot, o: Objectives) -> Iterator[Reason]:
             f"The last scan saw nothing at all at {s.source}: see whether the buckets are the "
             "right ones, and have not been emptied.",
         )
+
+
+def _fences(s: Snapshot, _: Objectives) -> Iterator[Reason]:
+    for name, text in sentences(s.fences, s.cannot_fence):
+        yield Reason(name, "AT RISK", text)
 
 
 def _emptied(s: Snapshot, _: Objectives) -> Iterator[Reason]:
@@ -404,6 +412,7 @@ CHECKS: tuple[Callable[[Snapshot, Objectives], Iterator[Reason]], ...] = (
     _feeds,
     _scan,
     _emptied,
+    _fences,
     _clocks,
 )
 """Every one looks at the whole snapshot; the order is that of the screen."""
