@@ -210,8 +210,8 @@ class Farshore:
                 )
 
     def forget_standing(self) -> None:
-        """Remove the pair's status and proof: every test's pair has the same name."""
-        for name in (status_name(PAIR), proof_name(PAIR)):
+        """Remove the pair's status, proof and held deletes: all tests' pairs have one name."""
+        for name in (status_name(PAIR), proof_name(PAIR), f"deletes/{PAIR}/index.json"):
             self.s3("west").delete_object(Bucket=CONTROL_BUCKET, Key=name)
 
     def put_all(self, histories: Mapping[str, Sequence[bytes | None]], site: str = "east") -> None:

@@ -1,24 +1,26 @@
 """`farshore deletes`: what the delete guard holds back, and what becomes of it.
 
-It reads and writes the state file itself, whether `farshore run` is at work or not.
+It reads and writes the target's control bucket, from any machine that has the credentials,
+whether `farshore run` is at work or not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+import contextlib
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from farshore.cli.console import Console, JsonOption, YesOption, run
-from farshore.cli.pause import state_file, who
+from farshore.cli.console import Console, JsonOption, YesOption, load_config, run
+from farshore.cli.pause import who
 from farshore.core.words import counted
 from farshore.errors import Refused, UsageError
 
 if TYPE_CHECKING:
-    from farshore.journal.deletes import HeldDelete, Verdict, WaitingDeletes
+    from farshore.config import Config
+    from farshore.control.held import HeldDocuments
+    from farshore.journal.deletes import HeldDelete, StandingDelete, Verdict
 
 LINES_MAX = 20
 """Deletes that are shown one by one before somebody is asked; `--json` has them all."""
@@ -31,7 +33,8 @@ WHAT = {
 }
 
 DONE = {
-    "released": "released: a daemon that is at work takes them up at once, else the next one does",
+    "released": "released: a daemon that is at work takes them up within seconds, else the next "
+    "one does",
     "discarded": "discarded: the target keeps the objects; a later write to a key goes on as usual",
 }
 
@@ -53,9 +56,10 @@ def list_(
     if context.invoked_subcommand is not None:
         return
     console = Console(as_json=as_json)
-    with _waiting(state_file(context)) as waiting:
-        rows = waiting.rows()
-        discarded, released = waiting.count("discarded"), waiting.count("released")
+    standing = run(_standing(load_config(context)))
+    rows = _held(standing, "")
+    discarded = sum(row.decision == "discarded" for row in standing)
+    released = sum(row.decision == "released" for row in standing)
     _show(console, rows, len(rows))
     console.say(f"{_deletes(len(rows))} held." if rows else "The delete guard holds nothing.")
     if released:
@@ -83,7 +87,8 @@ def release(
     as_json: JsonOption = False,
 ) -> None:
     """Let exactly the deletes that are shown through to the target."""
-    _decide(context, "released", prefix, Console(as_json=as_json), yes=yes)
+    console = Console(as_json=as_json)
+    run(_decide(load_config(context), "released", prefix, console, yes=yes))
 
 
 @app.command()
@@ -97,24 +102,41 @@ def discard(
 
     A later write to such a key is replicated as usual, with the marker beneath it.
     """
-    _decide(context, "discarded", prefix, Console(as_json=as_json), yes=yes)
+    console = Console(as_json=as_json)
+    run(_decide(load_config(context), "discarded", prefix, console, yes=yes))
 
 
-def _decide(
-    context: typer.Context, word: Word, prefix: str, console: Console, *, yes: bool
-) -> None:
+async def _standing(config: Config) -> list[StandingDelete]:
+    async with _documents(config) as documents:
+        shown = await documents.read()
+    return sorted(shown.rows.values())
+
+
+def _held(standing: list[StandingDelete], prefix: str) -> list[HeldDelete]:
+    return [r.held() for r in standing if r.decision == "held" and r.key.startswith(prefix)]
+
+
+async def _decide(config: Config, word: Word, prefix: str, console: Console, *, yes: bool) -> None:
     from farshore.clock import SystemClock
     from farshore.journal.deletes import Verdict
 
-    path = state_file(context)
-    with _waiting(path) as waiting:
-        rows = waiting.rows(prefix=prefix)
+    async with _documents(config) as documents:
+        shown = await documents.read()
+        rows = _held(sorted(shown.rows.values()), prefix)
         if rows and not yes:
             _ask(console, word, rows)
         verdict = Verdict(word, *who(), SystemClock().now(), prefix)
-        decided = waiting.decide(rows, verdict) if rows else []
-    if decided:
-        run(_make_due(path, decided, verdict))
+        decided = await documents.decide(shown, rows, verdict) if rows else []
+    _tell(console, word, rows, decided, verdict)
+
+
+def _tell(
+    console: Console,
+    word: Word,
+    rows: list[HeldDelete],
+    decided: list[HeldDelete],
+    verdict: Verdict,
+) -> None:
     gone = len(rows) - len(decided)
     console.say(f"{_deletes(len(decided))} {DONE[word]}." if rows else "Nothing is held there.")
     if gone:
@@ -123,7 +145,7 @@ def _decide(
         {
             word: len(decided),
             "changed_meanwhile": gone,
-            "prefix": prefix,
+            "prefix": verdict.prefix,
             "by": verdict.by,
             "host": verdict.host,
             "at": _moment(verdict.at),
@@ -144,35 +166,20 @@ def _ask(console: Console, word: Word, rows: list[HeldDelete]) -> None:
         raise Refused("Nothing was decided.", hint="The deletes stay held.")
 
 
-async def _make_due(path: Path, decided: list[HeldDelete], verdict: Verdict) -> None:
-    """The daemon looks at these keys now.
+@contextlib.asynccontextmanager
+async def _documents(config: Config) -> AsyncIterator[HeldDocuments]:
+    """The pair's held deletes on the target. Raises `Unreachable`, `Denied`, `StateError`."""
+    from farshore.control.contact import make_contact
+    from farshore.control.recorded import require_capabilities
+    from farshore.control.sites import open_store
+    from farshore.engine.run import held_documents
+    from farshore.s3.wrap import Retrying
 
-    They wait from the decision on: until then they were not owed, and a time before it
-    would take back what the watermark has said.
-    """
-    from farshore.feed.hint import Hint
-    from farshore.journal.backlog import ASKED
-    from farshore.journal.backlog_sqlite import SqliteBacklog
-
-    backlog = SqliteBacklog(path)
-    try:
-        hints = [Hint(row.bucket, row.key, verdict.at) for row in decided]
-        await backlog.note(hints, now=verdict.at, priority=ASKED)
-    finally:
-        await backlog.aclose()
-
-
-@contextmanager
-def _waiting(path: Path) -> Iterator[WaitingDeletes]:
-    """The deletes in the state file; none where there is no file yet."""
-    from farshore.journal.deletes import WaitingDeletes
-    from farshore.journal.statefile import IN_MEMORY
-
-    waiting = WaitingDeletes(path if path.exists() else IN_MEMORY)
-    try:
-        yield waiting
-    finally:
-        waiting.close()
+    async with contextlib.aclosing(open_store(config, config.pair.target, "replicator")) as store:
+        patient = Retrying(store)
+        await make_contact(patient, config.target, "replicator")
+        able = await require_capabilities(patient, config.target)
+        yield held_documents(config, store, able)
 
 
 def _show(console: Console, rows: list[HeldDelete], count: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,6 +18,7 @@ from farshore.errors import StoreError
 if TYPE_CHECKING:
     from farshore.config import Config
     from farshore.core.mend import Mending
+    from farshore.engine.side import Side
     from farshore.journal.deletes import WaitingDeletes
     from farshore.proof.verify import Proof
 
@@ -96,43 +98,45 @@ async def _prove(config: Config, console: Console, *, deep: bool, prefix: str) -
     from farshore.proof.verify import Proof, Question, verify
 
     proof = Proof()
-    with contextlib.closing(_decided_deletes(config, console)) as deletes:
-        async with (
-            open_sides(config, retrying=True) as buckets,
-            shown(console, lambda _: _line(proof)),
-        ):
-            for source, target in buckets:
-                question = Question(
-                    source,
-                    target,
-                    config.pair.rules,
-                    SystemClock(),
-                    deep=deep,
-                    prefix=prefix,
-                    discarded=deletes.is_discarded,
-                )
-                await verify(question, proof)
+    async with (
+        open_sides(config, retrying=True) as buckets,
+        _decided_deletes(config, console, buckets[0].target) as deletes,
+        shown(console, lambda _: _line(proof)),
+    ):
+        for source, target in buckets:
+            question = Question(
+                source,
+                target,
+                config.pair.rules,
+                SystemClock(),
+                deep=deep,
+                prefix=prefix,
+                discarded=deletes.is_discarded,
+            )
+            await verify(question, proof)
     return proof
 
 
-def _decided_deletes(config: Config, console: Console) -> WaitingDeletes:
-    """Deletes that a person took out of replication, as this machine remembers them.
+@contextlib.asynccontextmanager
+async def _decided_deletes(
+    config: Config, console: Console, target: Side
+) -> AsyncIterator[WaitingDeletes]:
+    """Deletes that a person took out of replication, as the target keeps them.
 
     They only excuse differences. Where they cannot be read, nothing is excused.
     """
-    from farshore.engine.run import JOURNAL_FILE
-    from farshore.errors import StateError
+    from farshore.engine.run import held_documents, standing_deletes
+    from farshore.errors import Corrupt, StateError
     from farshore.journal.deletes import WaitingDeletes
-    from farshore.journal.statefile import IN_MEMORY
 
-    path = config.state_dir / JOURNAL_FILE
-    if not path.exists():
-        return WaitingDeletes(IN_MEMORY)
+    documents = held_documents(config, target.store, target.capabilities)
     try:
-        return WaitingDeletes(path)
-    except StateError as error:
+        found = await standing_deletes(documents)
+    except (Corrupt, StateError) as error:
         console.note(f"Discarded deletes count as missing: {error.message}")
-        return WaitingDeletes(IN_MEMORY)
+        found = WaitingDeletes()
+    with contextlib.closing(found) as deletes:
+        yield deletes
 
 
 async def _record(

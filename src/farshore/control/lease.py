@@ -193,7 +193,7 @@ async def hold(
     `Refused` when a live holder has it. When it is lost meanwhile, the body is cancelled
     and `Refused` is raised. `store` is the target's, as the replicator, with retries.
     """
-    strong = capabilities.conditional_create and capabilities.conditional_replace
+    strong = obeys_conditions(capabilities)
     terms = Terms(name, strong, ttl_s, settle_s)
     offset = await store.server_time_offset()
 
@@ -212,6 +212,11 @@ async def hold(
     finally:
         if not lease.lost.is_set():
             await _give_back(lease, now())
+
+
+def obeys_conditions(capabilities: Capabilities) -> bool:
+    """Whether of two conditional PUTs of one document the server lets one through."""
+    return capabilities.conditional_create and capabilities.conditional_replace
 
 
 async def take(

@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 
 from farshore.clock import Clock
 from farshore.config import Config
+from farshore.control.held import HeldDocuments
+from farshore.control.keeper import Keeper
 from farshore.core.model import Version
 from farshore.daemon.intake import Intake
 from farshore.daemon.letters import keep_address
@@ -30,7 +32,7 @@ from farshore.engine.heartbeat import EVERY_S, IN_FLIGHT_S, Heartbeat
 from farshore.engine.lane import Crew
 from farshore.engine.reconcile import Scan, scan
 from farshore.engine.revise import revise
-from farshore.engine.run import working_crews
+from farshore.engine.run import JOURNAL_FILE, held_documents, working_crews
 from farshore.engine.side import Side
 from farshore.engine.tally import Tally
 from farshore.errors import (
@@ -42,7 +44,8 @@ from farshore.errors import (
     StoreError,
 )
 from farshore.feed.hint import Feed, Hint, Notice, Settles
-from farshore.journal.backlog import Backlog
+from farshore.journal.backlog import ASKED, Backlog
+from farshore.journal.deletes import HeldDelete, WaitingDeletes
 from farshore.s3.pace import Throttle
 
 TRY_AGAIN_S = 5.0
@@ -198,29 +201,51 @@ class Service:
         """Replicate while the lease is held and both sides answer."""
         await self.before_work()
         stop = asyncio.Event()
-        async with working_crews(self.config, Tally(), stop, self.clock, self.throttle) as crews:
-            for crew in crews:
-                crew.tell = self.tell
-            await self.reporter.measure_clocks(crews)
-            await self._revise()
-            self._state = REPLICATING
-            self.say(f"replicating {self.config.pair.name}")
-            self.hearts = [Heartbeat(c.source, self.clock, self.reporter.offset) for c in crews]
-            async with self.reporter.publishing() as document, self._dispatching(crews):
-                try:
-                    async with asyncio.TaskGroup() as group:
-                        for feed in self._feeds("applied"):
-                            group.create_task(self.intake.run(feed))
-                        group.create_task(self._run_dispatcher())
-                        group.create_task(self._reconcile(crews))
-                        group.create_task(self._sweep(crews))
-                        group.create_task(self._beat_hearts(crews))
-                        group.create_task(self.reporter.publish_for_ever(document, PUBLISH_EVERY_S))
-                except* FarshoreError as errors:
-                    raise _first(errors) from errors
-                finally:
-                    if self._stopping:
-                        await self.reporter.publish_last(document)
+        with contextlib.closing(WaitingDeletes(self.config.state_dir / JOURNAL_FILE)) as waiting:
+            async with working_crews(
+                self.config, Tally(), stop, self.clock, self.throttle, waiting
+            ) as crews:
+                await self._work_with(crews, waiting)
+
+    async def _work_with(self, crews: list[Crew], waiting: WaitingDeletes) -> None:
+        for crew in crews:
+            crew.tell = self.tell
+        await self.reporter.measure_clocks(crews)
+        await self._revise()
+        keeper = Keeper(self._held_documents(crews), waiting, self._look_again)
+        await keeper.exchange()
+        self._state = REPLICATING
+        self.say(f"replicating {self.config.pair.name}")
+        self.hearts = [Heartbeat(c.source, self.clock, self.reporter.offset) for c in crews]
+        async with self.reporter.publishing() as document, self._dispatching(crews):
+            try:
+                async with asyncio.TaskGroup() as group:
+                    for feed in self._feeds("applied"):
+                        group.create_task(self.intake.run(feed))
+                    group.create_task(keeper.keep_for_ever())
+                    group.create_task(self._run_dispatcher())
+                    group.create_task(self._reconcile(crews))
+                    group.create_task(self._sweep(crews))
+                    group.create_task(self._beat_hearts(crews))
+                    group.create_task(self.reporter.publish_for_ever(document, PUBLISH_EVERY_S))
+            except* FarshoreError as errors:
+                raise _first(errors) from errors
+            finally:
+                if self._stopping:
+                    await self.reporter.publish_last(document)
+
+    def _held_documents(self, crews: list[Crew]) -> HeldDocuments:
+        target = crews[0].target
+        return held_documents(self.config, target.store, target.capabilities)
+
+    async def _look_again(self, deletes: Sequence[HeldDelete]) -> None:
+        """They wait from now on: until now they were not owed, and a time before it would
+        take back what the watermark has said."""
+        if deletes:
+            now = self.clock.now()
+            hints = [Hint(delete.bucket, delete.key, now) for delete in deletes]
+            await self.backlog.note(hints, now=now, priority=ASKED)
+            self._wake()
 
     async def _revise(self) -> None:
         """Deletes that wait are judged by the rules of today."""

@@ -8,7 +8,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from farshore.clock import Clock
 from farshore.config import Config
-from farshore.control.lease import hold
+from farshore.control.held import HeldDocuments
+from farshore.control.lease import hold, obeys_conditions
 from farshore.control.mandate import under_mandate
 from farshore.control.record import open_plane
 from farshore.control.sites import open_store
@@ -19,7 +20,9 @@ from farshore.engine.session import Sides, open_sides
 from farshore.engine.tally import Tally
 from farshore.journal.deletes import WaitingDeletes
 from farshore.journal.sqlite import SqliteJournal
+from farshore.s3.capabilities import Capabilities
 from farshore.s3.pace import Throttle
+from farshore.s3.store import Store
 from farshore.s3.wrap import Retrying
 
 JOURNAL_FILE = "journal.sqlite"
@@ -50,9 +53,11 @@ async def working_crews(
     stop: asyncio.Event,
     clock: Clock,
     throttle: Throttle | None = None,
+    waiting: WaitingDeletes | None = None,
 ) -> AsyncIterator[list[Crew]]:
     """A crew for every pair of buckets, while the source is primary and the lease is held.
 
+    `waiting`: the held deletes, for who keeps them; else they are read from the target.
     `Refused` when another worker holds the lease, or the control record forbids copying.
     """
     async with AsyncExitStack() as stack:
@@ -64,25 +69,38 @@ async def working_crews(
             return
         journal = SqliteJournal(config.state_dir / JOURNAL_FILE)
         stack.callback(journal.close)
-        waiting = WaitingDeletes(config.state_dir / JOURNAL_FILE)
-        stack.callback(waiting.close)
         plane = await stack.enter_async_context(open_plane(config, clock))
         await stack.enter_async_context(under_mandate(plane, config.pair.source, clock=clock))
         control = open_store(config, config.pair.target, "replicator")
         stack.push_async_callback(control.aclose)
+        capabilities = buckets[0].target.capabilities
         await stack.enter_async_context(
             hold(
                 Retrying(control),
                 config.target.control_bucket,
                 lease_name(config),
-                capabilities=buckets[0].target.capabilities,
+                capabilities=capabilities,
                 clock=clock,
             )
         )
+        if waiting is None:
+            waiting = await standing_deletes(held_documents(config, control, capabilities))
+            stack.callback(waiting.close)
         crews = [make_crew(config, sides, tally, stop, clock, journal) for sides in buckets]
         for crew in crews:
             crew.waiting = waiting
         yield crews
+
+
+def held_documents(config: Config, store: Store, capabilities: Capabilities) -> HeldDocuments:
+    """The pair's held deletes on the target; `store` is the target's, without retries."""
+    bucket, pair = config.target.control_bucket, config.pair.name
+    return HeldDocuments(Retrying(store), bucket, pair, strong=obeys_conditions(capabilities))
+
+
+async def standing_deletes(documents: HeldDocuments) -> WaitingDeletes:
+    """What people decided about deletes, read now. Raises what documents raise."""
+    return WaitingDeletes.of((await documents.read()).rows.values())
 
 
 def make_crew(

@@ -1,14 +1,16 @@
-"""Deletes that wait for a person, and what was decided about each: in the state file.
+"""Deletes that wait for a person, and what was decided about each: a cache in the state file.
 
 The delete guard writes here what it holds before it says so; a person releases or discards
 exactly these markers, by their version ids on the source. A later delete of the same key is
-another one. Losing the file costs the decisions: what was discarded is then asked again.
+another one. What stands here is kept on the target, too, by `control.held`: a lost file costs
+nothing.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -42,6 +44,13 @@ CREATE TABLE IF NOT EXISTS delete_decision (
     at       REAL NOT NULL,
     prefix   TEXT NOT NULL,
     count    INTEGER NOT NULL
+) STRICT
+"""
+
+EDITION_TABLE = """
+CREATE TABLE IF NOT EXISTS delete_edition (
+    one     INTEGER PRIMARY KEY CHECK (one = 1),
+    edition TEXT NOT NULL  -- the last that was published from this file: see control.held
 ) STRICT
 """
 
@@ -82,6 +91,19 @@ WHERE bucket = ? AND key = ? AND NOT (decision = 'discarded' AND version_id = ?)
 
 NAMES = "SELECT bucket, key FROM waiting_delete"
 
+ALL = "SELECT bucket, key, version_id, held_at, decision FROM waiting_delete ORDER BY bucket, key"
+
+OF_NAME = """
+SELECT bucket, key, version_id, held_at, decision FROM waiting_delete
+WHERE bucket = ? AND key = ?
+"""
+
+INSERT = "INSERT INTO waiting_delete VALUES (?, ?, ?, ?, ?)"
+
+EDITION = "SELECT edition FROM delete_edition"
+
+SET_EDITION = "INSERT OR REPLACE INTO delete_edition VALUES (1, ?)"
+
 
 class HeldDelete(NamedTuple):
     """One delete marker of the source that the guard has held since `held_at` (our clock)."""
@@ -90,6 +112,25 @@ class HeldDelete(NamedTuple):
     key: str
     version_id: str
     held_at: float
+
+
+class StandingDelete(NamedTuple):
+    """A delete that the guard has held, and what has become of it."""
+
+    bucket: str
+    key: str
+    version_id: str
+    held_at: float
+    decision: Decision
+
+    @property
+    def name(self) -> tuple[str, str]:
+        """Of one key one delete stands at most: its newest."""
+        return self.bucket, self.key
+
+    def held(self) -> HeldDelete:
+        """As the guard knows it."""
+        return HeldDelete(self.bucket, self.key, self.version_id, self.held_at)
 
 
 class Verdict(NamedTuple):
@@ -105,14 +146,76 @@ class Verdict(NamedTuple):
 class WaitingDeletes:
     """The deletes of one pair that wait, or waited, for a person. Raises only `StateError`.
 
-    Rows are added by the daemon alone; other processes decide about them meanwhile.
+    Whoever holds the pair's lease writes here; others read what is kept on the target.
     """
 
     def __init__(self, path: Path = IN_MEMORY) -> None:
         self._path = path
-        self._db = opened(path, DELETE_TABLE, BY_DECISION, DECIDED_TABLE)
+        self._db = opened(path, DELETE_TABLE, BY_DECISION, DECIDED_TABLE, EDITION_TABLE)
+        self._changed: set[tuple[str, str]] = set()
         with reporting(path, "read"):
             self._known = {(row[0], row[1]) for row in self._db.execute(NAMES)}
+
+    @classmethod
+    def of(cls, rows: Iterable[StandingDelete]) -> WaitingDeletes:
+        """In memory: what somebody else keeps."""
+        made = cls()
+        made.replace(rows, "")
+        return made
+
+    # -- what is kept on the target, too ---------------------------------------------
+
+    @property
+    def edition(self) -> str:
+        """Of what was last published from here; "" for nothing."""
+        with reporting(self._path, "read"):
+            row = self._db.execute(EDITION).fetchone()
+        return str(row[0]) if row else ""
+
+    def published(self, edition: str) -> None:
+        """This edition stands on the target, and says what stands here."""
+        with reporting(self._path, "written"):
+            self._db.execute(SET_EDITION, (edition,))
+
+    def standing(self) -> list[StandingDelete]:
+        """Everything, by bucket and key."""
+        with reporting(self._path, "read"):
+            return [_standing(row) for row in self._db.execute(ALL)]
+
+    def standing_at(self, names: Iterable[tuple[str, str]]) -> list[StandingDelete]:
+        """What stands for these (bucket, key), as far as anything does."""
+        with reporting(self._path, "read"):
+            found = (self._db.execute(OF_NAME, _name(*name)).fetchone() for name in names)
+            return [_standing(row) for row in found if row is not None]
+
+    def take_changed(self) -> set[tuple[str, str]]:
+        """(bucket, key) of all that has changed since this was asked last."""
+        changed, self._changed = self._changed, set()
+        return changed
+
+    def replace(self, rows: Iterable[StandingDelete], edition: str) -> None:
+        """Forget what stands here: this is how things are."""
+        values = [
+            (*_name(row.bucket, row.key), row.version_id, row.held_at, row.decision) for row in rows
+        ]
+        with reporting(self._path, "written"), self._at_once():
+            self._db.execute("DELETE FROM waiting_delete")
+            self._db.executemany(INSERT, values)
+            self._db.execute(SET_EDITION, (edition,))
+        self._known = {(row[0], row[1]) for row in values}
+        self._changed = set()
+
+    @contextmanager
+    def _at_once(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except sqlite3.Error:
+            self._db.execute("ROLLBACK")
+            raise
+
+    # -- the guard's questions ---------------------------------------------------------
 
     def hold(self, delete: HeldDelete) -> None:
         """Remember a delete that waits. What was decided about this very one stays."""
@@ -120,6 +223,7 @@ class WaitingDeletes:
         with reporting(self._path, "written"):
             self._db.execute(HOLD, (*name, delete.version_id, delete.held_at))
         self._known.add(name)
+        self._changed.add((delete.bucket, delete.key))
 
     def is_decided(self, bucket: str, key: str, version_id: str, decision: Decision) -> bool:
         """Whether this is how things stand for this marker."""
@@ -161,16 +265,11 @@ class WaitingDeletes:
 
     def decide(self, held: Sequence[HeldDelete], verdict: Verdict) -> list[HeldDelete]:
         """Decide about exactly these, as far as they still wait; answers which did."""
-        with reporting(self._path, "written"):
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                decided = [row for row in held if self._decide(row, verdict)]
-                words = (*verdict[:4], verdict.prefix, len(decided))
-                self._db.execute(RECORD, words)
-                self._db.execute("COMMIT")
-            except sqlite3.Error:
-                self._db.execute("ROLLBACK")
-                raise
+        with reporting(self._path, "written"), self._at_once():
+            decided = [row for row in held if self._decide(row, verdict)]
+            words = (*verdict[:4], verdict.prefix, len(decided))
+            self._db.execute(RECORD, words)
+        self._changed.update((row.bucket, row.key) for row in decided)
         return decided
 
     def _decide(self, row: HeldDelete, verdict: Verdict) -> bool:
@@ -187,12 +286,18 @@ class WaitingDeletes:
             return
         with reporting(self._path, "written"):
             self._db.execute(SETTLE, (*name, newest))
+            self._changed.add((bucket, key))
             if not self._db.execute(f"{NAMES} WHERE bucket = ? AND key = ?", name).fetchone():
                 self._known.discard(name)
 
     def close(self) -> None:
         """Give the file back."""
         self._db.close()
+
+
+def _standing(row: tuple[bytes, bytes, str, float, Decision]) -> StandingDelete:
+    bucket, key, version_id, held_at, decision = row
+    return StandingDelete(_text(bucket), _text(key), version_id, held_at, decision)
 
 
 def _name(bucket: str, key: str) -> tuple[bytes, bytes]:
