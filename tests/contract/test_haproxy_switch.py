@@ -453,6 +453,32 @@ async def test_a_site_that_the_proxy_finds_down_is_a_finding(proxies: list[Hapro
         assert await asyncio.to_thread(asked, proxy.url) == (503, WEST, "1000")
 
 
+async def test_a_door_that_is_none_of_theirs_is_noticed(three: list[Haproxy]) -> None:
+    """It is asked before a flip, and after it: what the maps say is not what clients see."""
+    source = switch_of(three[:1])
+    wrong = replace(source.proxies[0], door=three[1].url)
+    driver = HaproxyDriver(replace(source, proxies=(wrong,)), SITES)
+    plan = await driver.plan(WEST)
+    assert plan.findings == ()
+    with pytest.raises(SwitchUnknown) as caught:
+        await driver.apply(plan)
+    assert f"door {three[1].url}: {EAST}" in caught.value.message
+    with pytest.raises(SwitchError) as unchanged:
+        await driver.apply(plan)
+    assert not isinstance(unchanged.value, SwitchUnknown)
+    assert "it has another configuration" in (await driver.plan(EAST)).findings[0]
+
+
+async def test_a_door_that_does_not_answer_is_a_finding(three: list[Haproxy]) -> None:
+    source = switch_of(three[:1])
+    dead = replace(source.proxies[0], door="http://127.0.0.1:1")
+    driver = HaproxyDriver(replace(source, proxies=(dead,)), SITES)
+    (finding,) = (await driver.plan(WEST)).findings
+    assert finding.startswith("door http://127.0.0.1:1 does not answer: ")
+    (unknown,) = (await driver.verify(EAST)).unknown
+    assert unknown.vantage == "door http://127.0.0.1:1"
+
+
 # -- killed in the middle ----------------------------------------------------------------
 
 FLIP = """

@@ -14,7 +14,6 @@ from __future__ import annotations
 import fcntl
 import http
 import os
-import re
 import secrets
 import shutil
 import tempfile
@@ -26,9 +25,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from farshore.errors import LabError, UsageError
+from farshore.errors import LabError
 from farshore.lab import front_door as door
-from farshore.lab import pairfile, process, seaweed, state
+from farshore.lab import pairfile, process, seaweed, shape, state
 from farshore.lab.control import Control, start_link
 from farshore.lab.link import UP
 from farshore.lab.ports import all_free, held_ports
@@ -51,8 +50,6 @@ RUNTIME_ROOT_LENGTH_MAX = 60
 """A unix socket's path holds 108 bytes at most (unix(7)); ours add some 40."""
 
 _POLL_SECONDS = 0.05
-_SITE_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
-_BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _CERTIFICATES = "_tls"
 """No site's name: those have no underscore."""
 
@@ -94,15 +91,15 @@ class Lab:
         left as it is; asking for one of another shape is a `LabError`. Data that
         `down(keep_data=True)` left are used again. After an error, nothing runs.
         """
-        _check_names(sites or SITES, buckets or BUCKETS)
+        shape.check_names(sites or SITES, buckets or BUCKETS)
         if front_door:
-            _check_front_door(sites or SITES)
+            shape.check_front_door(sites or SITES)
         pairfile.refuse_foreign(self.folder)
         self._make_state_folder()
         with self._locked():
             found = state.load(self._state_folder)
             if found is not None and found.is_up:
-                _check_same(found, sites, tls, buckets, front_door)
+                shape.check_same(found, sites, tls, buckets, front_door)
                 return self.status()
             if found is not None:
                 self._stop(found)
@@ -397,46 +394,3 @@ def _runtime_folder() -> Path:
     root = tempfile.gettempdir()
     short = root if len(root) <= RUNTIME_ROOT_LENGTH_MAX else "/tmp"
     return Path(tempfile.mkdtemp(prefix="farshore-lab-", dir=short))
-
-
-def _check_names(sites: Sequence[str], buckets: Sequence[str]) -> None:
-    if not sites or not buckets:
-        raise UsageError("a lab needs at least one site and one bucket")
-    for what, names, pattern in (("site", sites, _SITE_NAME), ("bucket", buckets, _BUCKET_NAME)):
-        if len(set(names)) != len(names):
-            raise UsageError(f"a {what} is named twice: {', '.join(names)}")
-        for name in names:
-            if not pattern.fullmatch(name):
-                raise UsageError(
-                    f"{name!r} is not a {what}'s name",
-                    hint="use lower-case letters, digits and dashes",
-                )
-
-
-def _check_front_door(sites: Sequence[str]) -> None:
-    """Told before anything is made."""
-    if len(sites) < 2:
-        raise UsageError("a front door stands before two sites, and the lab has one")
-    door.binary()
-
-
-def _check_same(
-    record: LabRecord,
-    sites: Sequence[str] | None,
-    tls: bool | None,
-    buckets: Sequence[str] | None,
-    front_door: bool | None,
-) -> None:
-    """Whether what is asked for, as far as it is said, is what runs."""
-    running = tuple(site.name for site in record.sites)
-    same_sites = sites is None or tuple(sites) == running
-    same_buckets = buckets is None or set(buckets) <= set(record.buckets)
-    same_door = front_door in (None, record.front_door is not None)
-    if not (same_sites and same_buckets and same_door and tls in (None, record.tls)):
-        kind = " with TLS" if record.tls else ""
-        kind += " behind a front door" if record.front_door else ""
-        raise LabError(
-            f"a lab of another shape is up here: {', '.join(running)}{kind}, "
-            f"buckets {', '.join(record.buckets)}",
-            hint="end it with `farshore lab down`, or use another folder with --dir",
-        )

@@ -77,6 +77,7 @@ class HaproxyDriver(HaproxyFreezer):
                 *self._file_findings(position),
                 *await self._backend_findings(to),
                 *await self._reload_findings(),
+                *await self._door_findings(position),
             ),
         )
 
@@ -116,6 +117,17 @@ class HaproxyDriver(HaproxyFreezer):
         found = await asyncio.gather(*map(still_ending, self._places.maps))
         return [f"{text}; its writes are not counted" for text in found if text]
 
+    async def _door_findings(self, position: Position) -> list[str]:
+        """A door that cannot be asked now could not confirm the flip; one that shows another
+        site than the maps is no door of theirs."""
+        seen = await asyncio.gather(*(door.ask() for door in self._doors))
+        found = [f"{door.error}: a flip could not be confirmed" for door in seen if door.error]
+        return found + [
+            f"{door.vantage} shows {door.raw}, and the maps do not: it has another configuration"
+            for door in seen
+            if position.site and not door.error and door.raw != position.site
+        ]
+
     async def apply(self, plan: DriverPlan) -> None:
         self._require_site(plan.to)
         position = await self.current()
@@ -124,15 +136,13 @@ class HaproxyDriver(HaproxyFreezer):
         there = [stands_already(plan, reading) for reading in position.readings]
         if not all(there):
             await self._places.put([{ACTIVE: plan.to}] * len(self._places.maps))
-        await self._confirm(plan.to)
-
-    async def _confirm(self, to: str) -> None:
-        """Nothing is done that was not read back, and seen at the doors."""
-        seen = await self.verify(to)
-        wrong = [r for r in seen.readings if r.site != to]
+        wrong = _others((await self.verify(plan.to)).readings, plan.to)
+        if wrong and all(there):
+            raise SwitchError(
+                f"{plan.to} stands in every map, and is not what clients see: {wrong}"
+            )
         if wrong:
-            words = [f"{r.vantage}: {r.error or r.raw or 'nothing'}" for r in wrong]
-            raise SwitchUnknown(f"{to} was written, and is not what stands: {'; '.join(words)}")
+            raise SwitchUnknown(f"{plan.to} was written, and is not what stands: {wrong}")
 
     async def verify(self, to: str) -> Position:
         """`current`, and where a request through each door really goes."""
@@ -144,6 +154,12 @@ class HaproxyDriver(HaproxyFreezer):
 
     async def aclose(self) -> None:
         """Every command has a connection of its own: nothing is open."""
+
+
+def _others(readings: Sequence[Reading], to: str) -> str:
+    """What shows anything else than that site, in words; "" when nothing does."""
+    wrong = [reading for reading in readings if reading.site != to]
+    return "; ".join(f"{r.vantage}: {r.error or r.raw or 'nothing'}" for r in wrong)
 
 
 def _backends_wrong(rows: Sequence[StatRow], to: str) -> Iterator[str]:
