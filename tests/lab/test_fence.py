@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 from farshore.core.policy import FENCE_SID
 from farshore.core.rules import OWN_PREFIX
 from farshore.lab.regions import Lab
+from tests.lab.daemon import status
 from tests.lab.farshore_cli import Farshore
 from tests.lab.fences import (
     admit_app,
@@ -216,6 +217,39 @@ elif verb == "fence":
 else:
     s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(theirs))
 """
+
+
+def test_what_apply_found_out_stands_in_the_status(pair: Farshore) -> None:
+    for site in ("east", "west"):
+        admit_app(pair, site)
+    applied = pair.json("apply", "--yes")
+    assert {row["site"]: row["would_bite"] for row in applied["fences"]} == {
+        "east": True,
+        "west": True,
+    }
+    names = {reason["name"] for reason in status(pair)[1]["reasons"]}
+    assert not any("fence" in name for name in names)
+    more = '[sites.west.fence]\nspare = ["no-one"]'
+    pair.configure(credentials=credentials(pair), more=more)
+    assert pair.run("fence", "west", "--check").code == 5
+    told = status(pair)[1]
+    assert [one["site"] for one in told["cannot_fence"]] == ["west"]
+    assert "cannot-fence" in {reason["name"] for reason in told["reasons"]}
+    pair.configure(credentials=credentials(pair))
+    assert pair.run("fence", "west", "--check").code == 0
+    assert status(pair)[1]["cannot_fence"] == []
+
+
+def test_a_fence_that_somebody_took_away_is_seen(pair: Farshore) -> None:
+    theirs = admit_app(pair)
+    fence_document(pair.run("fence", "east", *WHY, "--json"), 0)
+    assert status(pair)[1]["fences"][0]["gone"] == []
+    pair.s3("east").put_bucket_policy(Bucket=pair.bucket, Policy=theirs)
+    told = status(pair)[1]
+    assert told["fences"][0]["gone"] == [pair.bucket]
+    assert "fence-gone" in {reason["name"] for reason in told["reasons"]}
+    fence_document(pair.run("fence", "east", *WHY, "--json"), 0)
+    assert status(pair)[1]["fences"][0]["gone"] == []
 
 
 def test_two_at_once_agree_in_the_end(pair: Farshore) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from farshore.lab.regions import Lab
-from tests.lab.daemon import Daemon, configure, eventually
+from tests.lab.daemon import Daemon, configure, eventually, reasons, status
 from tests.lab.farshore_cli import Farshore
 from tests.lab.fences import (
     admit_app,
@@ -53,6 +53,9 @@ def test_a_dead_site_is_fenced_the_moment_it_answers(
         (made,) = fence_document(pair.run("fence", "east", *WHY, "--json"), 3)["fences"]
         assert (made["state"], made["buckets"]) == ("pending", [])
         assert "farshore run" in pair.run("fence", "east", *WHY).stdout
+        told = status(pair)[1]
+        assert "fence-pending" in reasons(told)
+        assert [fence["state"] for fence in told["fences"]] == ["pending"]
         with hammering(app, pair.bucket) as hammer:
             eventually(lambda: hammer.count("") > 3, 5, "the hammer meets a dead site")
             assert not hammer.landed

@@ -11,7 +11,10 @@ from farshore.core.words import counted
 from farshore.errors import FarshoreError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from farshore.config import Config
+    from farshore.control.bucket import Access
     from farshore.control.canary import Proof
     from farshore.control.preparation import Preparation
     from farshore.control.prepare import Plan
@@ -53,7 +56,27 @@ async def _apply(config: Config, console: Console, *, dry_run: bool, yes: bool) 
     ):
         clock = SystemClock()
         preparation = await Preparation.begin(config, source, target, probe=probe_site, clock=clock)
-        return await prepare(preparation, console, dry_run=dry_run, yes=yes)
+        done = await prepare(preparation, console, dry_run=dry_run, yes=yes)
+        fences = [] if dry_run else await _try_fences(config, (source, target), console)
+        return {**done, "fences": fences}
+
+
+async def _try_fences(
+    config: Config, sides: Sequence[Access], console: Console
+) -> list[dict[str, Any]]:
+    """Whether each site could be fenced: better found out now. Neither answer is an error."""
+    from farshore.clock import SystemClock
+    from farshore.fence.trial import try_fence
+
+    rows: list[dict[str, Any]] = []
+    for access in sides:
+        console.note(f"trying a fence at {access.site.name} on canaries")
+        tried = await try_fence(config, access, SystemClock())
+        rows.append(
+            {"site": access.site.name, "would_bite": tried.would_bite, "why": tried.sentence}
+        )
+    console.table(("fence", "would bite", ""), [list(row.values()) for row in rows])
+    return rows
 
 
 async def prepare(

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from farshore.config import Config
     from farshore.control.record import ControlPlane
     from farshore.core.record import Fence
-    from farshore.fence.bite import Bite
     from farshore.fence.recorded import Raised
     from farshore.fence.site import Opened
+    from farshore.fence.trial import Tried
 
 PENDING = 3
 """Exit code of `fence` where the site does not answer: it is at risk until it does."""
@@ -163,12 +163,15 @@ async def _question(config: Config, site: str) -> str:
     return f"Clients can write to {site} again."
 
 
-async def _check(config: Config, site: str) -> list[Bite]:
+async def _check(config: Config, site: str) -> Tried:
     from farshore.clock import SystemClock
-    from farshore.fence.opening import open_fence
+    from farshore.control.contact import make_contact
+    from farshore.control.sites import open_access
+    from farshore.fence.trial import try_fence
 
-    async with open_fence(config, site, SystemClock()) as found:
-        return await found.check()
+    async with open_access(config, site) as access:
+        await make_contact(access.operator, access.site, "operator")
+        return await try_fence(config, access, SystemClock())
 
 
 async def _look(config: Config, site: str) -> tuple[Fence | None, dict[str, bool] | None, str]:
@@ -236,14 +239,15 @@ def _document(one: Raised) -> dict[str, Any]:
     }
 
 
-def _say_check(console: Console, site: str, bites: Sequence[Bite]) -> None:
-    proved = all(bite.word == "bites" for bite in bites)
+def _say_check(console: Console, site: str, tried: Tried) -> None:
+    if tried.refusal is not None:
+        raise tried.refusal
+    proved = tried.would_bite
     would = "would bite" if proved else "could be written; nobody can tell whether it would bite"
     console.say(f"A fence at {site} {would}.")
-    console.table(("bucket", "fence", ""), bites)
-    console.document(
-        {"site": site, "would_bite": proved, "buckets": [bite._asdict() for bite in bites]}
-    )
+    console.table(("bucket", "fence", ""), tried.bites)
+    buckets = [bite._asdict() for bite in tried.bites]
+    console.document({"site": site, "would_bite": proved, "buckets": buckets})
     if not proved:
         raise typer.Exit(UNPROVED)
 
