@@ -87,9 +87,72 @@ def test_a_proxy_that_could_not_be_asked(proxy: str, said: str) -> None:
         (FILE + 'zone = "example.net"\n', 'a driver of kind "file" does not take zone'),
         (FILE + FILE, 'the name "file" is taken above'),
         (FILE + 'values = { east = "http://a" }\n', "has nothing for west"),
-        (FILE + 'values = { east = "a", west = "a" }\n', "two sites have one value"),
-        (FILE + 'values = { east = "a", west = "b", mars = "c" }\n', "there is no such site"),
+        (FILE + 'values = { east = "http://a", west = "http://a" }\n', "two sites have one value"),
+        (
+            FILE + 'values = { east = "http://a", west = "http://b", mars = "http://c" }\n',
+            "there is no such site",
+        ),
     ],
 )
 def test_a_driver_that_could_not_flip(text: str, said: str) -> None:
     assert said in problems(text)
+
+
+DNS = """[[switch.drivers]]
+kind = "dns"
+server = "192.0.2.53:53"
+zone = "example.net"
+tsig_name = "switch"
+tsig_secret = { env = "TSIG" }
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "east", "said"),
+    [
+        ("CNAME", "192.0.2.1", 'write "east.example.net"'),
+        ("CNAME", "https://east.example.net", 'write "east.example.net"'),
+        ("CNAME", "a..b", 'write "east.example.net"'),
+        ("CNAME", "", 'write "east.example.net"'),
+        ("CNAME", "x" * 64, 'write "east.example.net"'),
+        ("A", "east.example.net", 'write "192.0.2.1"'),
+        ("A", "2001:db8::1", 'write "192.0.2.1"'),
+        ("AAAA", "192.0.2.1", 'write "2001:db8::1"'),
+    ],
+)
+def test_a_value_that_is_none_for_its_record(kind: str, east: str, said: str) -> None:
+    values = f'values = {{ east = "{east}", west = "west.example.net" }}\n'
+    text = f'{DNS}record = "s3.example.net"\ntype = "{kind}"\n{values}'
+    found = problems(text)
+    assert f"the value of east is none for type {kind}" in found
+    assert said in found
+
+
+@pytest.mark.parametrize(
+    ("kind", "east", "west"),
+    [
+        ("CNAME", "East.example.net.", "_west.example.net"),
+        ("A", "192.0.2.1", "192.0.2.2"),
+        ("AAAA", "2001:db8::1", "::1"),
+    ],
+)
+def test_values_that_fit_their_record(kind: str, east: str, west: str) -> None:
+    values = f'values = {{ east = "{east}", west = "{west}" }}\n'
+    (driver,) = parse(
+        f'{TOML}{DNS}record = "s3.example.net"\ntype = "{kind}"\n{values}', HERE
+    ).switch.drivers
+    assert driver.name == "dns"
+
+
+def test_a_record_outside_of_its_zone() -> None:
+    values = 'values = { east = "a.example.net", west = "b.example.net" }\n'
+    text = f'{DNS}record = "s3.myexample.net"\n{values}'
+    assert "s3.myexample.net is not in the zone example.net" in problems(text)
+
+
+@pytest.mark.parametrize(
+    "url", ["east.example.net", "ftp://a", "http://", "http://u:p@a", "http://a b"]
+)
+def test_a_url_that_an_application_could_not_use(url: str) -> None:
+    text = f'{FILE}values = {{ east = "{url}", west = "http://b" }}\n'
+    assert "the value of east: write a URL" in problems(text)

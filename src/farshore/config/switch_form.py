@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
@@ -43,6 +46,12 @@ class ProxyForm(Form):
         None, description="Certificates (PEM) to trust at that door, beside the file."
     )
 
+
+RECORD_NAME = re.compile(
+    r"(?=.{1,254}$)([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.)*"
+    r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.?"
+)
+"""A host name as a value: the last dot may stand or not."""
 
 _KEYS: dict[str, tuple[set[str], set[str]]] = {
     "haproxy": ({"proxies"}, set()),
@@ -151,6 +160,33 @@ class DriverForm(Form):
         if wrong:
             raise ValueError(f'a driver of kind "{self.kind}" {"; it ".join(wrong)}')
         return self
+
+    @model_validator(mode="after")
+    def _values_that_fit(self) -> Self:
+        for site, value in (self.values or {}).items():
+            if self.kind in ("ssm", "file"):
+                _require_url(site, value)
+            elif self.kind != "command":
+                _require_rdata(site, value, self.type or "CNAME")
+        if self.zone and self.record and not f".{self.record}".endswith(f".{self.zone}"):
+            raise ValueError(f"{self.record} is not in the zone {self.zone}")
+        return self
+
+
+def _require_url(site: str, value: str) -> None:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or set(value) & set(" @\t\n"):
+        raise ValueError(f'the value of {site}: write a URL such as "https://s3.example.net"')
+
+
+def _require_rdata(site: str, value: str, kind: str) -> None:
+    try:
+        found = f"IPv{ipaddress.ip_address(value).version}"
+    except ValueError:
+        found = "name" if RECORD_NAME.fullmatch(value) else ""
+    if found != {"CNAME": "name", "A": "IPv4", "AAAA": "IPv6"}[kind]:
+        example = {"CNAME": "east.example.net", "A": "192.0.2.1", "AAAA": "2001:db8::1"}[kind]
+        raise ValueError(f'the value of {site} is none for type {kind}: write "{example}" or so')
 
 
 class SwitchForm(Form):
