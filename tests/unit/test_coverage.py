@@ -57,7 +57,7 @@ class World:
         told = ready[pick % len(ready)]
         way.remove(told)
         if told.is_beat:
-            self.coverage = self.coverage.heard(told.bucket, feed, told.at, late_s=LATE[feed])
+            self.coverage = self.coverage.heard(told.bucket, feed, told.at, told.at - LATE[feed])
             if (until := self.coverage.complete_until) is not None:
                 self.mark = self.mark.told_until(until)
         else:
@@ -111,28 +111,28 @@ def test_nothing_is_vouched_for_that_no_feed_has_told(day: list[Op]) -> None:
 
 
 def test_the_pair_is_as_far_as_its_slowest_bucket() -> None:
-    heard = Coverage.of(["a", "b"]).heard("a", "log", 100.0, late_s=0.0)
+    heard = Coverage.of(["a", "b"]).heard("a", "log", 100.0, 100.0)
     assert heard.complete_until is None
     assert heard.heard_at is None
     assert heard.unheard == ("b",)
-    both = heard.heard("b", "queue", 90.0, late_s=60.0)
+    both = heard.heard("b", "queue", 90.0, 30.0)
     assert (both.complete_until, both.heard_at, both.unheard) == (30.0, 90.0, ())
 
 
 def test_a_bucket_is_as_far_as_the_best_of_its_feeds() -> None:
-    heard = Coverage.of(["a"]).heard("a", "queue", 100.0, late_s=60.0)
-    heard = heard.heard("a", "log", 99.0, late_s=0.0)
+    heard = Coverage.of(["a"]).heard("a", "queue", 100.0, 40.0)
+    heard = heard.heard("a", "log", 99.0, 99.0)
     assert (heard.complete_until, heard.heard_at) == (99.0, 100.0)
 
 
 def test_an_older_beat_and_a_foreign_one_say_nothing_new() -> None:
-    heard = Coverage.of(["a"]).heard("a", "log", 100.0, late_s=0.0)
-    assert heard.heard("a", "log", 99.0, late_s=0.0) == heard
-    assert heard.heard("z", "log", 101.0, late_s=0.0) == heard
+    heard = Coverage.of(["a"]).heard("a", "log", 100.0, 100.0)
+    assert heard.heard("a", "log", 99.0, 99.0) == heard
+    assert heard.heard("z", "log", 101.0, 101.0) == heard
 
 
 def test_what_a_feed_brought_before_it_broke_vouches_for_nothing() -> None:
-    heard = Coverage.of(["a"]).heard("a", "log", 100.0, late_s=0.0)
+    heard = Coverage.of(["a"]).heard("a", "log", 100.0, 100.0)
     assert heard.lost("queue") == heard
     assert heard.lost("log").complete_until is None
 
@@ -148,7 +148,7 @@ class TestHeard:
     def heard(self) -> Heard:
         heard = Heard()
         heard.begin(["a"])
-        heard.beat("a", "log", 100.0, 2.0)
+        heard.beat("a", "log", 100.0, 98.0)
         return heard
 
     def test_nothing_counts_beyond_the_last_listing_of_buckets(self) -> None:
@@ -168,7 +168,7 @@ class TestHeard:
     def test_a_new_bucket_counts_from_its_first_heartbeat(self) -> None:
         heard = self.heard()
         heard.begin(["a", "new"])
-        heard.beat("a", "log", 110.0, 2.0)
+        heard.beat("a", "log", 110.0, 108.0)
         assert heard.complete_until is None
         assert heard.unheard == ("new",)
         assert heard.heard_at == 100.0, "silence of one bucket is seen"
@@ -176,8 +176,8 @@ class TestHeard:
     def test_all_buckets_heard(self) -> None:
         heard = self.heard()
         heard.begin(["a", "new"])
-        heard.beat("a", "log", 110.0, 2.0)
-        heard.beat("new", "log", 111.0, 2.0)
+        heard.beat("a", "log", 110.0, 108.0)
+        heard.beat("new", "log", 111.0, 109.0)
         assert (heard.complete_until, heard.heard_at) == (108.0, 110.0)
 
     def test_where_no_feed_tells_of_any_bucket_none_is_named(self) -> None:

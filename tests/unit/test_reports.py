@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from farshore.control.status import DaemonState, StatusReport, write_local
+from farshore.control.status import DaemonState, StatusReport, read_local, write_local
 from farshore.daemon.reports import Reporter, left_over
+from farshore.engine.reconcile import Scan
 from farshore.testing.backlog import MemoryBacklog
 from farshore.testing.clock import ManualClock
 from tests.unit.sites import TOML, config_of
@@ -53,3 +54,56 @@ def test_a_daemon_goes_on_only_from_a_report_of_the_same_buckets(
     )
     reporter = Reporter(config, MemoryBacklog(), ManualClock(100.0))
     assert reporter.mark.watermark == (80.0 if goes_on else None)
+
+
+# -- what feeds and patterns tell ------------------------------------------------
+
+
+def reporter(tmp_path: Path) -> Reporter:
+    """A scan has just closed, and bucket a is replicated."""
+    config = config_of(TOML, tmp_path / "farshore.toml")
+    made = Reporter(config, MemoryBacklog(), ManualClock(MARK))
+    made.heard.begin(["a"])
+    tally = Scan(MARK - 10)
+    made.scan_started(tally)
+    made.scan_closed(tally)
+    assert made.mark.watermark == MARK - 10
+    return made
+
+
+def test_heartbeats_move_the_watermark_until_a_feed_has_lost_something(tmp_path: Path) -> None:
+    told = reporter(tmp_path)
+    told.heartbeat_heard("a", "log", MARK, MARK - 2)
+    assert told.report().watermark == MARK - 2
+    told.feed_lost("log")
+    told.heartbeat_heard("a", "log", MARK + 4, MARK + 2)
+    report = told.report()
+    assert (report.watermark, report.feeds_whole) == (MARK - 2, False)
+    assert report.heartbeat_at == MARK + 4, "it beats, and proves nothing"
+    tally = Scan(MARK + 1)
+    told.scan_started(tally)
+    told.scan_closed(tally)
+    told.heartbeat_heard("a", "log", MARK + 8, MARK + 6)
+    assert told.report().watermark == MARK + 6
+
+
+def test_a_bucket_that_is_not_replicated_keeps_scans_from_proving_anything(tmp_path: Path) -> None:
+    told = reporter(tmp_path)
+    told.buckets_listed(MARK, ["new"])
+    tally = Scan(MARK)
+    told.scan_started(tally)
+    told.scan_closed(tally)
+    told.heartbeat_heard("a", "log", MARK + 4, MARK + 2)
+    report = told.report()
+    assert (report.watermark, list(report.unserved)) == (MARK - 10, ["new"])
+    assert report.scan is not None
+    assert report.scan.started_at == MARK - 10, "it is not called complete"
+
+
+def test_the_last_report_says_that_it_was_stopped(tmp_path: Path) -> None:
+    told = reporter(tmp_path)
+    told.keep_last()
+    assert told.report().stopped_at == MARK
+    kept = read_local(tmp_path / ".farshore", "east-west")
+    assert kept is not None
+    assert kept.stopped_at == MARK

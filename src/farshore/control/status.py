@@ -122,7 +122,8 @@ class FeedReport:
     """One feed since the daemon began.
 
     `late_s`: by how much its hints may be late; `foreign` hints were of buckets that are not
-    replicated; `unreadable`: messages that may have told of a change; `requests`: of the
+    replicated; `unreadable`: messages that may have told of a change; `missed`: heartbeats that
+    were written and never came; `requests`: of the
     webhook, by how they ended; `notices`: by kind, `notice` the one that waits for a person.
     """
 
@@ -131,6 +132,7 @@ class FeedReport:
     hints: int = 0
     foreign: int = 0
     unreadable: int = 0
+    missed: int = 0
     requests: Mapping[str, int] = field(default_factory=dict)
     notices: Mapping[str, int] = field(default_factory=dict)
     notice: str = ""

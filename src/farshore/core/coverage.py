@@ -4,9 +4,10 @@ All times are Unix seconds by the source's clock. Nothing here reads a clock.
 
 A heartbeat of a bucket that came through a feed vouches for that bucket and that feed: what
 the feed tells of the bucket is complete up to the beat's time, less by how much the feed may
-be late. Nobody says which feed serves which bucket: a bucket is covered as far as the best of
-the feeds that have brought its heartbeats, and the pair as far as its slowest bucket. A bucket
-whose heartbeats no feed brings is covered by scans alone, and so is the pair with it.
+be late (`core.rollcall`). Nobody says which feed serves which bucket: a bucket is covered as
+far as the best of the feeds that have brought its heartbeats, and the pair as far as its
+slowest bucket. A bucket whose heartbeats no feed brings is covered by scans alone, and so is
+the pair with it.
 """
 
 from __future__ import annotations
@@ -35,13 +36,15 @@ class Coverage:
         """Of these buckets, of which nothing has been heard yet."""
         return cls(frozenset(buckets))
 
-    def heard(self, bucket: str, feed: str, written_at: float, *, late_s: float) -> Coverage:
-        """A heartbeat came through. `late_s`: by how much the feed may be late. An older one
-        than before, or one of another pair's bucket, says nothing new."""
+    def heard(self, bucket: str, feed: str, written_at: float, until: float) -> Coverage:
+        """A heartbeat came through, and with it all that the feed has to tell of changes before
+        `until`. An older one than before, or of another bucket, says nothing new."""
         known = self.beats.get((bucket, feed))
-        if bucket not in self.buckets or (known is not None and written_at <= known.written_at):
+        beat = Beat(written_at, until)
+        if known is not None:
+            beat = Beat(max(written_at, known.written_at), max(until, known.complete_until))
+        if bucket not in self.buckets or beat == known:
             return self
-        beat = Beat(written_at, written_at - late_s)
         return replace(self, beats={**self.beats, (bucket, feed): beat})
 
     def lost(self, feed: str) -> Coverage:

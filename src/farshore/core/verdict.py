@@ -250,8 +250,9 @@ def _feeds(s: Snapshot, _: Objectives) -> Iterator[Reason]:
         yield Reason(
             "unreadable",
             "AT RISK",
-            f"{count:,} messages of {feed} could not be read or never came, so changes may be unknown until a "
-            "scan has ended: wait for it, and see who sends them (docs/troubleshooting.md).",
+            f"{count:,} messages of {feed} could not be read or never came, so changes may be "
+            "unknown until a scan has ended: wait for it, and see who sends them "
+            "(docs/troubleshooting.md).",
         )
     for text in s.notices:
         yield Reason("notice", "AT RISK", text)

@@ -27,9 +27,9 @@ class Heard:
         self._coverage = Coverage.of(buckets)
         self._listed_at, self.unserved = None, ()
 
-    def beat(self, bucket: str, feed: str, at: float, late_s: float) -> None:
-        """A heartbeat came through a feed whose hints may be late."""
-        self._coverage = self._coverage.heard(bucket, feed, at, late_s=late_s)
+    def beat(self, bucket: str, feed: str, at: float, until: float) -> None:
+        """A heartbeat of `at` came through; the feed has told all changes before `until`."""
+        self._coverage = self._coverage.heard(bucket, feed, at, until)
         self._heard_at = self._coverage.heard_at or self._heard_at
         if (until := self._coverage.complete_until) is not None and self._heard_at is not None:
             self.late_s = max(self._heard_at - until, 0.0)

@@ -39,6 +39,7 @@ class FeedState:
     hints: int = 0
     foreign: int = 0
     unreadable: int = 0
+    missed: int = 0
     restarts: int = 0
     last_error: str = ""
     notice: Notice | None = None
@@ -53,6 +54,7 @@ class FeedState:
             hints=self.hints,
             foreign=self.foreign,
             unreadable=self.unreadable,
+            missed=self.missed,
             requests=dict(self.requests),
             notices=dict(self.notices),
             notice=self.notice.text if self.notice else "",

@@ -134,9 +134,9 @@ class Reporter:
         self.heard.lost(feed)
         self.mark = self.mark.feed_lost()
 
-    def heartbeat_heard(self, bucket: str, feed: str, at: float, late_s: float) -> None:
-        """A heartbeat that was written at `at` came through a feed that may be late."""
-        self.heard.beat(bucket, feed, at, late_s)
+    def heartbeat_heard(self, bucket: str, feed: str, at: float, until: float) -> None:
+        """A heartbeat of `at` came through a feed, which has told all changes before `until`."""
+        self.heard.beat(bucket, feed, at, until)
         self._feeds_told()
 
     def buckets_listed(self, at: float, unserved: Sequence[str]) -> None:

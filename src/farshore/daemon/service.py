@@ -107,10 +107,12 @@ class Service:
 
     def lost(self, feed: str) -> None:
         self.reporter.feed_lost(feed)
+        for heart in self.hearts:
+            heart.lost(feed)
 
     def regained(self, feed: str) -> None:
         """Heartbeats prove nothing until a scan that begins now has closed."""
-        self.reporter.feed_lost(feed)
+        self.lost(feed)
         self.scan_now.set()
 
     def unread(self, feed: str, why: str) -> None:
@@ -137,9 +139,18 @@ class Service:
     def _beat(self, hint: Hint, feed: str, late_s: float) -> None:
         """A heartbeat came through: all that its feed told earlier has been noted."""
         for heart in self.hearts:
-            at = heart.moment_of(hint)
-            if at is not None:
-                self.reporter.heartbeat_heard(heart.bucket, feed, at, late_s + IN_FLIGHT_S)
+            vouched = heart.heard(hint, feed, late_s)
+            if vouched is None:
+                continue
+            if vouched.missing:
+                self._beats_missed(feed, heart.bucket, vouched.missing)
+            else:
+                self.reporter.heartbeat_heard(heart.bucket, feed, vouched.at, vouched.until)
+
+    def _beats_missed(self, feed: str, bucket: str, count: int) -> None:
+        """Its sender has dropped them, and may have dropped other events with them."""
+        self.intake.state_of(feed).missed += count
+        self.unread(feed, f"{count} heartbeats of {bucket} never came.")
 
     def stop(self) -> None:
         """`run` is about to be cancelled, and is to say that it has stopped."""

@@ -7,8 +7,10 @@ through too. So the watermark can move between two reconciles, and silence is no
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from farshore.clock import Clock
+from farshore.core.rollcall import RollCall
 from farshore.core.rules import OWN_PREFIX
 from farshore.engine.side import Side
 from farshore.feed.hint import Hint
@@ -22,6 +24,15 @@ acknowledged; but people compare listings, and there a write that was under way 
 time, of a whole second. Measured: 1.1 s at most (docs/decisions/0017-in-flight.md)."""
 
 
+class Vouched(NamedTuple):
+    """A heartbeat of `at` came through: its feed has told all changes before `until`. Where
+    `missing` is not 0, it has lost so many heartbeats, and who knows what else."""
+
+    at: float
+    until: float
+    missing: int
+
+
 class Heartbeat:
     """Beats in one source bucket."""
 
@@ -32,6 +43,7 @@ class Heartbeat:
         self._previous = ""
         self._alone = False
         self._written_at = 0.0
+        self._roll = RollCall()
 
     @property
     def bucket(self) -> str:
@@ -45,6 +57,7 @@ class Heartbeat:
         written = await self._side.store.put(self._side.bucket, HEARTBEAT_KEY, body)
         previous, self._previous = self._previous, written.version_id
         self._written_at = moment
+        self._roll.wrote(written.version_id, moment)
         for version_id in [previous] if alone else await self._older(written.version_id):
             await self._side.store.delete(self._side.bucket, HEARTBEAT_KEY, version_id)
         self._alone = True
@@ -54,8 +67,8 @@ class Heartbeat:
         found = await self._side.lister.history(self._side.bucket, HEARTBEAT_KEY)
         return [entry.version_id for entry in found if entry.version_id != newest]
 
-    def moment_of(self, hint: Hint) -> float | None:
-        """A hint of this bucket's heartbeat came: since when it shows that the feed works.
+    def heard(self, hint: Hint, feed: str, late_s: float) -> Vouched | None:
+        """A hint of this bucket's heartbeat came through a feed that may be late.
 
         A late hint of an older beat must not vouch for a newer one: the event's own time
         counts where it is earlier. None when it tells nothing: before our first beat, for
@@ -63,4 +76,13 @@ class Heartbeat:
         """
         if not self._written_at or hint.bucket != self._side.bucket or not hint.at:
             return None
-        return min(self._written_at, hint.at)
+        at = min(self._written_at, hint.at)
+        late_s += IN_FLIGHT_S
+        if not hint.versions:  # a purge, or a sender that names no versions
+            return Vouched(at, at - late_s, 0) if not self._roll.names(feed) else None
+        until, missing = self._roll.heard(feed, hint.versions[-1], at, late_s=late_s)
+        return Vouched(at, until, missing)
+
+    def lost(self, feed: str) -> None:
+        """The feed begins anew."""
+        self._roll.forget(feed)

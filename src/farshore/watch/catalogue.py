@@ -188,6 +188,13 @@ UNREADABLE = Metric(
     "Messages that may have told of a change and could not be read or kept; each makes a scan.",
     labels=("feed",),
 )
+MISSED = Metric(
+    "farshore_heartbeats_lost_total",
+    "counter",
+    "Heartbeats that were written and that a feed which brings others never brought; each makes "
+    "a scan.",
+    labels=("feed",),
+)
 NOTICES = Metric(
     "farshore_notices_total",
     "counter",
@@ -235,6 +242,7 @@ AT_SCRAPE = (
     FEEDS_LATE,
     HINTS,
     UNREADABLE,
+    MISSED,
     NOTICES,
     REQUESTS,
     HEARTBEAT_AGE,

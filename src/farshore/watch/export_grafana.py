@@ -199,6 +199,7 @@ def _why() -> tuple[Panel, ...]:
                 Query(
                     "sum by (feed) (farshore_unreadable_messages_total{})", "{{feed}} unreadable"
                 ),
+                Query("sum by (feed) (farshore_heartbeats_lost_total{})", "{{feed}} beats lost"),
                 Query("sum by (feed) (farshore_notices_total{})", "{{feed}} notices"),
             ),
             bad=1,

@@ -163,9 +163,10 @@ def _gentle(o: Objectives) -> tuple[Alert, ...]:
         Alert(
             "FarshoreUnreadable",
             "gentle",
-            "increase(farshore_unreadable_messages_total{}[1h]) > 0",
+            "increase(farshore_unreadable_messages_total{}[1h]) "
+            "+ increase(farshore_heartbeats_lost_total{}[1h]) > 0",
             "0s",
-            "Messages came through a feed that nobody can read; a scan looked for what they told.",
+            "A feed lost messages, or nobody can read them; a scan looked for what they told.",
             "See `farshore status` for the feed, and who sends to it.",
         ),
         Alert(

@@ -199,6 +199,7 @@ def _feeds(report: StatusReport) -> dict[Metric, list[Sample]]:
         catalogue.FEED_UP: [((name,), float(feed.up)) for name, feed in feeds],
         catalogue.HINTS: [((name,), float(feed.hints)) for name, feed in feeds],
         catalogue.UNREADABLE: [((name,), float(feed.unreadable)) for name, feed in feeds],
+        catalogue.MISSED: [((name,), float(feed.missed)) for name, feed in feeds],
         catalogue.NOTICES: [
             ((name, kind), float(feed.notices.get(kind, 0)))
             for name, feed in feeds
