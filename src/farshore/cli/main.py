@@ -19,6 +19,7 @@ import typer
 from farshore import __version__
 from farshore.cli import (
     apply,
+    audit,
     backfill,
     backlog,
     config,
@@ -80,6 +81,7 @@ app.command("repair")(verify.repair)
 app.command("status")(status.status)
 app.command("fence")(fence.fence)
 app.command("unfence")(fence.unfence)
+app.add_typer(audit.app, name="audit")
 app.command("presign")(presign.presign)
 app.add_typer(export.app, name="export")
 app.add_typer(lab.app, name="lab")
