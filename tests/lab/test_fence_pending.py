@@ -134,3 +134,16 @@ def test_the_command_carries_out_what_waits(pair: Farshore, lab: Lab) -> None:
     (made,) = fence_document(pair.run("fence", "--pending", "--json"), 0)["fences"]
     assert (made["state"], made["by"]) == ("standing", "ann@desk")
     assert fence_document(pair.run("fence", "--pending", "--json"), 0)["fences"] == []
+
+
+def test_a_backfill_fences_first(pair: Farshore, lab: Lab) -> None:
+    admit_app(pair)
+    pair.put_all({"before": [b"1"]})
+    lab.kill("east")
+    fence_document(pair.run("fence", "east", *WHY, "--json"), 3)
+    assert pair.run("backfill").code == 1
+    lab.revive("east")
+    pair.json("backfill")
+    assert fenced(pair)
+    assert standing(pair)
+    assert pair.histories("west")

@@ -131,10 +131,12 @@ async def _carry_out(config: Config) -> list[Raised]:
 
 
 async def _pending(plane: ControlPlane) -> list[Fence]:
+    from farshore.fence.waiting import waiting
+
     view = await plane.read()
     if not view.answering:
         raise Unreachable("Neither control bucket answers: what waits is not known.")
-    return [fence for fence in view.record.fences if fence.state == "pending"]
+    return list(waiting(view))
 
 
 async def _unfence(config: Config, site: str, by: str, why: str) -> list[Opened]:

@@ -19,8 +19,8 @@ from farshore.config import Config
 from farshore.control.record import ControlPlane, open_plane
 from farshore.control.sites import open_store
 from farshore.core.record import Fence
-from farshore.errors import ConfigError, FarshoreError, Refused, StoreError, Unreachable
-from farshore.fence.recorded import Fences
+from farshore.errors import FarshoreError, Refused, StoreError
+from farshore.fence.waiting import put_up, waiting
 
 RECORD_EVERY_S = 2.0
 """How often the record is read for fences that wait."""
@@ -62,12 +62,8 @@ class FenceKeeper:
             for fence in await self._read(plane):
                 try:
                     await self._carry_out(plane, fence)
-                except (Refused, ConfigError) as error:
-                    raise StoreError(
-                        f"Nothing is done with {fence.site} before it is fenced (by {fence.by}: "
-                        f"{fence.why}), and it cannot be: {error.message}",
-                        hint=error.hint,
-                    ) from error
+                except Refused as error:  # which would mean that another worker is at work
+                    raise StoreError(error.message, hint=error.hint) from error
 
     async def _read_for_ever(self, plane: ControlPlane) -> None:
         while True:
@@ -99,12 +95,7 @@ class FenceKeeper:
         async with self._turn:
             if fence not in await self._read(plane):
                 return  # somebody did it, or took it back
-            raised = await Fences(self.config, plane, self.clock).carry_out(fence)
-            if raised.fence.state == "pending":
-                raise Unreachable(
-                    f"{fence.site} is to be fenced as soon as it answers (by {fence.by}: "
-                    f"{fence.why}); nothing is done with it before. {raised.trouble}"
-                )
+            raised = await put_up(self.config, plane, self.clock, fence)
             self._pending = tuple(one for one in self._pending if one != fence)
         proved = (
             "" if raised.proved else ", as far as is written: nobody could try whether it bites"
@@ -115,7 +106,7 @@ class FenceKeeper:
         """The fences that wait. What was known holds while neither side shows a record."""
         view = await plane.peek()
         if view.answering:
-            self._pending = tuple(f for f in view.record.fences if f.state == "pending")
+            self._pending = waiting(view)
         return self._pending
 
     async def _answers(self, site: str) -> bool:

@@ -18,6 +18,7 @@ from farshore.engine.gate import COUNT_MIN, Gate, GateLimits
 from farshore.engine.lane import Crew
 from farshore.engine.session import Sides, open_sides
 from farshore.engine.tally import Tally
+from farshore.fence.waiting import put_up_all
 from farshore.journal.deletes import WaitingDeletes
 from farshore.journal.sqlite import SqliteJournal
 from farshore.s3.capabilities import Capabilities
@@ -54,22 +55,27 @@ async def working_crews(
     clock: Clock,
     throttle: Throttle | None = None,
     waiting: WaitingDeletes | None = None,
+    *,
+    leaving_out: bool = False,
 ) -> AsyncIterator[list[Crew]]:
     """A crew for every pair of buckets, while the source is primary and the lease is held.
 
     `waiting`: the held deletes, for who keeps them; else they are read from the target.
+    `leaving_out`: see `open_sides`.
+    Fences that wait for a site are put up before anything else is done with it.
     `Refused` when another worker holds the lease, or the control record forbids copying.
     """
     async with AsyncExitStack() as stack:
+        plane = await stack.enter_async_context(open_plane(config, clock))
+        await put_up_all(config, plane, clock, await plane.peek())
         buckets = await stack.enter_async_context(
-            open_sides(config, retrying=False, throttle=throttle)
+            open_sides(config, retrying=False, throttle=throttle, leaving_out=leaving_out)
         )
         if not buckets:
             yield []
             return
         journal = SqliteJournal(config.state_dir / JOURNAL_FILE)
         stack.callback(journal.close)
-        plane = await stack.enter_async_context(open_plane(config, clock))
         await stack.enter_async_context(under_mandate(plane, config.pair.source, clock=clock))
         control = open_store(config, config.pair.target, "replicator")
         stack.push_async_callback(control.aclose)
