@@ -8,6 +8,7 @@ compare-and-swap: what stands there is read and compared just before the change.
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -43,6 +44,9 @@ from farshore.switch.place import (
 
 CALL_SECONDS_MAX = 20.0
 """How long the provider's API may take for one call, whatever it does by itself."""
+
+_LOGGERS = ("Manager", "EnvironSecrets[env]", "Plan", "Record", "Zone")
+"""octoDNS's own, which write tracebacks and answers."""
 
 Result = TypeVar("Result")
 
@@ -125,13 +129,18 @@ class OctodnsDriver:
 
     def _targets(self) -> Mapping[str, Any]:
         """Name to provider of every target of the zone."""
+        for logger in _LOGGERS:
+            _keep_quiet(logging.getLogger(logger))
         with self._told(f"{self.name}: the configuration of octoDNS cannot be used"):
             manager = Manager(str(self._source.config_file))
             zones = manager.config["zones"]
             zone = zones.get(f"{self._source.zone}.") or {}
             names = list(zone.get("targets") or ())
             if names:
-                return {name: manager.providers[name] for name in names}
+                targets = {name: manager.providers[name] for name in names}
+                for provider in targets.values():
+                    _keep_quiet(provider.log)
+                return targets
         raise SwitchError(
             f"{self.name}: {self._source.config_file} has no zone {self._source.zone}. with "
             "`targets`.",
@@ -276,6 +285,12 @@ class OctodnsDriver:
         return SwitchUnknown(
             f"{self.name}: the change of {self._record.name} was sent: {why}. It may stand."
         )
+
+
+def _keep_quiet(logger: logging.Logger) -> None:
+    """Python prints warnings of a logger that nobody handles; whoever sets up logging has them."""
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())
 
 
 def _vantage(provider: str) -> str:
