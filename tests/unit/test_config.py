@@ -143,7 +143,7 @@ dir = "cache"
         priority=3,
     )
     assert read.pair.rules[1].exclude
-    assert (read.limits.bytes_per_s, read.limits.requests_per_s) == (200 * 2**20, 50.0)
+    assert read.source.pace.rates == read.target.pace.rates == (50.0, 200 * 2**20)
     assert read.limits.memory_bytes == 32 * 2**20
     assert read.state_dir == Path("/nowhere/cache")
     assert read.objectives == Objectives(300.0, 30 * 86400.0, 43200.0)

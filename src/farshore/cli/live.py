@@ -21,7 +21,8 @@ def run(context: typer.Context) -> None:
 
     Starts and goes on with either side down. Ctrl-C or SIGTERM ends it in order; killed in
     any other way, it goes on where it was when it is started again. A second one for the
-    same pair stands by and takes over when the first ends.
+    same pair stands by and takes over when the first ends. Limits are taken from the file
+    within a second of its being written, and at SIGHUP.
     """
     run_to_end(_run(load_config(context), Console()))
 
@@ -34,6 +35,7 @@ async def _run(config: Config, console: Console) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
     async with daemon(config, console.note) as service:
+        loop.add_signal_handler(signal.SIGHUP, service.reread)
         work = asyncio.create_task(service.run())
         waiting = asyncio.create_task(stopped.wait())
         done, _ = await asyncio.wait({work, waiting}, return_when=asyncio.FIRST_COMPLETED)

@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from farshore.config.pace import zone_of
 from farshore.config.quantity import duration_seconds, size_bytes
 
 CONTROL_BUCKET = "farshore-control"
@@ -32,6 +33,7 @@ _PAIR_NAME = re.compile(r"[a-z0-9-]{1,65}")
 _BUCKET = re.compile(r"[A-Za-z0-9*][A-Za-z0-9.\-_*]{0,62}")
 _BUCKET_EDGE = re.compile(r"^[.\-]|[.\-]$")
 _FOUR_NUMBERS = re.compile(r"\d+\.\d+\.\d+\.\d+")
+_HOURS = re.compile(r"(?P<begin>(?P<h>\d\d):[0-5]\d)-(?P<end>(?P<h2>\d\d):[0-5]\d)")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 _NATS_NAME = re.compile(r"[^\s.*>/\\]{1,255}")
@@ -176,6 +178,25 @@ def _duration(value: object) -> object:
     return duration_seconds(value) if isinstance(value, str) else value
 
 
+def _hours(text: str) -> str:
+    found = _HOURS.fullmatch(text)
+    if not found or max(int(found["h"]), int(found["h2"])) > 23:
+        raise ValueError('write "HH:MM-HH:MM", such as "22:00-06:00"')
+    if found["begin"] == found["end"]:
+        raise ValueError("the window is empty: begin and end are one time")
+    return text
+
+
+def _zone(text: str) -> str:
+    try:
+        zone_of(text)
+    except (KeyError, ValueError, OSError):
+        raise ValueError(
+            'there is no such time zone here; write "UTC", or a name such as "Europe/Berlin"'
+        ) from None
+    return text
+
+
 def _listen(text: str) -> str:
     host, _, port = text.rpartition(":")
     if not host or not port.isdigit() or not 0 <= int(port) <= 65535:
@@ -219,6 +240,8 @@ Duration = Annotated[
     Field(gt=0),
     WithJsonSchema({"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string"}]}),
 ]
+Hours = Annotated[str, AfterValidator(_hours)]
+Zone = Annotated[str, AfterValidator(_zone)]
 Listen = Annotated[str, AfterValidator(_listen)]
 MarkerPolicyText = Annotated[str, AfterValidator(_marker_policy)]
 

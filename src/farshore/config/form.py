@@ -14,7 +14,6 @@ from farshore.config.fence_form import FenceForm
 from farshore.config.fields import (
     CONTROL_BUCKET,
     Address,
-    Amount,
     Bucket,
     BucketPattern,
     CredentialForm,
@@ -29,6 +28,7 @@ from farshore.config.fields import (
     QueueUrl,
     SecretForm,
 )
+from farshore.config.pace_form import LimitsForm, SiteLimitsForm
 from farshore.config.switch_form import SwitchForm
 
 
@@ -77,6 +77,9 @@ class SiteForm(Form):
         "names are global at some vendors).",
     )
     credentials: CredentialsForm = Field(description="Where each principal's keys come from.")
+    limits: SiteLimitsForm | None = Field(
+        None, description="This site's own rates, in place of those in [limits]."
+    )
     fence: FenceForm = Field(
         default_factory=FenceForm,
         description="How clients' writes are refused at this site's storage.",
@@ -203,25 +206,6 @@ class FeedForm(Form):
         if wrong:
             raise ValueError(f'a feed of kind "{self.kind}" {"; it ".join(wrong)}')
         return self
-
-
-class LimitsForm(Form):
-    """How much farshore may use. 0 means no limit, where that makes sense."""
-
-    requests_per_s: float = Field(
-        default=0.0, ge=0, description="Requests per second and site; 0: none."
-    )
-    bytes_per_s: Amount = Field(
-        default=0, description='Bytes per second and site, a number or "200 MiB"; 0: none.'
-    )
-    concurrency_max: int = Field(
-        default=256, ge=1, le=4096, description="Keys in work at one time."
-    )
-    memory: Amount = Field(
-        default=256 * 2**20,
-        ge=16 * 2**20,
-        description='Memory for bodies in flight, a number of bytes or "256 MiB"; 16 MiB or more.',
-    )
 
 
 class ObjectivesForm(Form):

@@ -125,8 +125,6 @@ def _values(form: FileForm, path: Path) -> Config:
         ),
         feeds=tuple(_feed(feed, path.parent) for feed in form.feeds),
         limits=Limits(
-            requests_per_s=form.limits.requests_per_s,
-            bytes_per_s=form.limits.bytes_per_s,
             concurrency_max=form.limits.concurrency_max,
             memory_bytes=form.limits.memory,
         ),
@@ -168,6 +166,7 @@ def _site(name: str, site: SiteForm, form: FileForm, path: Path) -> Site:
         control_bucket=site.control_bucket or form.pair.control_bucket,
         credentials={principal: _source(source) for principal, source in _principals(site)},
         fence=site.fence.way(),
+        pace=(site.limits or form.limits).pace(),
     )
 
 

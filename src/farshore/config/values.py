@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from farshore.config.fences import BY_POLICY, FenceWay
+from farshore.config.pace import UNLIMITED, Pace
 from farshore.config.switches import Switch
 from farshore.core.rules import Rule
 from farshore.core.verdict import Objectives
@@ -38,6 +39,7 @@ class Site:
     control_bucket: str
     credentials: Mapping[Principal, CredentialSource]
     fence: FenceWay = BY_POLICY
+    pace: Pace = UNLIMITED
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +133,8 @@ FeedSource = WebhookSource | SqsSource | NatsSource | FilerSource
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Rates are per site, 0 for none; `memory_bytes` bounds the bodies in flight."""
+    """What all sites share. `memory_bytes` bounds the bodies in flight."""
 
-    requests_per_s: float
-    bytes_per_s: int
     concurrency_max: int
     memory_bytes: int
 

@@ -140,6 +140,15 @@ class FeedReport:
 
 
 @dataclass(frozen=True, slots=True)
+class LimitState:
+    """The rates that hold for a site, 0 for none; `window`: of the schedule, "" outside it."""
+
+    requests_per_s: float = 0.0
+    bytes_per_s: float = 0.0
+    window: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class StatusReport:
     """What the daemon knows at `written_at`. None means not known.
 
@@ -154,7 +163,7 @@ class StatusReport:
     `expired`: versions that were gone before they were copied; `cancelled`: deletes that
     waited, and whose rule no longer wants them.
     `*_offset_s`: the server's clock minus the daemon's. `paused_by`: who, "" when it runs.
-    `scope`: see `config.values.Pair`; "" in reports of older versions.
+    `scope`: see `config.values.Pair`; "" in reports of older versions. `limits`: by site.
     """
 
     pair: str
@@ -190,6 +199,7 @@ class StatusReport:
     shrunk: tuple[ShrunkBucket, ...] = ()
     unversioned: tuple[str, ...] = ()
     scope: str = ""
+    limits: Mapping[str, LimitState] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The document's body."""

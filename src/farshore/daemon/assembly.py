@@ -51,7 +51,7 @@ async def daemon(config: Config, say: Callable[[str], None]) -> AsyncIterator[Se
         reporter.tell_latency(metrics.replicated)
         alarm = partial(ring_for_ever, config, clock, open_notifier(config), say)
         proof = LastProof(config)
-        limits = LiveLimits(config, say)
+        limits = LiveLimits(config, say, clock)
         keeper = FenceKeeper(config, clock, say)
         always = (proof.read_for_ever, limits.follow, keeper.keep_for_ever)
         beside = (alarm, *always) if config.notify else always
@@ -66,7 +66,9 @@ async def daemon(config: Config, say: Callable[[str], None]) -> AsyncIterator[Se
             beside,
             limits.throttle,
             keeper.before_work,
+            limits.reread,
         )
+        reporter.tell_limits(lambda: limits.held)
 
         def read() -> Reading:
             return Reading(reporter.now(), reporter.report(), proof.record)

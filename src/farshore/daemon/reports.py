@@ -14,12 +14,14 @@ from dataclasses import dataclass
 from farshore import __version__
 from farshore.clock import Clock
 from farshore.config import Config
+from farshore.control.pacing import Held
 from farshore.control.sites import open_store
 from farshore.control.status import (
     BacklogState,
     DaemonState,
     FeedReport,
     LeftOutState,
+    LimitState,
     NamedVersion,
     ScanState,
     ShrunkBucket,
@@ -102,6 +104,7 @@ class Reporter:
         self._other_works = False
         self._promised: float | None = None
         self._news = asyncio.Event()
+        self._limits: Callable[[], Sequence[Held]] = tuple
         self._feeds: Callable[[], Mapping[str, FeedReport]] = dict
         self._stopped_at: float | None = None
         self.heard = Heard()
@@ -162,6 +165,10 @@ class Reporter:
     def tell_feeds(self, feeds: Callable[[], Mapping[str, FeedReport]]) -> None:
         """Whom to ask how the feeds are."""
         self._feeds = feeds
+
+    def tell_limits(self, limits: Callable[[], Sequence[Held]]) -> None:
+        """Whom to ask which rates hold now."""
+        self._limits = limits
 
     def scan_started(self, tally: Scan) -> None:
         self._promised = self.mark.watermark
@@ -257,6 +264,7 @@ class Reporter:
             shrunk=self._shrunk,
             unversioned=self._unversioned,
             scope=self._config.pair.scope,
+            limits={h.site: LimitState(*h.rates, h.window) for h in self._limits()},
         )
 
     def _discarded(self) -> dict[str, dict[str, int]]:

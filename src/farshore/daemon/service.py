@@ -77,7 +77,8 @@ class Service:
 
     `tell` hears of every version and marker that was written. `beside`: work that goes on
     whether or not replication does. `throttle`: the rates of the sites, None for the file's.
-    `before_work`: what must be done before anything is opened for the pair.
+    `before_work`: what must be done before anything is opened for the pair. `reread`: reads
+    the file again, and takes over what can be changed at run time.
     """
 
     config: Config
@@ -90,6 +91,7 @@ class Service:
     beside: Sequence[Callable[[], Coroutine[None, None, None]]] = ()
     throttle: Throttle | None = None
     before_work: Callable[[], Awaitable[None]] = _nothing
+    reread: Callable[[], None] = lambda: None
     dispatcher: Dispatcher | None = None
     hearts: list[Heartbeat] = field(default_factory=list)
     scan_now: asyncio.Event = field(default_factory=asyncio.Event)

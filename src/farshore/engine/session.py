@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import NamedTuple
 
-from farshore.config import Config, Limits, Principal, Site
+from farshore.clock import SystemClock
+from farshore.config import Config, Principal, Site
 from farshore.control.contact import make_contact
+from farshore.control.pacing import Pacing
 from farshore.control.recorded import require_capabilities
 from farshore.control.sites import open_filer, open_store
 from farshore.engine.side import Side
 from farshore.errors import BucketMissing, Refused
 from farshore.s3.capabilities import Capabilities
 from farshore.s3.listing import Lister, lister_for
-from farshore.s3.pace import Limited, RateGate, Throttle, TokenBucket
+from farshore.s3.pace import Limited, Throttle
 from farshore.s3.store import Store
 from farshore.s3.wrap import Retrying
 
@@ -49,11 +52,13 @@ async def open_sides(
     """Every pair of buckets of the configuration, checked: there, versioned, listable.
 
     `retrying`: the sides' stores retry by themselves. Lanes do their own and want every
-    answer as it is. `throttle` keeps the rates where they may change. Raises `Unreachable`,
+    answer as it is. `throttle`: the rates of who looks after them; else they are the file's,
+    as its schedule says. Raises `Unreachable`,
     `ClockSkew` or `Denied` at the first contact, `StateError` before `apply`,
     `BucketMissing`, `Refused`, and what the stores raise.
     """
     async with AsyncExitStack() as stack:
+        throttle = await stack.enter_async_context(_paced(config, throttle))
         source = await _open_end(stack, config, config.source, principal, throttle)
         target = await _open_end(stack, config, config.target, principal, throttle)
         names = await source.patient.list_buckets() if config.pair.has_patterns else []
@@ -82,11 +87,7 @@ async def _open_end(
 ) -> _End:
     client = open_store(config, site.name, principal)
     stack.push_async_callback(client.aclose)
-    store: Store = (
-        paced(client, config.limits)
-        if throttle is None
-        else Limited(client, throttle.gate(site.name))
-    )
+    store: Store = client if throttle is None else Limited(client, throttle.gate(site.name))
     patient = Retrying(store)
     await make_contact(patient, site, principal)
     capabilities = await require_capabilities(patient, site)
@@ -94,13 +95,19 @@ async def _open_end(
     return _End(site, store, patient, lister_for(patient, capabilities, filer=filer), capabilities)
 
 
-def paced(store: Store, limits: Limits) -> Store:
-    """The store behind the configured rates of one site; itself where there are none."""
-    if not limits.requests_per_s and not limits.bytes_per_s:
-        return store
-    requests = TokenBucket(limits.requests_per_s) if limits.requests_per_s else None
-    transfers = TokenBucket(limits.bytes_per_s) if limits.bytes_per_s else None
-    return Limited(store, RateGate(requests, transfers))
+@asynccontextmanager
+async def _paced(config: Config, throttle: Throttle | None) -> AsyncIterator[Throttle | None]:
+    """The rates that were given, or the configured ones as the clock says; None: no limits."""
+    clock = SystemClock()
+    pacing = Pacing((config.source, config.target), clock.now())
+    if throttle is not None or pacing.is_idle:
+        yield throttle
+        return
+    following = asyncio.create_task(pacing.follow(clock))
+    try:
+        yield pacing.throttle
+    finally:
+        following.cancel()
 
 
 async def _require_versioned(end: _End, bucket: str) -> None:

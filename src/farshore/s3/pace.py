@@ -91,10 +91,13 @@ class RateGate:
 
 
 class Throttle:
-    """The rates of every site, which can be changed while stores are in use. 0: no limit."""
+    """The rates of every site, which can be changed while stores are in use. 0: no limit.
 
-    def __init__(self, requests_per_s: float, bytes_per_s: float) -> None:
-        self._rates = (requests_per_s, bytes_per_s)
+    `rates` answers (requests, bytes) per second for a site that is asked for first.
+    """
+
+    def __init__(self, rates: Callable[[str], tuple[float, float]]) -> None:
+        self._rates = rates
         self._buckets: dict[str, tuple[TokenBucket, TokenBucket]] = {}
 
     def gate(self, site: str) -> RateGate:
@@ -104,14 +107,14 @@ class Throttle:
     def buckets(self, site: str) -> tuple[TokenBucket, TokenBucket]:
         """One for requests and one for bytes, made when they are first asked for."""
         if site not in self._buckets:
-            requests, transfers = self._rates
+            requests, transfers = self._rates(site)
             self._buckets[site] = (TokenBucket(requests), TokenBucket(transfers))
         return self._buckets[site]
 
-    def change(self, requests_per_s: float, bytes_per_s: float) -> None:
-        """Other rates, for each site, from now on."""
-        self._rates = (requests_per_s, bytes_per_s)
-        for requests, transfers in self._buckets.values():
+    def change(self, site: str, requests_per_s: float, bytes_per_s: float) -> None:
+        """Other rates for one site, from now on."""
+        if site in self._buckets:
+            requests, transfers = self._buckets[site]
             requests.change(requests_per_s)
             transfers.change(bytes_per_s)
 
