@@ -31,8 +31,9 @@ class Heard:
         """A heartbeat of `at` came through; the feed has told all changes before `until`."""
         self._coverage = self._coverage.heard(bucket, feed, at, until)
         self._heard_at = self._coverage.heard_at or self._heard_at
-        if (until := self._coverage.complete_until) is not None and self._heard_at is not None:
-            self.late_s = max(self._heard_at - until, 0.0)
+        told = self._coverage.complete_until
+        if told is not None and self._heard_at is not None:
+            self.late_s = max(self._heard_at - told, 0.0)
 
     def lost(self, feed: str) -> None:
         self._coverage = self._coverage.lost(feed)

@@ -64,6 +64,9 @@ SCAN_AGAIN_S = 5.0
 SCANS_APART_S = 2.0
 """Pause between scans, whoever asks for them: a flood of unreadable messages asks all the time."""
 
+LOOKS_MAX = 10
+"""New buckets that are looked at each time: a look is a request to each side."""
+
 Say = Callable[[str], None]
 
 
@@ -216,7 +219,13 @@ class Service:
         stop = asyncio.Event()
         with contextlib.closing(WaitingDeletes(self.config.state_dir / JOURNAL_FILE)) as waiting:
             async with working_crews(
-                self.config, Tally(), stop, self.clock, self.throttle, waiting
+                self.config,
+                Tally(),
+                stop,
+                self.clock,
+                self.throttle,
+                waiting,
+                leaving_out=True,
             ) as crews:
                 await self._work_with(crews, waiting)
 
@@ -326,7 +335,7 @@ class Service:
         new = [(ours, theirs) for ours, theirs in found if ours not in known]
         ready = [
             ours
-            for ours, theirs in new
+            for ours, theirs in new[:LOOKS_MAX]
             if await is_versioned(source, ours) and await is_versioned(target, theirs)
         ]
         if ready:

@@ -48,9 +48,12 @@ async def open_sides(
     retrying: bool,
     principal: Principal = "replicator",
     throttle: Throttle | None = None,
+    leaving_out: bool = False,
 ) -> AsyncIterator[list[Sides]]:
     """Every pair of buckets of the configuration, checked: there, versioned, listable.
 
+    `leaving_out`: a bucket that a pattern matches, and that is not ready on both sides, is
+    left out instead of refused, unless none is left: the caller has to say so.
     `retrying`: the sides' stores retry by themselves. Lanes do their own and want every
     answer as it is. `throttle`: the rates of who looks after them; else they are the file's,
     as its schedule says. Raises `Unreachable`,
@@ -69,13 +72,26 @@ async def open_sides(
                 "pattern of [[pair.buckets]]: nothing was read, so nothing is known.",
                 hint="Check the patterns, and that the buckets are still there.",
             )
+        named = {entry.source for entry in config.pair.buckets if not entry.is_pattern}
+        found: list[Sides] = []
         for ours, theirs in pairs:
-            await _require_versioned(source, ours)
-            await _require_versioned(target, theirs)
-        yield [
-            Sides(source.side(ours, retrying=retrying), target.side(theirs, retrying=retrying))
-            for ours, theirs in pairs
-        ]
+            must = not leaving_out or ours in named or (not found and ours == pairs[-1][0])
+            if await _is_ready(source, ours, target, theirs, must=must):
+                one = source.side(ours, retrying=retrying)
+                found.append(Sides(one, target.side(theirs, retrying=retrying)))
+        yield found
+
+
+async def _is_ready(source: _End, ours: str, target: _End, theirs: str, *, must: bool) -> bool:
+    """Both are there, and keep their versions. Where they must, what is missing is raised."""
+    try:
+        await _require_versioned(source, ours)
+        await _require_versioned(target, theirs)
+    except (BucketMissing, Refused):
+        if must:
+            raise
+        return False
+    return True
 
 
 async def _open_end(
