@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from farshore.control.ledger import record_name
+from farshore.control.ledger import key_of, record_name
 from farshore.core.chain import Entry, verify
 from farshore.core.record import ControlRecord, Fence
 from farshore.errors import Corrupt, OutcomeUnknown, Refused, StateError, Unreachable
 from farshore.testing.store.faults import Faulty, lost_answer, on, unreachable
+from tests.unit.sites import config_of
 from tests.unit.two_sides import BUCKET, PAIR, SITES, Once, Person, World, words_of
 
 RECORD = record_name(PAIR)
@@ -78,6 +79,23 @@ async def test_a_change_of_roles_raises_the_epoch_by_two_while_its_arbiter_answe
         lambda r: r.stepped("flip", primary="west"), by="anna", why="down", action="flip"
     )
     assert (record.epoch, record.primary, record.phase) == (5, "west", "switched")
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "target", "key"),
+    [
+        ("east-west", "east", "west", "east.west"),
+        ("west-east", "west", "east", "east.west"),
+        ("east-west", "west", "east", "east.west"),
+        ("photos", "west", "east", "photos"),
+    ],
+)
+def test_the_record_of_a_pair_is_the_same_in_both_directions(
+    name: str, source: str, target: str, key: str
+) -> None:
+    """A pair with a name of its own has a record of its own."""
+    pair = replace(config_of().pair, name=name, source=source, target=target)
+    assert key_of(pair) == key
 
 
 # -- two at once ---------------------------------------------------------------------

@@ -62,7 +62,7 @@ class BothSides:
     ) -> None:
         one, other = sorted(sites)
         self.sites = (one, other)
-        self.pair = pair_key(one, other)
+        self.pair = next((ledger.pair for ledger in ledgers), pair_key(one, other))
         self.ledgers = {ledger.site: ledger for ledger in ledgers}
         self._primary = primary
         self._closed = dict(closed or {})

@@ -14,7 +14,7 @@ from farshore.clock import Clock
 from farshore.config import Config, Site
 from farshore.control.both import BothSides
 from farshore.control.documents import read_document, write_document
-from farshore.control.ledger import Ledger, pair_key
+from farshore.control.ledger import Ledger, key_of
 from farshore.core.document import Fields, moment_text
 from farshore.core.fenced import FenceFact, Unfenceable
 from farshore.core.policy import FENCE_SID, BadPolicy, found
@@ -78,7 +78,7 @@ async def see_fences(config: Config, stores: Mapping[str, Store], clock: Clock) 
     the reading of its record may."""
     sites = (config.pair.source, config.pair.target)
     ledgers = [
-        Ledger(config.site(name), store, pair_key(*sites), clock=clock)
+        Ledger(config.site(name), store, key_of(config.pair), clock=clock)
         for name, store in stores.items()
     ]
     both = BothSides(sites, ledgers, primary=config.pair.source, closed=_closed(sites, stores))

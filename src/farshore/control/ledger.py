@@ -20,7 +20,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from farshore.clock import Clock, SystemClock
-from farshore.config import Site
+from farshore.config import Pair, Site
 from farshore.control.documents import Damaged, Document, read_document, write_document
 from farshore.control.lease import Sleep, hold
 from farshore.control.recorded import read_record
@@ -45,6 +45,16 @@ SETTLE_SECONDS = 1.0
 def pair_key(one: str, other: str) -> str:
     """The name of two sites' documents, whatever the direction. Site names hold no dot."""
     return ".".join(sorted((one, other)))
+
+
+def key_of(pair: Pair) -> str:
+    """The name of a configured pair's documents: its own where it was given one.
+
+    Without, that of the two sites: the file may have been turned round since.
+    """
+    one, other = pair.source, pair.target
+    unnamed = pair.name in (f"{one}-{other}", f"{other}-{one}")
+    return pair_key(one, other) if unnamed else pair.name
 
 
 def record_name(pair: str) -> str:

@@ -29,7 +29,7 @@ from farshore.clock import Clock
 from farshore.config import Config, Principal
 from farshore.control.both import BothSides, SideLost, losing, new_token
 from farshore.control.instep import bring_into_step
-from farshore.control.ledger import Ledger, pair_key
+from farshore.control.ledger import Ledger, key_of
 from farshore.control.sites import open_store
 from farshore.control.view import Shown, View, place_text, said
 from farshore.core.chain import BEGINNING, Draft, Entry, Outcome
@@ -356,7 +356,7 @@ async def open_plane(
                 continue
             stack.push_async_callback(client.aclose)
             store = Retrying(client, IN_A_HURRY)
-            ledgers.append(Ledger(config.site(name), store, pair_key(*sites), clock=clock))
+            ledgers.append(Ledger(config.site(name), store, key_of(config.pair), clock=clock))
         if not ledgers:
             raise last
         both = BothSides(sites, ledgers, primary=config.pair.source, closed=closed)

@@ -93,7 +93,8 @@ class Era(NamedTuple):
 class ControlRecord:
     """What holds for a pair of sites, and who said so, why and when.
 
-    `pair` names the two sites in alphabetical order, whatever the direction.
+    `pair` is the pair's given name, or its two sites in alphabetical order: the same in
+    both directions.
     `audit_head`: the audit entry that announced this change. `lineage`: the epochs that
     this record comes from, its own last.
     """
