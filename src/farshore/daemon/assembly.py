@@ -16,6 +16,7 @@ from farshore.config.values import WebhookSource
 from farshore.core.model import Version
 from farshore.daemon.alarm import ring_for_ever
 from farshore.daemon.api import Answers, api_token, application, served
+from farshore.daemon.endpoint import EndpointDesk
 from farshore.daemon.fences import FenceKeeper
 from farshore.daemon.intake import FeedState
 from farshore.daemon.limits import LiveLimits
@@ -53,7 +54,8 @@ async def daemon(config: Config, say: Callable[[str], None]) -> AsyncIterator[Se
         proof = LastProof(config)
         limits = LiveLimits(config, say, clock)
         keeper = FenceKeeper(config, clock, say)
-        always = (proof.read_for_ever, limits.follow, keeper.keep_for_ever)
+        where = EndpointDesk(config, clock, lambda: reporter.mark.watermark)
+        always = (proof.read_for_ever, limits.follow, keeper.keep_for_ever, where.follow)
         beside = (alarm, *always) if config.notify else always
         service = Service(
             config,
@@ -74,7 +76,8 @@ async def daemon(config: Config, say: Callable[[str], None]) -> AsyncIterator[Se
             return Reading(reporter.now(), reporter.report(), proof.record)
 
         token = api_token(config.daemon.token_env, config.state_dir)
-        app = application(_answers(service, metrics), token, _webhook(config, service))
+        more = [*_webhook(config, service), *where.routes()]
+        app = application(_answers(service, metrics), token, more)
         port = await stack.enter_async_context(served(app, config.daemon.host, config.daemon.port))
         say(f"metrics and health on http://{config.daemon.host}:{port}")
         yield service
