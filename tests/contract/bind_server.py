@@ -29,7 +29,7 @@ ZONE = "example.test"
 RECORD = f"s3.{ZONE}"
 """The one name that the switch's key may change, and of that its CNAME, A and AAAA alone."""
 
-_OPTIONS = """
+OPTIONS = """
 options {{
     directory "{folder}";
     pid-file none;
@@ -57,7 +57,7 @@ zone "{zone}" {{
 }};
 """
 
-_ZONE_FILE = """$TTL 5
+ZONE_FILE = """$TTL 5
 @   IN SOA ns hostmaster 1 3600 600 86400 5
     IN NS ns
 ns  IN A 127.0.0.1
@@ -112,9 +112,9 @@ class Authority(Named):
     """A primary of `ZONE`; `write` is somebody else, who may change everything in it."""
 
     def __init__(self, folder: Path, port: int, keys: Keys) -> None:
-        options = _OPTIONS.format(folder=folder, port=port, host=HOST, more="recursion no;")
+        options = OPTIONS.format(folder=folder, port=port, host=HOST, more="recursion no;")
         zone = _AUTHORITY.format(**keys._asdict(), zone=ZONE, record=RECORD)
-        (folder / "zone").write_text(_ZONE_FILE)
+        (folder / "zone").write_text(ZONE_FILE)
         super().__init__(folder, port, options + zone)
         self.keys = keys
         self._other = dns.tsig.Key("other.", keys.other, "hmac-sha256.")
@@ -171,7 +171,7 @@ def resolver(folder: Path, upstream: Authority) -> Iterator[Named]:
     with held_ports(1) as (port,):
         pass
     more = f"recursion yes; forward only; forwarders {{ {HOST} port {upstream.port}; }};"
-    running = Named(folder, port, _OPTIONS.format(folder=folder, port=port, host=HOST, more=more))
+    running = Named(folder, port, OPTIONS.format(folder=folder, port=port, host=HOST, more=more))
     running.start()
     try:
         yield running
