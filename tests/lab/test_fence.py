@@ -240,6 +240,17 @@ def test_what_apply_found_out_stands_in_the_status(pair: Farshore) -> None:
     assert status(pair)[1]["cannot_fence"] == []
 
 
+def test_apply_at_a_fenced_site_asks_nothing_of_the_app(pair: Farshore) -> None:
+    for site in ("east", "west"):
+        admit_app(pair, site)
+    fence_document(pair.run("fence", "east", *WHY, "--json"), 0)
+    applied = pair.json("apply", "--yes")
+    proved = {(row["site"], row["principal"]) for row in applied["proofs"]}
+    assert ("west", "app") in proved
+    assert ("east", "app") not in proved
+    assert [row["site"] for row in applied["fences"]] == ["west"]
+
+
 def test_a_fence_that_somebody_took_away_is_seen(pair: Farshore) -> None:
     theirs = admit_app(pair)
     fence_document(pair.run("fence", "east", *WHY, "--json"), 0)

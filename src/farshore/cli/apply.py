@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -55,10 +56,25 @@ async def _apply(config: Config, console: Console, *, dry_run: bool, yes: bool) 
         open_access(config, pair.target) as target,
     ):
         clock = SystemClock()
-        preparation = await Preparation.begin(config, source, target, probe=probe_site, clock=clock)
+        fenced = await _fenced(config)
+        for name in fenced:
+            console.note(f"{name} is fenced: what the app may do there is not proved")
+        sides = [replace(s, app=None) if s.site.name in fenced else s for s in (source, target)]
+        preparation = await Preparation.begin(config, *sides, probe=probe_site, clock=clock)
         done = await prepare(preparation, console, dry_run=dry_run, yes=yes)
-        fences = [] if dry_run else await _try_fences(config, (source, target), console)
+        open_sides = [side for side in sides if side.site.name not in fenced]
+        fences = [] if dry_run else await _try_fences(config, open_sides, console)
         return {**done, "fences": fences}
+
+
+async def _fenced(config: Config) -> list[str]:
+    """Sites whose fence is recorded, by name: the app is denied there, and that is right."""
+    from farshore.clock import SystemClock
+    from farshore.control.record import open_plane
+
+    async with open_plane(config, SystemClock()) as plane:
+        view = await plane.peek()
+    return sorted(fence.site for fence in view.record.fences)
 
 
 async def _try_fences(
