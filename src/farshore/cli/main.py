@@ -18,6 +18,7 @@ import typer
 
 from farshore import __version__
 from farshore.cli import (
+    afterwards,
     apply,
     audit,
     backfill,
@@ -25,15 +26,20 @@ from farshore.cli import (
     config,
     deletes,
     demo,
+    endpoint,
     export,
     fence,
+    freeze,
     init,
     lab,
     live,
     pause,
     presign,
     probe,
+    resume,
+    runs,
     status,
+    switch,
     sync,
     verify,
 )
@@ -75,12 +81,25 @@ app.add_typer(backlog.app, name="backlog")
 app.command("sync")(sync.sync)
 app.add_typer(deletes.app, name="deletes")
 app.command("pause")(pause.pause)
-app.command("resume")(pause.resume)
+app.command("resume")(resume.resume)
 app.command("verify")(verify.verify)
 app.command("repair")(verify.repair)
 app.command("status")(status.status)
 app.command("fence")(fence.fence)
 app.command("unfence")(fence.unfence)
+app.command("freeze")(freeze.freeze)
+app.command("thaw")(freeze.thaw)
+app.add_typer(switch.app, name="switch")
+app.command("endpoint")(endpoint.endpoint)
+app.command("switchover")(runs.switchover)
+app.command("failover")(runs.failover)
+app.command("failback")(runs.failback)
+app.command("commit")(afterwards.commit)
+app.command("reprotect")(afterwards.reprotect)
+app.command("runs")(runs.runs)
+app.command("approve")(runs.approve)
+app.command("decline")(runs.decline)
+app.command("abort")(runs.abort)
 app.add_typer(audit.app, name="audit")
 app.command("presign")(presign.presign)
 app.add_typer(export.app, name="export")

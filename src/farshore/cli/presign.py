@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 EXPIRES_SECONDS_MAX = 7 * 86400
 """S3's own limit of X-Amz-Expires."""
 
+ACTIVE = "active"
+"""In place of a site's name: the one that the switch points to, by the control record."""
+
 METHODS = ("get", "head", "put")
 PRINCIPALS: tuple[Principal, ...] = ("app", "replicator", "operator")
 
@@ -24,7 +27,10 @@ def presign(
     context: typer.Context,
     method: Annotated[str, typer.Argument(help="get, head or put.")],
     key: Annotated[str, typer.Argument(help="The object's key.")],
-    site: Annotated[str, typer.Option(help="The site; the pair's source without it.")] = "",
+    site: Annotated[
+        str,
+        typer.Option(help='The site, or "active" for where clients go; else the pair\'s source.'),
+    ] = "",
     bucket: Annotated[
         str, typer.Option(help="The bucket's name at the source; the pair's only one without it.")
     ] = "",
@@ -46,7 +52,7 @@ def presign(
     if who is None:
         raise UsageError(f"There is no principal {principal}.", hint=", ".join(PRINCIPALS))
     config = load_config(context)
-    name = site or config.pair.source
+    name = run(_active(config)) if site == ACTIVE else site or config.pair.source
     config.site(name)
     where = _bucket(config, name, bucket)
     url = run(_url(config, name, who, (method.upper(), where, key, version), seconds))
@@ -73,6 +79,13 @@ def _bucket(config: Config, site: str, asked: str) -> str:
     if site != config.pair.target:
         return bucket
     return dict(config.resolve_buckets([bucket])).get(bucket, bucket)
+
+
+async def _active(config: Config) -> str:
+    from farshore.cli.endpoint import active
+
+    where, _ = await active(config)
+    return where.site
 
 
 async def _url(

@@ -1,0 +1,355 @@
+"""Runbooks on the command line: plan, approve, run, resume, abort; switchover and failover."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from farshore.cli.console import Console, JsonOption, load_config, run
+from farshore.cli.orders import (
+    ByOption,
+    ConfirmOption,
+    WhyOption,
+    author,
+    reason,
+    require_named,
+)
+from farshore.errors import UsageError
+
+if TYPE_CHECKING:
+    from farshore.config import Config
+    from farshore.core.runbook import Override, Run, Shown, Verb
+    from farshore.runbook.desk import Desk, Wish
+
+EXITS = {"done": 0, "planned": 0, "approved": 0, "declined": 0, "aborted": 1, "failed": 1}
+"""How a run's state ends a command; anything else is 6: not known."""
+
+WRITES = ("allow", "hold")
+
+ToOption = Annotated[str, typer.Option("--to", help="The site that shall be primary.")]
+OverrideOption = Annotated[
+    list[str],
+    typer.Option(
+        "--override", metavar="RULE=REASON", help="Set one safety rule aside; may be repeated."
+    ),
+]
+TwoOption = Annotated[
+    bool, typer.Option("--two-persons", help="Somebody else must approve; only plan for now.")
+]
+ApprovedByOption = Annotated[
+    str, typer.Option("--approved-by", help="Who approved it, where that is somebody else.")
+]
+RunArgument = Annotated[
+    str, typer.Argument(metavar="RUN", help="The run's id; the open one without.")
+]
+
+
+def switchover(
+    context: typer.Context,
+    to: ToOption = "",
+    why: WhyOption = "",
+    by: ByOption = "",
+    approved_by: ApprovedByOption = "",
+    confirm: ConfirmOption = "",
+    override: OverrideOption = [],  # noqa: B006  Typer copies it
+    two_persons: TwoOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Make the other site primary while both are up: nothing is lost.
+
+    Freezes writes, waits until the other side has everything and proves it, fences the old
+    side, sends clients over, tries the app's own path there, lets writes go on. Until it
+    fences, a failure takes everything back. `farshore commit` follows.
+    """
+    words = _Words(to, why, by, approved_by, confirm, tuple(override), two_persons)
+    _do(context, "switchover", words, hold=False, as_json=as_json)
+
+
+def failover(
+    context: typer.Context,
+    to: ToOption,
+    writes: Annotated[
+        str, typer.Option(help="allow: clients write there at once; hold: they read only.")
+    ] = "allow",
+    why: WhyOption = "",
+    by: ByOption = "",
+    approved_by: ApprovedByOption = "",
+    confirm: ConfirmOption = "",
+    override: OverrideOption = [],  # noqa: B006  Typer copies it
+    two_persons: TwoOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a site primary though the other is down or given up: shows what may be lost.
+
+    Records that the old site is given up, fences it (now, or as soon as it answers), sends
+    clients over, tries the app's own path there. It needs the surviving site alone.
+    """
+    if writes not in WRITES:
+        raise UsageError(f"--writes {writes} is not offered.", hint="One of allow, hold.")
+    words = _Words(to, why, by, approved_by, confirm, tuple(override), two_persons)
+    _do(context, "failover", words, hold=writes == "hold", as_json=as_json)
+
+
+def failback(
+    context: typer.Context,
+    why: WhyOption = "",
+    by: ByOption = "",
+    approved_by: ApprovedByOption = "",
+    confirm: ConfirmOption = "",
+    override: OverrideOption = [],  # noqa: B006  Typer copies it
+    two_persons: TwoOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Make the configured source primary again: a switchover in the other direction.
+
+    Refused until the pair is protected the other way round: `farshore reprotect`.
+    """
+    home = load_config(context).pair.source
+    words = _Words(home, why, by, approved_by, confirm, tuple(override), two_persons)
+    _do(context, "failback", words, hold=False, as_json=as_json)
+
+
+class _Words:
+    """What the person said on the command line."""
+
+    def __init__(
+        self,
+        to: str,
+        why: str,
+        by: str,
+        approved_by: str,
+        confirm: str,
+        override: tuple[str, ...],
+        two_persons: bool,
+    ) -> None:
+        self.to = to
+        self.why = why
+        self.by = author(by)
+        self.approved_by = approved_by or self.by
+        self.confirm = confirm
+        self.override = override
+        self.two_persons = two_persons
+
+
+def _do(context: typer.Context, verb: Verb, words: _Words, *, hold: bool, as_json: bool) -> None:
+    config = load_config(context)
+    console = Console(as_json=as_json)
+    ended = run(_plan_and_go(config, console, verb, words, hold=hold))
+    _say_end(console, ended)
+    console.document(ended.to_json())
+    if code := EXITS.get(ended.state, 6):
+        raise typer.Exit(code)
+
+
+async def _plan_and_go(
+    config: Config, console: Console, verb: Verb, words: _Words, *, hold: bool
+) -> Run:
+    from farshore.clock import SystemClock
+    from farshore.runbook.desk import open_desk
+
+    async with open_desk(config, SystemClock(), console.note) as desk:
+        wish = await _wish(config, desk, console, verb, words, hold=hold)
+        planned = await desk.plan(wish)
+        _say_plan(console, planned)
+        if not words.two_persons:
+            require_named(console, wish.to, words.confirm, f"{wish.to} will be primary.")
+        await desk.keep(planned)
+        if words.two_persons:
+            return planned
+        await desk.approve(planned.id, words.approved_by, agreed=True, why=wish.why)
+        return await desk.go(planned.id, words.by)
+
+
+async def _wish(
+    config: Config, desk: Desk, console: Console, verb: Verb, words: _Words, *, hold: bool
+) -> Wish:
+    from farshore.runbook.desk import Wish
+
+    to = words.to or await desk.other_site()
+    config.site(to)
+    return Wish(
+        verb,
+        to,
+        words.by,
+        reason(console, words.why),
+        hold,
+        tuple(_override(text) for text in words.override),
+        words.two_persons,
+    )
+
+
+def _override(text: str) -> Override:
+    from farshore.core.runbook import Override
+
+    rule, equals, why = text.partition("=")
+    if not equals:
+        raise UsageError(f"--override {text} has no reason.", hint="Write RULE=REASON.")
+    return Override(rule.strip(), why.strip())
+
+
+# -- runs that are there -------------------------------------------------------------
+
+
+def approve(
+    context: typer.Context,
+    run_id: RunArgument = "",
+    by: ByOption = "",
+    why: WhyOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Agree to a planned run, as it is planned; `farshore resume` begins it."""
+    _word(context, run_id, author(by), why, agreed=True, as_json=as_json)
+
+
+def decline(
+    context: typer.Context,
+    run_id: RunArgument = "",
+    by: ByOption = "",
+    why: WhyOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Decline a planned run: it is over."""
+    _word(context, run_id, author(by), why, agreed=False, as_json=as_json)
+
+
+def _word(
+    context: typer.Context, run_id: str, by: str, why: str, *, agreed: bool, as_json: bool
+) -> None:
+    console = Console(as_json=as_json)
+
+    async def say(desk: Desk) -> Run:
+        return await desk.approve(await _named(desk, run_id), by, agreed=agreed, why=why)
+
+    ended = _at_desk(context, console, say)
+    console.say(f"{ended.id} is {ended.state}.")
+    if agreed:
+        console.say(f"Begin it with `farshore resume {ended.id}`.")
+    console.document(ended.to_json())
+
+
+def go_on(context: typer.Context, run_id: str, by: str, *, as_json: bool) -> None:
+    """Begin an approved run, or go on with one that stopped, failed or was killed."""
+    console = Console(as_json=as_json)
+    actor = author(by)
+
+    async def go(desk: Desk) -> Run:
+        return await desk.go(run_id, actor)
+
+    ended = _at_desk(context, console, go)
+    _say_end(console, ended)
+    console.document(ended.to_json())
+    if code := EXITS.get(ended.state, 6):
+        raise typer.Exit(code)
+
+
+def abort(
+    context: typer.Context,
+    run_id: RunArgument = "",
+    why: WhyOption = "",
+    by: ByOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """End a run. Before the flip was begun, what it did is taken back; after it, nothing is."""
+    console = Console(as_json=as_json)
+    actor, cause = author(by), reason(console, why)
+
+    async def end(desk: Desk) -> Run:
+        return await desk.abort(await _named(desk, run_id), actor, cause)
+
+    ended = _at_desk(context, console, end)
+    console.say(f"{ended.id} is {ended.state}: {ended.aborted}.")
+    console.document(ended.to_json())
+
+
+def runs(context: typer.Context, as_json: JsonOption = False) -> None:
+    """List the runs, the newest first, from whichever control bucket answers."""
+    console = Console(as_json=as_json)
+
+    async def listed(desk: Desk) -> list[Run]:
+        return [await desk.runs.load(name) for name in reversed(await desk.runs.ids())]
+
+    found = _at_desk(context, console, listed)
+    console.table(
+        ("run", "state", "asked by", "steps"),
+        [(r.id, r.state, r.asked_by, f"{_standing(r)} of {len(r.plan.steps)}") for r in found],
+    )
+    if not found:
+        console.say("There was no run yet.")
+    console.document({"runs": [one.to_json() for one in found]})
+
+
+def _standing(found: Run) -> int:
+    return sum(record.stands for record in found.steps)
+
+
+async def _named(desk: Desk, run_id: str) -> str:
+    """The run that is meant: the named one, or the only open one."""
+    if run_id:
+        return run_id
+    open_ = await desk.runs.open_runs()
+    if len(open_) != 1:
+        raise UsageError("No run is open.", hint="`farshore runs` lists them all.")
+    return open_[0].id
+
+
+def _at_desk(context: typer.Context, console: Console, work: Any) -> Any:
+    """Run one piece of work at the desk of the configured pair."""
+    from farshore.clock import SystemClock
+    from farshore.runbook.desk import open_desk
+
+    config = load_config(context)
+
+    async def at_desk() -> Any:
+        async with open_desk(config, SystemClock(), console.note) as desk:
+            return await work(desk)
+
+    return run(at_desk())
+
+
+# -- words ---------------------------------------------------------------------------
+
+
+def _say_plan(console: Console, planned: Run) -> None:
+    plan = planned.plan
+    console.say(f"{plan.verb}: {plan.source} → {plan.target} (plan {plan.digest})")
+    for number, step in enumerate(plan.steps, 1):
+        console.say(f"{number:3}. {step.what}")
+    for line in _loss(plan.shown, plan.source):
+        console.say(line)
+    if plan.verb == "failover":
+        how = "hold: clients read only" if plan.writes == "hold" else "clients write there at once"
+        console.say(f"Writes at {plan.target}: {how}.")
+    for one in plan.overrides:
+        console.say(f"Set aside: {one.rule} ({one.reason}).")
+
+
+def _loss(shown: Shown, source: str) -> list[str]:
+    from farshore.control.status import moment_text
+
+    if shown.watermark is None:
+        return [f"What may be lost with {source} is NOT KNOWN: no daemon has told a watermark."]
+    lines = [f"Everything up to {moment_text(shown.watermark)} is on the other side."]
+    if shown.missing_versions:
+        lines.append(
+            f"Known to be missing: {shown.missing_versions} keys, about "
+            f"{shown.missing_bytes or 0:,} bytes."
+        )
+    return lines
+
+
+def _say_end(console: Console, ended: Run) -> None:
+    plan = ended.plan
+    for record in ended.steps:
+        took = max(record.ended_at - record.began_at, 0.0)
+        note = f"  {record.note}" if record.note else ""
+        console.say(f"  {record.id:<10} {record.outcome or 'under way':<9} {took:6.2f} s{note}")
+    match ended.state:
+        case "done":
+            console.say(f"Done: {plan.target} is primary. Then: `farshore commit`.")
+        case "planned":
+            console.say(f"Planned as {ended.id}. Somebody else: `farshore approve {ended.id}`.")
+        case "aborted":
+            console.say(f"Aborted: {ended.aborted}. {plan.source} is primary, as before.")
+        case _:
+            console.say(f"{ended.id} is {ended.state}. `farshore resume {ended.id}` goes on.")

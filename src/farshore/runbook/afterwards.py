@@ -1,0 +1,73 @@
+"""After a flip: commit it, copy the other way, and be protected again.
+
+    switched ──commit──> committed ──reprotect──> reprotecting ──verified──> protected (turned)
+
+Nothing touches the losing side before the commit. Copying the other way only appends to it;
+what that side alone has stays there, is listed, and is for a person to decide about.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from farshore.clock import Clock
+from farshore.config import Config
+from farshore.config.facing import facing
+from farshore.control.record import ControlPlane
+from farshore.core.record import ControlRecord
+from farshore.errors import Refused
+from farshore.proof.pair import prove_pair
+from farshore.proof.verify import Proof
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Who, and why."""
+
+    by: str
+    why: str
+
+
+async def commit(plane: ControlPlane, order: Order) -> ControlRecord:
+    """The switch is final. `Refused` when nothing was switched, or a flip is not finished."""
+
+    def final(record: ControlRecord) -> ControlRecord:
+        if record.switch.under_way:
+            raise Refused(
+                f"A flip to {record.switch.wanted} is not finished: there is nothing to commit.",
+                hint="See `farshore switch show`, and `farshore runs`.",
+            )
+        return record.stepped("commit")
+
+    return await plane.change(final, by=order.by, why=order.why, action="commit")
+
+
+async def reprotect(plane: ControlPlane, order: Order) -> ControlRecord:
+    """Copying from the new primary to the old one begins: `farshore run` turns round."""
+
+    def turn(record: ControlRecord) -> ControlRecord:
+        return record if record.phase == "reprotecting" else record.stepped("reprotect")
+
+    return await plane.change(turn, by=order.by, why=order.why, action="reprotect")
+
+
+async def prove_protected(
+    config: Config, plane: ControlPlane, clock: Clock, order: Order
+) -> tuple[ControlRecord, Proof]:
+    """Read both sides from the new primary; without a difference, the pair is protected.
+
+    Answers the record as it stands then, and what was read.
+    """
+    record = (await plane.read()).record
+    if record.phase != "reprotecting":
+        raise Refused(
+            f"The pair is {record.phase.replace('_', ' ')}: there is nothing to prove for it.",
+            hint="`farshore commit`, then `farshore reprotect`.",
+        )
+    proof = await prove_pair(facing(config, record.primary), clock)
+    if proof.differences:
+        return record, proof
+    proved = await plane.change(
+        lambda r: r.stepped("protect"), by=order.by, why=order.why, action="protect"
+    )
+    return proved, proof

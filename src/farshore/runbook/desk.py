@@ -1,0 +1,235 @@
+"""The desk where runs are planned, approved, begun, resumed and aborted.
+
+    plan ──> a run's document in both control buckets ──approve──> go ──> steps, one by one
+
+One run of a pair is open at a time, and one process makes its steps: it holds a lease at the
+surviving site. Whoever goes on after a kill needs nothing but the configuration and the
+run's id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from farshore.clock import Clock
+from farshore.config import Config
+from farshore.config.facing import facing
+from farshore.control.lease import hold
+from farshore.control.record import ControlPlane, open_plane
+from farshore.control.recorded import require_capabilities
+from farshore.control.runs import Runs, Shelf
+from farshore.control.sites import open_store
+from farshore.core.runbook import Approval, Override, Plan, Run, Shown, Verb
+from farshore.errors import Refused, UsageError
+from farshore.runbook.ground import Ground
+from farshore.runbook.plans import (
+    NO_RETURN,
+    Book,
+    failover,
+    planned,
+    require_known,
+    switchover,
+)
+from farshore.runbook.preflight import read_report
+from farshore.runbook.runner import Runner, Told
+from farshore.s3.wrap import Retrying
+from farshore.switch.driver import SwitchDriver
+from farshore.switch.open import open_drivers
+
+LEASE_TTL_S = 15.0
+"""A runner that died on another machine keeps the next one waiting for so long."""
+
+LEASE_SETTLE_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a person asks for. `hold`: clients must not write at the new site yet."""
+
+    verb: Verb
+    to: str
+    by: str
+    why: str
+    hold: bool = False
+    overrides: tuple[Override, ...] = ()
+    two_persons: bool = False
+
+
+class Desk:
+    """Made by `open_desk`. `config` is the file's; each run faces the primary of its plan."""
+
+    def __init__(
+        self,
+        config: Config,
+        plane: ControlPlane,
+        drivers: Sequence[SwitchDriver],
+        clock: Clock,
+        told: Told,
+    ) -> None:
+        self._config = config
+        self._plane = plane
+        self._drivers = drivers
+        self._clock = clock
+        self._told = told
+        self.runs = Runs(plane.both)
+
+    # -- planning ------------------------------------------------------------------
+
+    async def plan(self, wish: Wish) -> Run:
+        """A run as it would be now; nothing is kept. `UsageError`, `Refused`, `SwitchError`."""
+        old = (await self._plane.read()).record.primary
+        self._require_target(wish, old)
+        now = self._clock.now()
+        run_id = f"{datetime.fromtimestamp(now, UTC):%Y%m%d-%H%M%S}-{wish.verb}-{wish.to}"
+        ground = self._ground(old, wish.by, wish.why, run_id)
+        return Run(
+            id=run_id,
+            plan=await self._planned(ground, wish),
+            asked_by=wish.by,
+            asked_at=now,
+            declared_at=now,
+            two_persons=wish.two_persons,
+        )
+
+    async def other_site(self) -> str:
+        """The site that is not primary."""
+        pair = self._config.pair
+        old = (await self._plane.read()).record.primary
+        return pair.target if old == pair.source else pair.source
+
+    async def keep(self, run: Run) -> Shelf:
+        """Keep a planned run. `Refused` while another one is open."""
+        for other in await self.runs.open_runs():
+            raise Refused(
+                f"The run {other.id} by {other.asked_by} is {other.state}: one run at a time.",
+                hint=f"farshore resume {other.id}, or farshore abort {other.id}",
+            )
+        return await self.runs.create(run)
+
+    def _require_target(self, wish: Wish, old: str) -> None:
+        sites = {self._config.pair.source, self._config.pair.target}
+        if wish.to not in sites:
+            raise UsageError(f"{wish.to} is not a site of this pair: {', '.join(sorted(sites))}.")
+        if wish.to == old:
+            raise Refused(f"{wish.to} is the primary already: nothing was changed.")
+
+    async def _planned(self, ground: Ground, wish: Wish) -> Plan:
+        book = _book(ground, wish)
+        shown = await _shown(ground)
+        return await planned(ground, book, shown, wish.overrides, hold=wish.hold)
+
+    def _ground(self, old: str, by: str, why: str, run_id: str) -> Ground:
+        config = facing(self._config, old)
+        return Ground(config, self._plane, self._drivers, self._clock, by, why, run_id)
+
+    # -- approving -----------------------------------------------------------------
+
+    async def approve(self, run_id: str, by: str, *, agreed: bool, why: str = "") -> Run:
+        """A person's word about a planned run, as it is planned."""
+        shelf = await self.runs.shelf(run_id)
+        word = Approval(by, self._clock.now(), shelf.run.plan.digest, agreed, why)
+        run = shelf.run.approved(word)
+        await shelf.save(run)
+        return run
+
+    # -- running -------------------------------------------------------------------
+
+    async def go(self, run_id: str, by: str) -> Run:
+        """Begin an approved run, or go on with one. Raises `Refused` when that cannot be."""
+        shelf = await self.runs.shelf(run_id)
+        async with self._alone(shelf.run):
+            shelf = await self.runs.shelf(run_id)
+            run = shelf.run
+            wish = _wish_of(run, by)
+            ground = self._ground(run.plan.source, by, _why(run), run.id)
+            if run.state == "approved":
+                fresh = await self._planned(ground, wish)
+                run = run.begun(self._clock.now(), fresh)
+                await shelf.save(run)
+            elif run.state not in ("running", "failed", "unknown"):
+                raise Refused(f"The run {run.id} is {run.state}: there is nothing to go on with.")
+            return await self._runner(ground, wish, shelf).go(run)
+
+    async def abort(self, run_id: str, by: str, why: str) -> Run:
+        """Take back what can be taken back, and end the run."""
+        shelf = await self.runs.shelf(run_id)
+        async with self._alone(shelf.run):
+            shelf = await self.runs.shelf(run_id)
+            run = shelf.run
+            ground = self._ground(run.plan.source, by, why, run.id)
+            return await self._runner(ground, _wish_of(run, by), shelf).abort(run, why)
+
+    def _runner(self, ground: Ground, wish: Wish, shelf: Shelf) -> Runner:
+        steps = _book(ground, wish).steps
+        return Runner(steps, shelf, self._clock, wish.by, NO_RETURN, self._told)
+
+    @asynccontextmanager
+    async def _alone(self, run: Run) -> AsyncIterator[None]:
+        """One process makes the steps of one pair. The lease is at the site that survives."""
+        site = self._config.site(run.plan.target)
+        async with aclosing(open_store(self._config, site.name, "replicator")) as client:
+            store = Retrying(client)
+            capabilities = await require_capabilities(store, site)
+            async with hold(
+                store,
+                site.control_bucket,
+                f"run-{run.plan.pair}",
+                capabilities=capabilities,
+                clock=self._clock,
+                ttl_s=LEASE_TTL_S,
+                settle_s=LEASE_SETTLE_S,
+            ):
+                yield
+
+
+@asynccontextmanager
+async def open_desk(config: Config, clock: Clock, told: Told) -> AsyncIterator[Desk]:
+    """The desk of one pair; everything is closed at the end. Raises `ConfigError`."""
+    async with AsyncExitStack() as stack:
+        drivers = open_drivers(config)
+        for driver in drivers:
+            stack.push_async_callback(driver.aclose)
+        plane = await stack.enter_async_context(open_plane(config, clock))
+        yield Desk(config, plane, drivers, clock, told)
+
+
+def _book(ground: Ground, wish: Wish) -> Book:
+    overridden = require_known(wish.overrides)
+    if wish.verb == "failover":
+        return failover(ground, hold=wish.hold, overridden=overridden)
+    made = switchover(ground, overridden)
+    return made._replace(verb=wish.verb)
+
+
+def _wish_of(run: Run, by: str) -> Wish:
+    plan = run.plan
+    return Wish(
+        plan.verb,
+        plan.target,
+        by,
+        _why(run),
+        plan.writes == "hold",
+        plan.overrides,
+        run.two_persons,
+    )
+
+
+def _why(run: Run) -> str:
+    return run.approval.why if run.approval and run.approval.why else run.id
+
+
+async def _shown(ground: Ground) -> Shown:
+    """What may be lost, as the surviving site knows it."""
+    report = await read_report(ground)
+    if report is None:
+        return Shown()
+    mark, now = report.watermark, ground.clock.now()
+    return Shown(
+        exposure_s=None if mark is None else max(now - mark, 0.0),
+        watermark=mark,
+        missing_versions=report.backlog.count,
+        missing_bytes=report.backlog.bytes,
+    )
