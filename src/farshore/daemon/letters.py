@@ -17,6 +17,7 @@ def keep_address(folder: Path, address: str) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(handle, "w") as file:
+            os.fchmod(handle, 0o600)  # of one that was there before, too
             file.write(f"{address}\n")
     except OSError as error:
         raise StateError(

@@ -23,6 +23,7 @@ from farshore.control.keeper import Keeper
 from farshore.core.model import Version
 from farshore.daemon.intake import Intake
 from farshore.daemon.letters import keep_address
+from farshore.daemon.newcomers import NewBuckets, unserved
 from farshore.daemon.reports import Reporter
 from farshore.daemon.sweeping import Sweeping
 from farshore.engine.buckets import note_sizes, unversioned
@@ -33,10 +34,8 @@ from farshore.engine.lane import Crew
 from farshore.engine.reconcile import Scan, scan
 from farshore.engine.revise import revise
 from farshore.engine.run import JOURNAL_FILE, held_documents, working_crews
-from farshore.engine.side import Side
 from farshore.engine.tally import Tally
 from farshore.errors import (
-    BucketMissing,
     ConfigError,
     FarshoreError,
     Refused,
@@ -63,9 +62,6 @@ SCAN_AGAIN_S = 5.0
 
 SCANS_APART_S = 2.0
 """Pause between scans, whoever asks for them: a flood of unreadable messages asks all the time."""
-
-LOOKS_MAX = 10
-"""New buckets that are looked at each time: a look is a request to each side."""
 
 Say = Callable[[str], None]
 
@@ -324,23 +320,10 @@ class Service:
             self.reporter.source_answered()
 
     async def _look_for_buckets(self, crews: list[Crew]) -> None:
-        """See whether a pattern matches buckets that are not replicated yet. `NewBuckets` when
-        one of them can be: all is opened anew then. What the store raises."""
-        if not self.config.pair.has_patterns:
-            return
-        at = self._vouched_at()
-        source, target = crews[0].source, crews[0].target
-        known = {crew.source.bucket for crew in crews}
-        found = self.config.resolve_buckets(await source.store.list_buckets())
-        new = [(ours, theirs) for ours, theirs in found if ours not in known]
-        ready = [
-            ours
-            for ours, theirs in new[:LOOKS_MAX]
-            if await is_versioned(source, ours) and await is_versioned(target, theirs)
-        ]
-        if ready:
-            raise NewBuckets(f"New buckets are taken in: {', '.join(ready)}.")
-        self.reporter.buckets_listed(at, [ours for ours, _ in new])
+        """See whether a pattern matches buckets that are not replicated. See `unserved`."""
+        if self.config.pair.has_patterns:
+            at = self._vouched_at()
+            self.reporter.buckets_listed(at, await unserved(self.config, crews))
 
     def _vouched_at(self) -> float:
         """What was written before this moment, by the source's clock, is shown by whatever is
@@ -390,18 +373,6 @@ class Service:
             self.dispatcher.target_keys = tally.target_keys
         self.reporter.scan_closed(tally)
         return True
-
-
-class NewBuckets(FarshoreError):
-    """Buckets have appeared that match a pattern: not an error, but a reason to begin anew."""
-
-
-async def is_versioned(side: Side, bucket: str) -> bool:
-    """Whether a bucket is there, and keeps its versions. Raises what the store raises."""
-    try:
-        return await side.store.get_versioning(bucket) == "Enabled"
-    except BucketMissing:
-        return False
 
 
 def _first(group: BaseExceptionGroup[FarshoreError]) -> FarshoreError:

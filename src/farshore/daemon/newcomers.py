@@ -1,0 +1,46 @@
+"""Buckets that match a pattern and are not replicated: seen, and taken in when they can be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from farshore.config import Config
+from farshore.engine.lane import Crew
+from farshore.engine.side import Side
+from farshore.errors import BucketMissing, FarshoreError
+
+LOOKS_MAX = 10
+"""New buckets that are looked at each time: a look is a request to each side."""
+
+
+class NewBuckets(FarshoreError):
+    """Buckets have appeared that match a pattern: not an error, but a reason to begin anew."""
+
+
+async def unserved(config: Config, crews: Sequence[Crew]) -> list[str]:
+    """Source buckets of a pattern that no crew serves, and that are not ready yet.
+
+    `NewBuckets` when one of them is ready: all is opened anew then. What the stores raise.
+    """
+    if not config.pair.has_patterns:
+        return []
+    source, target = crews[0].source, crews[0].target
+    served = {crew.source.bucket for crew in crews}
+    found = config.resolve_buckets(await source.store.list_buckets())
+    new = [(ours, theirs) for ours, theirs in found if ours not in served]
+    ready = [
+        ours
+        for ours, theirs in new[:LOOKS_MAX]
+        if await _is_versioned(source, ours) and await _is_versioned(target, theirs)
+    ]
+    if ready:
+        raise NewBuckets(f"New buckets are taken in: {', '.join(ready)}.")
+    return [ours for ours, _ in new]
+
+
+async def _is_versioned(side: Side, bucket: str) -> bool:
+    """Whether a bucket is there, and keeps its versions."""
+    try:
+        return await side.store.get_versioning(bucket) == "Enabled"
+    except BucketMissing:
+        return False
