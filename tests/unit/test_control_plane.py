@@ -98,6 +98,25 @@ def test_the_record_of_a_pair_is_the_same_in_both_directions(
     assert key_of(pair) == key
 
 
+async def test_status_shows_what_stands_in_one_line_and_as_json(world: World) -> None:
+    anna = world.person("anna")
+    assert (await anna.plane.read()).line == (
+        "protected, epoch 1, revision 0, primary east. Nothing was recorded yet."
+    )
+    await anna.records("give_up")
+    view = await anna.plane.read()
+    assert view.line == "given up, epoch 3, revision 1, primary east. Both sides agree."
+    found = view.to_json()
+    assert (found["phase"], found["epoch"], found["primary"]) == ("given_up", 3, "east")
+    assert (found["by"], found["at"]) == ("anna", "2026-01-01T00:00:00.000Z")
+    assert (found["agree"], found["strong"], found["conflicts"]) == (True, True, [])
+    anna.cut = {"west"}
+    found = (await anna.plane.read()).to_json()
+    assert found["agree"] is False
+    assert found["sites"]["west"]["shows"] == "unreachable"
+    assert found["sites"]["west"]["trouble"]
+
+
 # -- two at once ---------------------------------------------------------------------
 
 
@@ -420,6 +439,7 @@ async def test_without_conditions_a_lock_and_a_read_back_do_it_and_it_is_said() 
     view = await anna.plane.read()
     assert view.in_step
     assert not view.strong
+    assert "kept apart by a lock only" in view.line
     entries = await world.entries("west")
     assert verify(entries, third.audit_head) is None
 

@@ -101,6 +101,7 @@ def document(
         "last_verify": standing.proof.to_json() if standing.proof else None,
         "fences": [{**fence._asdict(), "at": moment_text(fence.at)} for fence in snapshot.fences],
         "cannot_fence": [one._asdict() for one in snapshot.cannot_fence],
+        "roles": standing.seen.view.to_json() if standing.seen.view else None,
         "trouble": standing.trouble,
     }
 
@@ -145,6 +146,8 @@ def _facts(config: Config, standing: Standing, s: Snapshot) -> Iterator[Row]:
     yield "daemon", _daemon(standing, s.now)
     yield s.source, _reached(standing.source)
     yield s.target, _reached(standing.target)
+    if standing.seen.view is not None:
+        yield "roles", standing.seen.view.line
     yield from _fences(s)
     if standing.trouble:
         yield "trouble", standing.trouble

@@ -15,6 +15,8 @@ from farshore.config import Config, Site
 from farshore.control.both import BothSides
 from farshore.control.documents import read_document, write_document
 from farshore.control.ledger import Ledger, key_of
+from farshore.control.record import ControlPlane
+from farshore.control.view import View
 from farshore.core.document import Fields, moment_text
 from farshore.core.fenced import FenceFact, Unfenceable
 from farshore.core.policy import FENCE_SID, BadPolicy, found
@@ -63,10 +65,14 @@ async def read_trial(store: Store, site: Site) -> FenceTrial | None:
 
 
 class SeenFences(NamedTuple):
-    """Every fence that is recorded, and every site that cannot be fenced."""
+    """Every fence that is recorded, and every site that cannot be fenced.
+
+    `view`: the control record as both sites show it; None: nobody looked.
+    """
 
     fences: tuple[FenceFact, ...] = ()
     cannot: tuple[Unfenceable, ...] = ()
+    view: View | None = None
 
 
 NOTHING_SEEN = SeenFences()
@@ -83,13 +89,12 @@ async def see_fences(config: Config, stores: Mapping[str, Store], clock: Clock) 
     ]
     both = BothSides(sites, ledgers, primary=config.pair.source, closed=_closed(sites, stores))
     view, cannot = await asyncio.gather(
-        both.look(tails=False),
+        ControlPlane(both, clock).read(),
         asyncio.gather(*(_cannot(config.site(name), stores.get(name)) for name in sites)),
     )
     facts = [_fact(config, fence, stores.get(fence.site)) for fence in view.record.fences]
-    return SeenFences(
-        tuple(await asyncio.gather(*facts)), tuple(one for one in cannot if one is not None)
-    )
+    refused = tuple(one for one in cannot if one is not None)
+    return SeenFences(tuple(await asyncio.gather(*facts)), refused, view)
 
 
 def _closed(sites: Sequence[str], stores: Mapping[str, Store]) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import Literal
+from typing import Any, Literal
 
 from farshore.control.audit import Stored
 from farshore.core.chain import Entry, Head
@@ -140,6 +140,39 @@ class View:
                 f"decided without what stands now, {place_text(self.record)} by "
                 f"{said(self.record)}, and has lost."
             )
+
+    def to_json(self) -> dict[str, Any]:
+        """What stands and how the sites agree, for machines; times are ISO 8601 UTC."""
+        record = self.record
+        return {
+            "phase": record.phase,
+            "epoch": record.epoch,
+            "revision": record.revision,
+            "primary": record.primary,
+            "recorded": self.written,
+            "by": record.by,
+            "why": record.why,
+            "at": moment_text(record.at) if self.written else None,
+            "agree": self.agree,
+            "strong": self.strong,
+            "conflicts": list(self.conflicts),
+            "sites": {
+                shown.site: {"shows": shown.state, "trouble": shown.trouble} for shown in self.shown
+            },
+        }
+
+    @property
+    def line(self) -> str:
+        """All of it in one line, for people."""
+        record = self.record
+        phase = record.phase.replace("_", " ")
+        line = f"{phase}, {place_text(record)}, primary {record.primary}. {self.sentence}"
+        if self.written and not self.strong:
+            line += (
+                " A server obeys no conditional writes: two people who change roles at the same "
+                "moment are kept apart by a lock only."
+            )
+        return line
 
     @property
     def sentence(self) -> str:
