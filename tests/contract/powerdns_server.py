@@ -37,10 +37,10 @@ each has an id beside these columns."""
 class PowerDns:
     """One server. `write` and `read` go through its API, past every driver."""
 
-    def __init__(self, folder: Path, dns_port: int, api_port: int) -> None:
+    def __init__(self, folder: Path, dns_port: int, api_port: int, key: str = "") -> None:
         self.port = dns_port
         self.api_port = api_port
-        self.key = secrets.token_urlsafe(24)
+        self.key = key or secrets.token_urlsafe(24)
         self._folder = folder
         self._running: process.Process | None = None
         self._write_files()
@@ -137,10 +137,11 @@ def _rrset(name: str, kind: str, ttl: int, values: Any) -> dict[str, object]:
 
 
 @contextmanager
-def powerdns(folder: Path) -> Iterator[PowerDns]:
+def powerdns(folder: Path, *, key: str = "") -> Iterator[PowerDns]:
+    """`key`: the API's, one of its own without it."""
     with held_ports(2) as (dns_port, api_port):
         pass
-    running = PowerDns(folder, dns_port, api_port)
+    running = PowerDns(folder, dns_port, api_port, key)
     running.start()
     try:
         yield running

@@ -52,8 +52,8 @@ class FileBench:
         self.form = form
         self._aside = path.with_name("aside")
 
-    def driver(self) -> FileDriver:
-        return FileDriver(FileSwitch("file", self.path, self.form, VALUES))
+    def driver(self, **options: float) -> FileDriver:
+        return FileDriver(FileSwitch("file", self.path, self.form, VALUES), **options)
 
     def text(self, value: str, site: str) -> str:
         if self.form == "json":
@@ -197,6 +197,19 @@ async def test_a_writer_that_does_not_end_is_not_waited_for(bench: FileBench) ->
         os.close(holder)
     await driver.apply(plan)
     assert await bench.truth() == WEST
+
+
+async def test_a_file_system_that_does_not_answer_is_unknown(bench: FileBench) -> None:
+    """As seen from here: the lock stands for a write that hangs."""
+    driver = bench.driver(call_s_max=0.2)
+    plan = await driver.plan(WEST)
+    holder = os.open(bench.path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(holder, fcntl.LOCK_EX)
+        with pytest.raises(SwitchUnknown, match=r"not written within 0\.2 s"):
+            await driver.apply(plan)
+    finally:
+        os.close(holder)
 
 
 @pytest.mark.parametrize(

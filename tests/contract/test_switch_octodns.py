@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -43,6 +44,17 @@ zones:
 """
 
 
+def is_change(chunk: bytes) -> bool:
+    return chunk.startswith(b"PATCH")
+
+
+class Pair(NamedTuple):
+    """A server and the line before its API."""
+
+    server: PowerDns
+    line: BadLine
+
+
 class OctodnsBench:
     """A record of one zone, its API behind a line that can be made bad."""
 
@@ -62,10 +74,10 @@ class OctodnsBench:
     def secrets(self) -> tuple[str, ...]:
         return (self.server.key,)
 
-    def driver(self) -> OctodnsDriver:
+    def driver(self, **options: float) -> OctodnsDriver:
         resolvers = (f"{HOST}:{self.server.port}",)
         record = Record(RECORD, "CNAME", TTL, VALUES, resolvers)
-        return OctodnsDriver(OctodnsSwitch("octodns", self.file, ZONE, record), 60.0)
+        return OctodnsDriver(OctodnsSwitch("octodns", self.file, ZONE, record), 60.0, **options)
 
     async def write(self, value: str, *, ttl: int = TTL) -> None:
         await asyncio.to_thread(self.server.write, ZONE, RECORD, "CNAME", f"{value}.", ttl=ttl)
@@ -106,7 +118,7 @@ async def bench(
     server: PowerDns, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[OctodnsBench]:
     monkeypatch.setenv(KEY_VARIABLE, server.key)
-    async with bad_line(server.api_port, lambda chunk: chunk.startswith(b"PATCH")) as line:
+    async with bad_line(server.api_port, is_change) as line:
         made = OctodnsBench(server, line, tmp_path)
         await made.put(EAST)
         yield made
@@ -175,18 +187,71 @@ async def test_a_missing_variable_is_named(
         await bench.driver().current()
 
 
-async def test_two_targets_are_two_places(bench: OctodnsBench) -> None:
+def with_second(bench: OctodnsBench, line: BadLine) -> None:
+    """A second target, behind a line of its own."""
     bench.configure("powerdns, second")
     text = bench.file.read_text()
-    second = text[text.index("  powerdns:\n") : text.index("zones:")].replace(
-        "powerdns:", "second:"
-    )
+    first = text[text.index("  powerdns:\n") : text.index("zones:")]
+    second = first.replace("powerdns:", "second:").replace(str(bench.line.port), str(line.port))
     bench.file.write_text(text.replace("zones:", f"{second}zones:"))
+
+
+@pytest.fixture
+async def second(server: PowerDns, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pair]:
+    with powerdns(tmp_path_factory.mktemp("second"), key=server.key) as running:
+        running.make_zone(ZONE)
+        running.write(ZONE, RECORD, "CNAME", f"{VALUES[EAST]}.")
+        async with bad_line(running.api_port, is_change) as line:
+            yield Pair(running, line)
+
+
+async def test_two_targets_are_two_places(bench: OctodnsBench, second: Pair) -> None:
+    with_second(bench, second.line)
     driver = bench.driver()
     await driver.apply(await driver.plan(WEST))
     vantages = [reading.vantage for reading in (await driver.current()).readings]
     assert vantages == ["provider powerdns", "provider second"]
     assert (await driver.current()).shows(WEST)
+    assert second.server.read(ZONE)[RECORD, "CNAME"] == [f"{VALUES[WEST]}."]
+
+
+async def test_both_targets_are_read_before_one_is_changed(
+    bench: OctodnsBench, second: Pair
+) -> None:
+    with_second(bench, second.line)
+    driver = bench.driver()
+    plan = await driver.plan(WEST)
+    await second.line.cut()
+    assert await applied(driver, plan) == "error"
+    await second.line.heal()
+    second.server.write(ZONE, RECORD, "CNAME", "elsewhere.example.org.")
+    assert await applied(driver, plan) == "moved"
+    assert await bench.truth() == EAST
+
+
+async def test_a_second_target_that_fails_leaves_an_unknown(
+    bench: OctodnsBench, second: Pair
+) -> None:
+    with_second(bench, second.line)
+    driver = bench.driver()
+    plan = await driver.plan(WEST)
+    await second.line.lose_answer()
+    assert await applied(driver, plan) == "unknown"
+    assert (await driver.current()).shows(WEST)
+
+
+async def test_an_api_that_does_not_end_is_not_waited_for(bench: OctodnsBench) -> None:
+    plan = await bench.driver().plan(WEST)
+    driver = bench.driver(call_s_max=0.5)
+    await bench.silence()
+    (reading,) = (await driver.current()).readings
+    assert reading == ("provider powerdns", "", "", "its API did not answer within 0.5 s")
+    for call in (driver.plan(WEST), driver.apply(plan)):
+        with pytest.raises(SwitchError, match=r"within 0\.5 s") as caught:
+            await call
+        assert not isinstance(caught.value, SwitchUnknown)
+    await bench.heal()
+    assert await bench.truth() == EAST
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import asyncio
 import fcntl
 import os
 import stat
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -53,9 +54,11 @@ class _Text(NamedTuple):
 
 
 class FileDriver:
-    """A `SwitchDriver` of one file on this machine."""
+    """A `SwitchDriver` of one file on this machine. `call_s_max`: how long its file system may
+    take for one call."""
 
-    def __init__(self, source: FileSwitch) -> None:
+    def __init__(self, source: FileSwitch, *, call_s_max: float = CALL_SECONDS_MAX) -> None:
+        self._call_s_max = call_s_max
         self._source = source
         self._vantage = f"file {source.path}"
 
@@ -71,7 +74,7 @@ class FileDriver:
         try:
             return Position((await self._in_time(self._look),))
         except TimeoutError:
-            late = f"it cannot be read within {CALL_SECONDS_MAX:g} s"
+            late = f"it cannot be read within {self._call_s_max:g} s"
             return Position((Reading(self._vantage, "", "", late),))
 
     async def plan(self, to: str) -> DriverPlan:
@@ -80,11 +83,13 @@ class FileDriver:
         return plan_for(self.name, reading, to, wanted)
 
     async def apply(self, plan: DriverPlan) -> None:
+        given_up = threading.Event()
         try:
-            await self._in_time(lambda: self._apply(plan))
+            await self._in_time(lambda: self._apply(plan, given_up))
         except TimeoutError:
+            given_up.set()  # the thread goes on: let it not come to its end much later
             raise SwitchUnknown(
-                f"{self.name}: {self._vantage} was not written within {CALL_SECONDS_MAX:g} s, "
+                f"{self.name}: {self._vantage} was not written within {self._call_s_max:g} s, "
                 "and may yet be."
             ) from None
 
@@ -95,7 +100,7 @@ class FileDriver:
         """Nothing stays open."""
 
     async def _in_time(self, work: Callable[[], Result]) -> Result:
-        async with asyncio.timeout(CALL_SECONDS_MAX):
+        async with asyncio.timeout(self._call_s_max):
             return await asyncio.to_thread(work)
 
     # -- in a thread -----------------------------------------------------------------
@@ -121,7 +126,7 @@ class FileDriver:
             return Reading(self._vantage, "", f"{entry.url} as {entry.site}")
         return Reading(self._vantage, site, entry.url)
 
-    def _apply(self, plan: DriverPlan) -> None:
+    def _apply(self, plan: DriverPlan, given_up: threading.Event) -> None:
         value_for(self.name, plan.to, self._source.values)
         path = self._real_path
         with self._untouched(), _locked(path.parent) as folder:
@@ -131,6 +136,9 @@ class FileDriver:
             text = with_entry(found.text, self._source.format, plan.to, self._source.values)
             temporary = _write_beside(path, text, found.status)
             reached("file.written")
+            if given_up.is_set():
+                temporary.unlink()
+                return
             os.rename(temporary, path)
             with self._renamed():
                 os.fsync(folder)
