@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import pytest
 
+from farshore.core import acl
 from farshore.core.model import NO_ATTRIBUTES, Attributes, Lock
 from farshore.errors import BadRequest, Corrupt, Denied, Gone, StoreError
 from farshore.s3.store import Store, Stream
@@ -227,6 +228,23 @@ class ObjectSuite:
         entries = await walk(store, bucket)
         assert sorted(ids(entries)) == sorted(w.version_id for w in written)
         assert {e.version_id: e.etag for e in entries} == {w.version_id: w.etag for w in written}
+
+    # -- access control lists ----------------------------------------------------
+
+    async def test_every_version_has_its_own_access_control_list(
+        self, store: Store, bucket: str, traits: Traits
+    ) -> None:
+        older, newer = await write(store, bucket, "k", "1", "2")
+        before = await store.get_acl(bucket, "k", older)
+        assert acl.of_groups(before) == acl.of_others(before) == frozenset()
+        assert before.owner
+        granted = {acl.Grant(acl.ALL_USERS, "READ"), acl.Grant(acl.LOG_DELIVERY, "READ_ACP")}
+        await store.put_acl(bucket, "k", older, acl.with_groups(before, granted))
+        kept = [acl.of_groups(await store.get_acl(bucket, "k", v)) for v in (older, newer)]
+        assert (kept == [granted, frozenset()]) is traits.acls_of_versions
+        await store.put_acl(bucket, "k", older, before)
+        assert acl.of_groups(await store.get_acl(bucket, "k", older)) == frozenset()
+        assert (await store.get_acl(bucket, "k", older)).owner == before.owner
 
     # -- locks -----------------------------------------------------------------
 

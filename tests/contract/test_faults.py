@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from farshore.core.acl import Acl
 from farshore.core.model import NO_LOCK
 from farshore.errors import Corrupt, OutcomeUnknown, ServerFault, StoreError, Throttled, Unreachable
 from farshore.s3.store import ObjectRead, Store
@@ -32,7 +33,7 @@ from farshore.testing.store.faults import (
     throttled,
     unreachable,
 )
-from farshore.testing.store.memory import MemoryStore
+from farshore.testing.store.memory import WITH_ACLS, MemoryStore
 from farshore.testing.store.read import CHUNK_BYTES
 
 from .history import keys, read, walk, write
@@ -50,7 +51,7 @@ class TestFaultyStore(StoreSuite):
 
     @pytest.fixture
     def store(self) -> Store:
-        return Faulty(MemoryStore("west", clock=ManualClock()), nothing)
+        return Faulty(MemoryStore("west", clock=ManualClock(), capabilities=WITH_ACLS), nothing)
 
     @pytest.fixture
     def traits(self) -> Traits:
@@ -121,6 +122,8 @@ async def test_every_operation_can_fail(memory: MemoryStore) -> None:
         faulty.put_tags("b", "k", version_id, (("a", "b"),)),
         faulty.put_retention("b", "k", version_id, "GOVERNANCE", "2099-01-01T00:00:00Z"),
         faulty.put_legal_hold("b", "k", version_id, True),
+        faulty.get_acl("b", "k", version_id),
+        faulty.put_acl("b", "k", version_id, Acl("memory")),
         faulty.create_upload("b", "other"),
         faulty.put_part("b", "k", upload, 1, b"x"),
         faulty.complete_upload("b", "k", upload, []),

@@ -11,7 +11,7 @@ from farshore.errors import BadRequest, Denied, Precondition, Unsupported
 from farshore.s3.store import Condition, Store
 from farshore.testing.clock import ManualClock
 from farshore.testing.store.call import Call
-from farshore.testing.store.memory import EVERYTHING, MemoryStore
+from farshore.testing.store.memory import EVERYTHING, WITH_ACLS, MemoryStore
 
 from .history import MARKER, ids, walk, write
 from .store_suite import StoreSuite
@@ -25,7 +25,7 @@ class TestMemoryStore(StoreSuite):
 
     @pytest.fixture
     def store(self) -> Store:
-        return MemoryStore("west", clock=ManualClock())
+        return MemoryStore("west", clock=ManualClock(), capabilities=WITH_ACLS)
 
     @pytest.fixture
     def traits(self) -> Traits:
@@ -86,6 +86,8 @@ async def test_capabilities_switch_abilities_off(clock: ManualClock) -> None:
         await store.put("b", "k", b"2", condition=Condition(etag=second.etag))
     with pytest.raises(Unsupported):
         await store.put_legal_hold("b", "k", "", True)
+    with pytest.raises(Unsupported, match="access control lists"):
+        await store.get_acl("b", "k")
     await store.delete("b", "k")
     assert (await store.delete("b", "k")).version_id == ""
     assert len(await walk(store, "b")) == 3

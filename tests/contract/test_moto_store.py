@@ -41,6 +41,7 @@ class TestMotoStore(StoreSuite):
             marks_absent_keys=False,
             suspended_keeps_history=False,
             verifies_md5=False,
+            acls_of_versions=False,
             checks_signatures=False,
             refuses_long_keys=False,
             lists_parts=False,

@@ -33,6 +33,7 @@ class Traits:
     # objects
     verifies_md5: bool = True
     keeps_website_redirect: bool = True
+    acls_of_versions: bool = True
     keeps_empty_metadata: bool = True
     accepts_unparseable_expires: bool = True
     refuses_long_keys: bool = True

@@ -13,7 +13,7 @@ from farshore.s3.probe.neighbours import CROWD, keys
 from farshore.testing.clock import ManualClock
 from farshore.testing.store.call import Call
 from farshore.testing.store.lossy import LossyListingStore
-from farshore.testing.store.memory import EVERYTHING, MemoryStore
+from farshore.testing.store.memory import EVERYTHING, WITH_ACLS, MemoryStore
 
 SWITCHES = [
     field.name
@@ -61,7 +61,7 @@ async def test_a_store_that_can_everything_is_found_so() -> None:
 async def test_each_ability_that_is_missing_is_found_missing(switch: str) -> None:
     clock = ManualClock()
     clock.advance(0.25)
-    able = Capabilities.from_json({**EVERYTHING.to_json(), switch: False})
+    able = Capabilities.from_json({**WITH_ACLS.to_json(), switch: False})
     report = await probed(await ready(MemoryStore("west", clock=clock, capabilities=able)))
     found = report.capabilities.to_json()
     assert found[switch] is False

@@ -18,6 +18,7 @@ class Capabilities:
     `stacked_markers`: a DELETE over a delete marker adds another marker.
     `etag_is_md5`: a plain PUT's ETag is the MD5 of its body.
     `part_number`: HEAD with partNumber tells a part's length and the number of parts.
+    `acls`: every version keeps its own access control list, and we may read and set it.
     `marker_by_id`: HEAD of a marker by its id says that it is a marker.
     """
 
@@ -39,6 +40,7 @@ class Capabilities:
     tags_per_version: bool = False
     tags_on_multipart: bool = False
     object_lock: bool = False
+    acls: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """A flat JSON object, one key per field."""

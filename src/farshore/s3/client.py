@@ -15,6 +15,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from farshore.clock import Clock, SystemClock
+from farshore.core.acl import Acl
 from farshore.core.model import NO_ATTRIBUTES, Attributes
 from farshore.credentials import Credentials
 from farshore.errors import (
@@ -207,6 +208,12 @@ class S3Client:
 
     async def put_legal_hold(self, bucket: str, key: str, version_id: str, held: bool) -> None:
         await self._call(wire.put_legal_hold(bucket, key, version_id, held))
+
+    async def get_acl(self, bucket: str, key: str, version_id: str = "") -> Acl:
+        return wire.parse_acl(await self._call(wire.get_acl(bucket, key, version_id)))
+
+    async def put_acl(self, bucket: str, key: str, version_id: str, acl: Acl) -> None:
+        await self._call(wire.put_acl(bucket, key, version_id, acl))
 
     # Multipart uploads.
 

@@ -12,6 +12,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from farshore.core.acl import Acl
 from farshore.core.model import NO_ATTRIBUTES, Attributes, Version
 
 Chunk = bytes | memoryview
@@ -216,6 +217,14 @@ class Store(Protocol):
 
     async def put_legal_hold(self, bucket: str, key: str, version_id: str, held: bool) -> None:
         """Set or clear the version's legal hold."""
+        ...
+
+    async def get_acl(self, bucket: str, key: str, version_id: str = "") -> Acl:
+        """The version's access control list."""
+        ...
+
+    async def put_acl(self, bucket: str, key: str, version_id: str, acl: Acl) -> None:
+        """Replace the version's access control list. `acl.owner` must be its owner already."""
         ...
 
     async def create_upload(

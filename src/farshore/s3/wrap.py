@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import NamedTuple, NoReturn, Self, TypeVar
 
+from farshore.core.acl import Acl
 from farshore.core.model import NO_ATTRIBUTES, Attributes
 from farshore.errors import (
     BadListing,
@@ -179,6 +180,16 @@ class Wrapper:
         await self.around(
             _again("put_legal_hold"),
             lambda: self._inner.put_legal_hold(bucket, key, version_id, held),
+        )
+
+    async def get_acl(self, bucket: str, key: str, version_id: str = "") -> Acl:
+        return await self.around(
+            _again("get_acl"), lambda: self._inner.get_acl(bucket, key, version_id)
+        )
+
+    async def put_acl(self, bucket: str, key: str, version_id: str, acl: Acl) -> None:
+        await self.around(
+            _again("put_acl"), lambda: self._inner.put_acl(bucket, key, version_id, acl)
         )
 
     async def create_upload(

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from hashlib import md5
 
+from farshore.core import acl
 from farshore.core.model import NO_ATTRIBUTES
 from farshore.errors import Corrupt, Denied, Gone, Precondition, StoreError, Unsupported
 from farshore.s3.probe.scratch import BODY, Scratch
@@ -25,6 +26,7 @@ PART_BYTES = 5 * 1024 * 1024
 ABSENT = Condition(absent=True)
 TAGS = (("probe", "first"),)
 OTHER_TAGS = (("probe", "second"),)
+HARMLESS = acl.Grant(acl.LOG_DELIVERY, "READ_ACP")
 OTHER_ETAG = "0" * 32
 
 Check = Callable[[Scratch, str], Awaitable[bool]]
@@ -160,6 +162,25 @@ async def object_lock(scratch: Scratch, key: str) -> bool:
     return info.attributes.lock.legal_hold
 
 
+async def acls(scratch: Scratch, key: str) -> bool:
+    """Two versions keep lists of their own. The group that is granted something opens nothing."""
+    store, bucket = scratch.store, scratch.bucket
+    for _ in range(2):
+        await store.put(bucket, key, BODY)
+    page = await store.list_versions(bucket, prefix=key)
+    newer, older = (entry.version_id for entry in page.entries)
+    try:
+        before = await store.get_acl(bucket, key, older)
+        await store.put_acl(bucket, key, older, acl.with_groups(before, [HARMLESS]))
+        kept = [acl.of_groups(await store.get_acl(bucket, key, v)) for v in (newer, older)]
+        await store.put_acl(bucket, key, older, before)
+        after = acl.of_groups(await store.get_acl(bucket, key, older))
+    except Denied as error:
+        # Whoever gives the replicator these rights wants lists to be copied; nobody must.
+        raise Unsupported(error.message, action=error.action) from error
+    return (kept, after) == ([frozenset(), frozenset({HARMLESS})], frozenset())
+
+
 CHECKS: dict[str, Check] = {
     check.__name__: check
     for check in (
@@ -176,6 +197,7 @@ CHECKS: dict[str, Check] = {
         tags_per_version,
         tags_on_multipart,
         object_lock,
+        acls,
     )
 }
 

@@ -4,6 +4,7 @@ For each operation of `store.Store` there is a function that builds its `Request
 the answer says something, a `parse_…` that reads it; `raise_for_status` comes in between.
 """
 
+from farshore.s3.wire.acl import get_acl, parse_acl, put_acl
 from farshore.s3.wire.attributes import attribute_headers, parse_info
 from farshore.s3.wire.buckets import (
     create_bucket,
@@ -63,6 +64,7 @@ __all__ = [
     "delete",
     "delete_bucket_policy",
     "get",
+    "get_acl",
     "get_bucket_policy",
     "get_tags",
     "get_versioning",
@@ -71,6 +73,7 @@ __all__ = [
     "list_parts",
     "list_uploads",
     "list_versions",
+    "parse_acl",
     "parse_complete_upload",
     "parse_create_upload",
     "parse_delete",
@@ -86,6 +89,7 @@ __all__ = [
     "parse_put",
     "parse_put_part",
     "put",
+    "put_acl",
     "put_bucket_policy",
     "put_legal_hold",
     "put_part",

@@ -82,6 +82,7 @@ CODES: dict[str, type[StoreError]] = {
     "XAmzContentChecksumMismatch": Corrupt,
     "XAmzContentSHA256Mismatch": Corrupt,
     # This server, or this object, cannot do it.
+    "AccessControlListNotSupported": Unsupported,
     "BucketAlreadyOwnedByYou": Unsupported,
     "InvalidObjectState": Unsupported,
     "InvalidStorageClass": Unsupported,

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import NoReturn
 
+from farshore.core.acl import Grant
 from farshore.core.model import NO_ATTRIBUTES, NULL_VERSION, Attributes
 from farshore.errors import BadRequest, Gone, Precondition
 from farshore.s3.capabilities import Capabilities
@@ -27,6 +28,7 @@ class Entry:
     """One version or delete marker. `attributes` may be edited in place (tags, lock).
 
     `sequence` rises with every write to the bucket; `part_sizes` is empty for a plain PUT.
+    `grants`: to all but the owner, who has full control.
     """
 
     key: str
@@ -38,6 +40,7 @@ class Entry:
     etag: str = ""
     attributes: Attributes = NO_ATTRIBUTES
     part_sizes: tuple[int, ...] = ()
+    grants: tuple[Grant, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import TypeVar
 
+from farshore.core.acl import Acl
 from farshore.core.model import NO_ATTRIBUTES, Attributes
 from farshore.errors import Corrupt
 from farshore.s3.store import (
@@ -226,6 +227,16 @@ class Faulty:
             bucket,
             key,
             lambda: self._store.put_legal_hold(bucket, key, version_id, held),
+        )
+
+    async def get_acl(self, bucket: str, key: str, version_id: str = "") -> Acl:
+        return await self._through(
+            "get_acl", bucket, key, lambda: self._store.get_acl(bucket, key, version_id)
+        )
+
+    async def put_acl(self, bucket: str, key: str, version_id: str, acl: Acl) -> None:
+        await self._through(
+            "put_acl", bucket, key, lambda: self._store.put_acl(bucket, key, version_id, acl)
         )
 
     async def create_upload(

@@ -15,8 +15,9 @@ from typing import NamedTuple, NoReturn
 from urllib.parse import quote, urlencode
 
 from farshore.clock import Clock
+from farshore.core.acl import FULL_CONTROL, Acl, Grant
 from farshore.core.model import NO_ATTRIBUTES, NULL_VERSION, Attributes, Version
-from farshore.errors import BadRequest, BucketMissing, Corrupt
+from farshore.errors import BadRequest, BucketMissing, Corrupt, Unsupported
 from farshore.s3.capabilities import Capabilities
 from farshore.s3.store import (
     ALWAYS,
@@ -57,7 +58,13 @@ EVERYTHING = Capabilities(
     tags_on_multipart=True,
     object_lock=True,
 )
-"""What S3 itself can do. Use `dataclasses.replace` to take single abilities away."""
+"""What S3 itself can do. Use `dataclasses.replace` to take single abilities away.
+
+Access control lists are off, as they are in every new bucket of S3.
+"""
+
+WITH_ACLS = replace(EVERYTHING, acls=True)
+"""A bucket in which they have been switched on."""
 
 IDENTITY = "memory"
 """Whom the store takes its callers for, unless `policed.Policed` says another."""
@@ -322,6 +329,27 @@ class MemoryStore:
             entry = self._lockable("PutObjectLegalHold", bucket, key, version_id)
             lock = replace(entry.attributes.lock, legal_hold=held)
             entry.attributes = replace(entry.attributes, lock=lock)
+
+    async def get_acl(self, bucket: str, key: str, version_id: str = "") -> Acl:
+        async with self._call("get_acl", bucket, key):
+            entry = self._listed_for_access("GetObjectAcl", bucket, key, version_id)
+            return Acl(self._site, (Grant(self._site, FULL_CONTROL), *entry.grants))
+
+    async def put_acl(self, bucket: str, key: str, version_id: str, acl: Acl) -> None:
+        async with self._call("put_acl", bucket, key):
+            entry = self._listed_for_access("PutObjectAcl", bucket, key, version_id)
+            entry.grants = tuple(g for g in acl.grants if g.grantee != self._site)
+
+    def _listed_for_access(self, operation: str, bucket: str, key: str, version_id: str) -> Entry:
+        """A version; `Unsupported` in a bucket without lists, as it is by default on AWS."""
+        if not self._can.acls:
+            raise Unsupported(
+                f"{self._action(operation, bucket, key)}: there are no access control lists here",
+                status=400,
+                code="AccessControlListNotSupported",
+                action=self._action(operation, bucket, key),
+            )
+        return self._bucket(operation, bucket).version(operation, key, version_id)
 
     def _lockable(self, operation: str, bucket: str, key: str, version_id: str) -> Entry:
         require_lockable(self._can.object_lock, self._action(operation, bucket, key))

@@ -31,6 +31,8 @@ ACTIONS: Mapping[str, str] = {
     "put_tags": "s3:PutObjectTagging",
     "put_retention": "s3:PutObjectRetention",
     "put_legal_hold": "s3:PutObjectLegalHold",
+    "get_acl": "s3:GetObjectAcl",
+    "put_acl": "s3:PutObjectAcl",
     "create_upload": "s3:PutObject",
     "put_part": "s3:PutObject",
     "complete_upload": "s3:PutObject",
