@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
@@ -45,6 +47,17 @@ def refused(attempt: Any, **words: Any) -> str:
     return str(caught.value.response["Error"]["Code"])
 
 
+def put_by_url(url: str) -> int:
+    """The status of a PUT to a URL that was signed before."""
+    request = urllib.request.Request(url, data=b"late", method="PUT")
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+
+
 def canaries(farshore: Farshore) -> list[str]:
     return [key for key, _, _ in farshore.rows("east") if key.startswith(OWN_PREFIX)]
 
@@ -57,6 +70,10 @@ def test_a_fence_bites_survives_a_power_cut_and_is_taken_away(pair: Farshore, la
     part = {"Bucket": pair.bucket, "Key": "large", "UploadId": upload}
     etag = app.upload_part(**part, PartNumber=1, Body=b"1")["ETag"]
 
+    later = app.generate_presigned_url(
+        "put_object", Params={"Bucket": pair.bucket, "Key": "by-url"}, ExpiresIn=600
+    )
+
     checked = fence_document(pair.run("fence", "east", "--check", "--json"), 0)
     assert checked["would_bite"]
     assert policy(pair) == theirs
@@ -65,6 +82,7 @@ def test_a_fence_bites_survives_a_power_cut_and_is_taken_away(pair: Farshore, la
     assert (made["state"], made["by"], made["why"]) == ("standing", "ann@desk", "a test")
     assert [bucket["word"] for bucket in made["buckets"]] == ["bites"]
 
+    assert put_by_url(later) == 403
     lab.kill("east")
     lab.revive("east")
     app = impatient_app(pair)

@@ -85,13 +85,15 @@ async def _try_fences(
     from farshore.fence.trial import try_fence
 
     rows: list[dict[str, Any]] = []
+    words: list[tuple[str, str, str]] = []
     for access in sides:
         console.note(f"trying a fence at {access.site.name} on canaries")
         tried = await try_fence(config, access, SystemClock())
-        rows.append(
-            {"site": access.site.name, "would_bite": tried.would_bite, "why": tried.sentence}
-        )
-    console.table(("fence", "would bite", ""), [list(row.values()) for row in rows])
+        why = "" if tried.would_bite else tried.sentence
+        rows.append({"site": access.site.name, "would_bite": tried.would_bite, "why": why})
+        word = "yes" if tried.would_bite else "not known" if tried.refusal is None else "no"
+        words.append((access.site.name, word, why))
+    console.table(("fence", "would bite", ""), words)
     return rows
 
 

@@ -201,7 +201,8 @@ def _finish(console: Console, raised: Sequence[Raised]) -> None:
         console.say("No fence waits.")
     for one in raised:
         console.say(_sentence(one))
-        console.table(("bucket", "fence", ""), one.bites)
+        if one.bites:
+            console.table(("bucket", "fence", ""), one.bites)
     console.document({"fences": [_document(one) for one in raised]})
     if any(one.fence.state == "pending" for one in raised):
         raise typer.Exit(PENDING)
@@ -220,9 +221,9 @@ def _sentence(one: Raised) -> str:
             return f"{site} is fenced as far as is written; nobody could try whether it bites."
         case "pending":
             return (
-                f"{site} is to be fenced, and is not: {one.trouble} `farshore run` does it the "
-                "moment it answers, or `farshore fence --pending`. Keep clients away from it "
-                "until then."
+                f"{site} is to be fenced, and is not: it does not answer. `farshore run` does it "
+                "the moment it does, or `farshore fence --pending`. Keep clients away from it "
+                f"until then. ({one.trouble})"
             )
 
 
@@ -278,7 +279,10 @@ def _say_look(
 
 def _say_opened(console: Console, site: str, opened: Sequence[Opened]) -> None:
     if not opened:
-        console.say(f"The fence that waited for {site} is taken back; {site} does not answer.")
+        console.say(
+            f"The fence that waited for {site} is taken back. {site} does not answer: should one "
+            f"stand there all the same, run `farshore unfence {site}` again when it does."
+        )
     elif not any(one.was for one in opened):
         console.say(f"There was no fence at {site}.")
     else:
