@@ -25,6 +25,9 @@ from tests.debian import server
 
 START_SECONDS_MAX = 20.0
 POLL_SECONDS = 0.01
+ANSWERS_IN_A_ROW = 10
+HOLD_SECONDS = 0.05
+"""As short as can be: most tests do not wait for what a client waits for."""
 
 
 @dataclass
@@ -61,7 +64,9 @@ class Haproxy:
         """Configuration and map, as for a first start."""
         self.folder.mkdir(parents=True, exist_ok=True)
         listen = f"{HOST}:{self.port}"
-        door = FrontDoor(self.sites, listen, self.certificate, self.socket, str(self.map))
+        door = FrontDoor(
+            self.sites, listen, self.certificate, self.socket, str(self.map), hold_s=HOLD_SECONDS
+        )
         self._configuration.write_text(render(door))
         self.map.write_text(map_text(active))
 
@@ -103,7 +108,8 @@ class Haproxy:
         assert self.running
         before = self.worker()
         os.kill(self.running.pid, signal.SIGUSR2)
-        self._await_worker(before)
+        for _ in range(ANSWERS_IN_A_ROW):  # for a moment both workers answer, in turn
+            self._await_worker(before)
 
     def kill(self) -> None:
         """The master by its id; a worker ends when its master is gone."""

@@ -70,11 +70,12 @@ def test_with_tls_and_a_private_ca(
     folder: Path, certificates: Certificates, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["--listen", "127.0.0.1:8443", "--tls-cert", str(certificates.certificate)]
-    words += ["--ca", str(certificates.ca), "--map", str(folder / "site.map")]
+    words += ["--ca", str(certificates.ca), "--map", str(folder / "site.map"), "--hold", "0.25"]
     text = printed(capsys, *words, "--socket", "127.0.0.1:9999", "--user", "root")
     valid, said = is_valid(text, folder)
     assert valid, said
     assert f"ca-file {certificates.ca}" in text
+    assert "timeout tarpit 250ms" in text
     assert "stats socket ipv4@127.0.0.1:9999 level admin" in text
 
 

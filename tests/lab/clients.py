@@ -17,6 +17,7 @@ from farshore.lab.seaweed import REGION
 from farshore.lab.state import LabState
 
 BUCKET = "files"
+SMALL_BYTES, LARGE_BYTES = 100, 8 * 1024 * 1024
 SEED = "seed"
 """A key that is the same at every site, for readers."""
 
@@ -55,12 +56,13 @@ class Load:
     failed: list[str] = field(default_factory=list)
     _over: threading.Event = field(default_factory=threading.Event)
 
-    def write(self, client: Any, name: str) -> None:
+    def write(self, client: Any, name: str, size: int) -> None:
+        body = b"x" * size
         number = 0
         while not self._over.is_set():
             key, number = f"{name}/{number:06}", number + 1
             self._one(
-                self.written, key, lambda k=key: client.put_object(Bucket=BUCKET, Key=k, Body=k)
+                self.written, key, lambda k=key: client.put_object(Bucket=BUCKET, Key=k, Body=body)
             )
 
     def look(self, client: Any, name: str) -> None:
@@ -84,12 +86,16 @@ class Load:
 
 @contextmanager
 def load(state: LabState, endpoint: str, writers: int, readers: int, name: str) -> Iterator[Load]:
-    """Clients in threads, each with a session of its own, until the block ends."""
+    """Clients in threads, each with a session of its own, until the block ends.
+
+    The first writes large objects: their bodies do not fit into any buffer on the way.
+    """
     running = Load()
+    sizes = [LARGE_BYTES, *[SMALL_BYTES] * (writers - 1)]
     hands = [
         *(
-            threading.Thread(target=running.write, args=(app(state, endpoint), f"{name}-{n}"))
-            for n in range(writers)
+            threading.Thread(target=running.write, args=(app(state, endpoint), f"{name}-{n}", size))
+            for n, size in enumerate(sizes)
         ),
         *(
             threading.Thread(target=running.look, args=(app(state, endpoint), f"{name}-r{n}"))

@@ -35,7 +35,7 @@ DIRECT = "direct"
 
 PART_BYTES = 5 * 1024 * 1024
 LOOK_S = 0.02
-LOOKS_MAX = 500
+LOOKS_MAX = 1500
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["http", "https"])
@@ -217,12 +217,12 @@ async def test_a_freeze_below_eight_seconds_fails_nobody(
     """freeze, drain, flip, thaw: no write lands at the old site after the drain."""
     with load(fronted.status(), door_of(fronted), 4, 2, "freeze") as running:
         await until_busy(running, 20)
-        await freeze([driver], time.time() + 7.5)
+        await freeze([driver], time.time() + 7.8)
         drained = await drain([driver], EAST, time.time() + 5, SystemClock())
         empty = time.time()
         before = await landed(fronted, "freeze")
         reads = len(running.read)
-        await asyncio.sleep(3)  # the clients must bear it as long as a real flip may take
+        await asyncio.sleep(6.5)  # the clients must bear it as long as a freeze may last
         await flip(driver, WEST)
         assert await landed(fronted, "freeze") == before
         await thaw([driver])
@@ -336,8 +336,18 @@ async def test_a_dead_site_is_left_by_a_flip(fronted: Lab, driver: HaproxyDriver
     await flip(driver, WEST)
     assert client.get_object(Bucket=BUCKET, Key=SEED)["Body"].read() == b"seed"
     fronted.revive(EAST)
+    await until_up(driver, EAST)
     await flip(driver, EAST)
     assert client.get_object(Bucket=BUCKET, Key=SEED)["Body"].read() == b"seed"
+
+
+async def until_up(driver: HaproxyDriver, site: str) -> None:
+    """Until HAProxy's health checks have found out that a site is back."""
+    for _ in range(LOOKS_MAX):
+        if not (await driver.plan(site)).findings:
+            return
+        await asyncio.sleep(LOOK_S)  # the proxy tells nobody
+    raise AssertionError(f"{site} never came up: {(await driver.plan(site)).findings}")
 
 
 def test_up_with_a_front_door_is_the_same_lab_again(fronted: Lab) -> None:

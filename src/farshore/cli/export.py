@@ -74,6 +74,15 @@ def haproxy(
     user: Annotated[
         str, typer.Option(help="Whom HAProxy becomes after it has started as root.")
     ] = "",
+    hold: Annotated[
+        float,
+        typer.Option(
+            min=0.01,
+            max=20,
+            metavar="SECONDS",
+            help="How long a write that comes in a freeze is held before it is told to try again.",
+        ),
+    ] = 2.0,
     as_json: JsonOption = False,
 ) -> None:
     """Print a configuration of HAProxy that stands before both sites and can be switched.
@@ -91,6 +100,7 @@ def haproxy(
         socket=socket or (proxy.socket if proxy else SOCKET),
         map_path=map_path or (proxy.map_path if proxy else MAP),
         user=user,
+        hold_s=hold,
     )
     text = render(door)
     if as_json:

@@ -20,6 +20,11 @@ LISTEN = "0.0.0.0:9000"
 SOCKET = "/run/haproxy/farshore.sock"
 MAP = "/etc/haproxy/farshore.map"
 RETRY_AFTER_MS_USUAL = 5000
+HOLD_S = 2.0
+"""How long a frozen write is held before its 503. boto3's older default retries wait
+rand(0..1) * 1, 2, 4 and 8 s, whatever a header says, so five answers given at once may be over
+before a short freeze is; held for 2 s each, they last for 8 s at least."""
+
 SYSTEM_CA = "@system-ca"
 
 AWS = ".amazonaws.com"
@@ -44,7 +49,8 @@ class BackSite:
 class FrontDoor:
     """What the configuration depends on. `listen` is HOST:PORT; `certificate` "" is plain HTTP,
     else a PEM file with certificate and key. `socket` is a path or HOST:PORT.
-    `user`: whom HAProxy becomes after it has started as root; "" stays who it is."""
+    `user`: whom HAProxy becomes after it has started as root; "" stays who it is.
+    `hold_s`: how long a frozen write is held before it is told to try again."""
 
     sites: tuple[BackSite, BackSite]
     listen: str = LISTEN
@@ -52,6 +58,7 @@ class FrontDoor:
     socket: str = SOCKET
     map_path: str = MAP
     user: str = ""
+    hold_s: float = HOLD_S
 
 
 def map_text(active: str) -> str:
@@ -175,16 +182,17 @@ def _frontend(door: FrontDoor) -> str:
     return f"""\
 frontend s3
     bind {door.listen}{tls}
+    timeout tarpit {round(door.hold_s * 1000)}ms
     http-request set-var(txn.site) str({ACTIVE}),{in_map.format("nowhere")}
     http-request set-var(txn.until) str({FROZEN_UNTIL}),{in_map.format("0")},add(0)
     # S3 Select is a POST that reads; every other POST writes, and so may what is unknown
     http-request set-var(txn.kind) str(w)
     http-request set-var(txn.kind) str(r) if {{ method GET HEAD OPTIONS }}
     http-request set-var(txn.kind) str(r) if METH_POST {{ query -m beg select&select-type= }}
-    # writes wait, reads go on: SDKs obey the header, without an error for some 8 s
+    # writes wait, reads go on. Held first: many SDKs try again too soon, and then no more
     acl frozen date(0,ms),sub(txn.until) -m int lt 0
     acl writes var(txn.kind) -m str w
-    http-request return status 503 {_XML} {wait} string '{_FROZEN}' if frozen writes
+    http-request tarpit status 503 {_XML} {wait} string '{_FROZEN}' if frozen writes
     use_backend %[var(txn.site)]-%[var(txn.kind)]
     default_backend nowhere
 """
@@ -198,7 +206,7 @@ def _backend(site: BackSite, kind: str) -> str:
     words = [f"server {site.name} {f'[{host}]' if ':' in host else host}:{port}"]
     words += _verified(host, site.ca_file) if tls else []
     words += [] if _is_ip(host) else ["resolvers system init-addr last,libc,none"]
-    words.append("check inter 2s fall 3 rise 2")
+    words.append("check inter 2s fastinter 500ms downinter 1s fall 3 rise 2")
     return f"""\
 backend {site.name}-{kind}
     http-after-response set-header {SITE_HEADER} {site.name}

@@ -45,7 +45,7 @@ class HaproxyFreezer:
         return tuple(await asyncio.gather(*map(_frozen, self._freezable.maps)))
 
     async def writes_in_flight(self, site: str) -> int:
-        """`SwitchError`, too, while a process from before a reload may carry some."""
+        """`SwitchError`, too, while a process that a reload has not ended may carry some."""
         maps = self._freezable.maps
         for found in await asyncio.gather(*map(still_ending, maps)):
             if found:
@@ -64,11 +64,11 @@ class HaproxyFreezer:
 
 
 async def still_ending(running: RunningMap) -> str:
-    """Which process of a proxy is left from before a reload, in words; "" for none."""
-    older = ", ".join(map(str, await running.runtime.older_workers()))
+    """Which process of a proxy works beside the one that answers, in words; "" for none."""
+    older = ", ".join(map(str, await running.runtime.other_workers()))
     if not older:
         return ""
-    return f"{running.vantage}: process {older}, from before a reload, still ends its requests"
+    return f"{running.vantage}: a reload is not over, process {older} is still at work, too"
 
 
 async def _frozen(running: RunningMap) -> Frozen:

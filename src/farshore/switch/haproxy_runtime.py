@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from farshore.switch.driver import SwitchError, SwitchUnknown
-from farshore.switch.haproxy_workers import older_workers
+from farshore.switch.haproxy_workers import other_workers
 
 CONNECT_SECONDS_MAX = 2.0
 ANSWER_SECONDS_MAX = 3.0
@@ -76,14 +76,14 @@ class Runtime:
             raise self._refused("show activity", answer)
         return float(found[1])
 
-    async def older_workers(self) -> tuple[int, ...]:
-        """Ids of processes from before a reload that still end their requests, as far as that
-        can be seen from here. `SwitchError`."""
+    async def other_workers(self) -> tuple[int, ...]:
+        """Ids of the processes that work beside the one that answers: a reload is not over, as
+        far as that can be seen from here. `SwitchError`."""
         answer = await self._ask("show info")
         found = _PID.search(answer)
         if found is None:
             raise self._refused("show info", answer)
-        return await asyncio.to_thread(older_workers, self.address, int(found[1]))
+        return await asyncio.to_thread(other_workers, self.address, int(found[1]))
 
     async def stat(self) -> tuple[StatRow, ...]:
         """Every backend and every server. `SwitchError`."""

@@ -17,7 +17,7 @@ _CREDENTIALS = struct.Struct("3i")
 _ENDED = ("Z", "X")
 
 
-def older_workers(address: str, worker: int) -> tuple[int, ...]:
+def other_workers(address: str, worker: int) -> tuple[int, ...]:
     """Ids of the other workers of the master whose worker `worker` answers at `address`.
 
     Blocks for a moment. Empty where it cannot be known.
