@@ -64,6 +64,8 @@ on both.
   (map file, runtime API, read back, one request through the door), open the new site, thaw.
   Late writes are counted in the sites' own version ids, between the fence and its end; every
   acknowledged write is looked for at both sites. Nothing replicates meanwhile.
+- *DNS*: 20 flips of a CNAME with a TTL of 2 s at BIND, by signed updates. A caching BIND was
+  asked for it just before each, so it keeps the old answer as long as it may.
 """
 
 
