@@ -11,6 +11,8 @@ import pytest
 
 from farshore.config.values import Daemon
 from farshore.control.status import SweepState
+from farshore.core import acl
+from farshore.core.acl import Grant
 from farshore.core.model import Attributes
 from farshore.core.rules import Rule
 from farshore.daemon.sweeping import AGAIN_S, Sweeping, versions_per_s
@@ -21,10 +23,11 @@ from farshore.journal.pause import Pause, pause, resume
 from farshore.s3.pace import TokenBucket
 from farshore.testing.backlog import MemoryBacklog
 from farshore.testing.store.faults import Fail, on
-from farshore.testing.store.memory import MemoryStore
+from farshore.testing.store.memory import WITH_ACLS, MemoryStore
 from tests.unit.pairs import BUCKET, Pair, quiet
 from tests.unit.sites import config_of
 
+PUBLIC = Grant(acl.ALL_USERS, "READ")
 LATER = "2099-01-01T00:00:00Z"
 TAGGED = Attributes(tags=(("a", "1"),))
 
@@ -153,6 +156,22 @@ async def test_a_change_while_it_is_mended_is_mended_too() -> None:
     pair.west.__class__ = Meanwhile
     assert last(await swept(pair)).mended == 1
     assert pair.equal()
+
+
+async def test_lists_are_swept_and_grants_to_accounts_counted() -> None:
+    pair = await Pair(source_can=WITH_ACLS, target_can=WITH_ACLS).ready()
+    for key in ("a", "b"):
+        await pair.east.put(BUCKET, key, b"one")
+    await pair.run()
+    owner = await pair.east.get_acl(BUCKET, "a")
+    account = Grant("an-account-of-east", "READ")
+    await pair.east.put_acl(BUCKET, "a", "", acl.with_groups(owner, [PUBLIC]))
+    await pair.east.put_acl(BUCKET, "b", "", owner._replace(grants=(*owner.grants, account)))
+    found = last(await swept(pair))
+    assert (found.mended, found.left, found.accounts) == (1, 0, 1)
+    assert acl.of_groups(await pair.west.get_acl(BUCKET, "a")) == {PUBLIC}
+    again = last(await swept(pair))
+    assert (again.mended, again.accounts) == (0, 1)
 
 
 # -- from where it was -------------------------------------------------------------------

@@ -247,6 +247,8 @@ def _swept(sweep: SweepState, now: float) -> str:
         age = duration_text(max(now - sweep.finished_at, 0.0))
         words = f"{age} ago: tags and locks of {sweep.versions:,} versions, {sweep.mended:,} mended"
         words += f", {sweep.left:,} differ still" if sweep.left else ""
+        if sweep.accounts:
+            words += f", {sweep.accounts:,} with grants to accounts that only the source knows"
     if sweep.began_at is not None:
         words += f"; under way, {sweep.compared:,} compared"
     return visible(f"{words} ({sweep.trouble})" if sweep.trouble else words)

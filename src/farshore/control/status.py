@@ -86,7 +86,8 @@ class SweepState:
     """The last sweep that ended (`finished_at` None: none yet), and the one under way.
 
     `versions` were compared then, `mended` of them on the target; `left` could not be:
-    `trouble` says why the last one could not. `compared`: so far in the one that `began_at`.
+    `trouble` says why the last one could not. `accounts`: versions whose grants to accounts of
+    the source were left out. `compared`: so far in the one that `began_at`.
     """
 
     finished_at: Moment | None = None
@@ -94,6 +95,7 @@ class SweepState:
     mended: int = 0
     left: int = 0
     mended_total: int = 0
+    accounts: int = 0
     began_at: Moment | None = None
     compared: int = 0
     trouble: str = ""

@@ -97,6 +97,7 @@ class Sweeping:
                 mended=last.mended if last else 0,
                 left=last.left if last else 0,
                 mended_total=self._book.mended_total,
+                accounts=last.accounts if last else 0,
                 began_at=now.began_at if now else None,
                 compared=now.versions if now else 0,
                 trouble=trouble or (now.trouble if now else "") or (last.trouble if last else ""),

@@ -24,6 +24,7 @@ from farshore.engine.copy import (
     copy_single,
     require_readable,
 )
+from farshore.engine.follow import carry_acl
 from farshore.engine.gate import Gate
 from farshore.engine.look import aligned, read_both, without_discarded
 from farshore.engine.multipart import MIB, PARTS_AT_ONCE, copy_multipart, is_multipart
@@ -263,6 +264,7 @@ class Lane:
             copied = await copy_single(crew.source, self._to, version, above, crew.clock)
             if version.size <= IN_MEMORY_BYTES:
                 crew.gate.observe(crew.clock.monotonic() - began)
+        await carry_acl(crew.source, self._to, version, copied.version_id)
         self._count(version, copied)
         return version._replace(version_id=copied.version_id, etag=copied.etag)
 

@@ -1,9 +1,10 @@
 """The sweep: what no listing shows, compared version by version, slowly and again and again.
 
-Tags, retention and legal holds change without a new version (S3-SEMANTICS, "Version
-identity"). Hints tell of most such changes; the sweep finds those that no hint told of,
-also on the target, and mends them there. It costs one HEAD on each side for every version,
-and a look at the tags on each side where there are any: equal counts may hide other values.
+Tags, retention, legal holds and access control lists change without a new version
+(S3-SEMANTICS, "Version identity"). Hints tell of most such changes; the sweep finds those
+that no hint told of, also on the target, and mends them there. It costs one HEAD on each
+side for every version, and a look at the tags on each side where there are any: equal counts
+may hide other values. Where lists are followed, it costs one request more on each side.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ class Pass:
 
     `bucket` and `after`: the last key that is done. `versions` were compared, `mended` of
     them changed on the target; `left` differ still, or could not be looked at: `trouble` is
-    what was said of the last of them.
+    what was said of the last of them. `accounts`: versions with grants to accounts of the
+    source, which mean nobody on the target and are left out (UNSUPPORTED).
     """
 
     began_at: float
@@ -55,6 +57,7 @@ class Pass:
     versions: int = 0
     mended: int = 0
     left: int = 0
+    accounts: int = 0
     trouble: str = ""
 
 
@@ -160,6 +163,7 @@ class Sweep:
             if followed.mended:
                 self._pass.mended += 1
                 self.book.mended_total += 1
+            self._pass.accounts += bool(followed.others)
             if followed.left:
                 kinds = " and ".join(sorted(followed.left))
                 self._leave(

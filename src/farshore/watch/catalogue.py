@@ -138,6 +138,12 @@ SWEEP_LEFT = Metric(
     "gauge",
     "Versions that the last sweep could not bring in line, or not look at.",
 )
+SWEEP_ACCOUNTS = Metric(
+    "farshore_sweep_account_grants",
+    "gauge",
+    "Versions with grants to accounts of the source, which cannot be copied (UNSUPPORTED), as the "
+    "last sweep saw them.",
+)
 LAST_VERIFY = Metric(
     "farshore_last_verify_timestamp_seconds",
     "gauge",
@@ -251,6 +257,7 @@ AT_SCRAPE = (
     LAST_SWEEP,
     SWEEP_MENDED,
     SWEEP_LEFT,
+    SWEEP_ACCOUNTS,
     LAST_VERIFY,
     LAST_VERIFY_DIFFERENCES,
     PAUSED,

@@ -196,6 +196,7 @@ def _why() -> tuple[Panel, ...]:
                 Query("farshore_deletes_cancelled_total{}", "deletes cancelled"),
                 Query("farshore_sweep_mended_total{}", "tags and locks mended"),
                 Query("farshore_sweep_left{}", "tags and locks that differ"),
+                Query("farshore_sweep_account_grants{}", "grants to accounts"),
                 Query(
                     "sum by (feed) (farshore_unreadable_messages_total{})", "{{feed}} unreadable"
                 ),

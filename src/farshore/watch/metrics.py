@@ -157,6 +157,7 @@ def _sweep(sweep: SweepState | None) -> dict[Metric, list[Sample]]:
         catalogue.LAST_SWEEP: _known(ended),
         catalogue.SWEEP_MENDED: _known(sweep.mended_total if sweep else None),
         catalogue.SWEEP_LEFT: _known(left),
+        catalogue.SWEEP_ACCOUNTS: _known(sweep.accounts if sweep and ended is not None else None),
     }
 
 
