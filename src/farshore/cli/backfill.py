@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from farshore.cli.console import Console, JsonOption, load_config, run
+from farshore.cli.console import Console, JsonOption, run
+from farshore.cli.direction import load_facing
 from farshore.cli.progress import human_bytes, human_seconds, shown
 from farshore.core.words import counted
 from farshore.errors import FarshoreError
@@ -52,7 +53,7 @@ def backfill(
     from farshore.core.plan import DeleteLimits
     from farshore.engine.backfill import Scope
 
-    config = load_config(context)
+    config = load_facing(context)
     console = Console(as_json=as_json)
     scope = Scope(prefix, DeleteLimits(deletes_free, deletes_share))
     code = run(_backfill(config, console, scope))

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from farshore.cli.console import Console, JsonOption, YesOption, load_config, run
+from farshore.cli.console import Console, JsonOption, YesOption, run
+from farshore.cli.direction import load_facing
 from farshore.cli.pause import who
 from farshore.core.words import counted
 from farshore.errors import Refused, UsageError
@@ -56,7 +57,7 @@ def list_(
     if context.invoked_subcommand is not None:
         return
     console = Console(as_json=as_json)
-    standing = run(_standing(load_config(context)))
+    standing = run(_standing(load_facing(context)))
     rows = _held(standing, "")
     discarded = sum(row.decision == "discarded" for row in standing)
     released = sum(row.decision == "released" for row in standing)
@@ -88,7 +89,7 @@ def release(
 ) -> None:
     """Let exactly the deletes that are shown through to the target."""
     console = Console(as_json=as_json)
-    run(_decide(load_config(context), "released", prefix, console, yes=yes))
+    run(_decide(load_facing(context), "released", prefix, console, yes=yes))
 
 
 @app.command()
@@ -103,7 +104,7 @@ def discard(
     A later write to such a key is replicated as usual, with the marker beneath it.
     """
     console = Console(as_json=as_json)
-    run(_decide(load_config(context), "discarded", prefix, console, yes=yes))
+    run(_decide(load_facing(context), "discarded", prefix, console, yes=yes))
 
 
 async def _standing(config: Config) -> list[StandingDelete]:

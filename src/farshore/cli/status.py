@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from farshore.cli.console import Console, JsonOption, load_config, run, visible
+from farshore.cli.console import Console, JsonOption, run, visible
+from farshore.cli.direction import load_facing
 from farshore.cli.progress import human_bytes
 from farshore.errors import UsageError
 
@@ -47,7 +48,7 @@ def status(
             "--json prints one document, and --watch never ends.",
             hint="Run `farshore status --json` again and again, or read the metrics.",
         )
-    config = load_config(context)
+    config = load_facing(context)
     console = Console(as_json=as_json)
     word = run(_watch(config, console) if watch else _once(config, console))
     if CODES[word]:

@@ -12,7 +12,8 @@ import typer
 
 from farshore.cli.backfill import INTERRUPTED, orderly_stop
 from farshore.cli.backfill import line as copying_line
-from farshore.cli.console import Console, JsonOption, load_config, run
+from farshore.cli.console import Console, JsonOption, run
+from farshore.cli.direction import load_facing
 from farshore.cli.progress import human_seconds, shown
 from farshore.core.words import counted
 from farshore.errors import Refused, StateError, UsageError
@@ -85,7 +86,7 @@ def sync(
     none runs, this command copies by itself. What is written after it began is not waited
     for. Exit code 1 when something is left, with the reason.
     """
-    config = _narrowed(load_config(context), bucket)
+    config = _narrowed(load_facing(context), bucket)
     console = Console(as_json=as_json)
     began = time.monotonic()
     outcome = run(_sync(config, console, prefix, timeout))

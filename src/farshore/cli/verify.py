@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from farshore.cli.console import Console, JsonOption, YesOption, load_config, run
+from farshore.cli.console import Console, JsonOption, YesOption, run
+from farshore.cli.direction import load_facing
 from farshore.cli.progress import human_bytes, human_seconds, shown
 from farshore.core.words import counted
 from farshore.errors import StoreError
@@ -41,7 +42,7 @@ def verify(
 
     Exit code 0 when the sides agree, 4 when they differ.
     """
-    config = load_config(context)
+    config = load_facing(context)
     console = Console(as_json=as_json)
     if run(_verify(config, console, deep=deep, prefix=prefix)):
         raise typer.Exit(DIFFERENT)
@@ -66,7 +67,7 @@ def repair(
 
     Exit code 0 when the sides agree afterwards, 4 when differences stay.
     """
-    config = load_config(context)
+    config = load_facing(context)
     console = Console(as_json=as_json)
     code = run(
         _repair(config, console, deep=deep, prefix=prefix, rebuild_tail=rebuild_tail, yes=yes)
