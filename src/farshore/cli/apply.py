@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from farshore.control.canary import Proof
     from farshore.control.preparation import Preparation
     from farshore.control.prepare import Plan
+    from farshore.control.replicated import Replicated
 
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show the plan and change nothing.")]
 
@@ -26,6 +27,13 @@ DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show the plan and
 def apply(
     context: typer.Context,
     dry_run: DryRunOption = False,
+    forget: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="BUCKET",
+            help="A source bucket that is gone on purpose: it is missed no more. May be repeated.",
+        ),
+    ] = None,
     yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -40,14 +48,18 @@ def apply(
             hint="Pass --yes to carry it out, or --dry-run to see it only.",
         )
     config = load_config(context)
-    console.document(run(_apply(config, console, dry_run=dry_run, yes=yes)))
+    told = run(_apply(config, console, dry_run=dry_run, yes=yes, forget=forget or []))
+    console.document(told)
 
 
-async def _apply(config: Config, console: Console, *, dry_run: bool, yes: bool) -> dict[str, Any]:
+async def _apply(
+    config: Config, console: Console, *, dry_run: bool, yes: bool, forget: Sequence[str]
+) -> dict[str, Any]:
     # The engine room is imported here, so that --help does not wait for it.
     from farshore.clock import SystemClock
     from farshore.control.preparation import Preparation
     from farshore.control.probing import probe_site
+    from farshore.control.replicated import Replicated
     from farshore.control.sites import open_access
 
     pair = config.pair
@@ -61,7 +73,13 @@ async def _apply(config: Config, console: Console, *, dry_run: bool, yes: bool) 
             console.note(f"{name} is fenced: what the app may do there is not proved")
         sides = [replace(s, app=None) if s.site.name in fenced else s for s in (source, target)]
         preparation = await Preparation.begin(config, *sides, probe=probe_site, clock=clock)
+        replicated = Replicated(target.replicator, config)
+        if forget:
+            await _require_gone(replicated, source, forget)
         done = await prepare(preparation, console, dry_run=dry_run, yes=yes)
+        if forget and not dry_run:
+            await replicated.forget(forget)
+            console.say(f"No longer missed: {', '.join(forget)}. The target keeps its versions.")
         open_sides = [side for side in sides if side.site.name not in fenced]
         fences = [] if dry_run else await _try_fences(config, open_sides, console)
         return {**done, "fences": fences}
@@ -75,6 +93,16 @@ async def _fenced(config: Config) -> list[str]:
     async with open_plane(config, SystemClock()) as plane:
         view = await plane.peek()
     return sorted(fence.site for fence in view.record.fences)
+
+
+async def _require_gone(replicated: Replicated, source: Access, forget: Sequence[str]) -> None:
+    """`UsageError` for a bucket that nobody misses."""
+    missed = [bucket for bucket, _ in await replicated.gone(await source.replicator.list_buckets())]
+    if unknown := sorted(set(forget) - set(missed)):
+        raise UsageError(
+            f"--forget {unknown[0]}: that bucket is not missed.",
+            hint=f"Missed now: {', '.join(missed) or 'none'}. Nothing was changed.",
+        )
 
 
 async def _try_fences(

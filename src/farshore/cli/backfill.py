@@ -74,7 +74,7 @@ async def _backfill(config: Config, console: Console, scope: object) -> int:
     with orderly_stop(console, stop):
         async with shown(console, lambda s: line(tally, s)):
             try:
-                await backfill_all(config, scope, tally, stop, SystemClock())
+                await backfill_all(config, scope, tally, stop, SystemClock(), console.note)
             except Interrupted:
                 code = INTERRUPTED
             except FarshoreError as error:

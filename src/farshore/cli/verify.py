@@ -79,7 +79,8 @@ def repair(
 async def _verify(config: Config, console: Console, *, deep: bool, prefix: str) -> bool:
     """Whether the sides differ."""
     began, began_at = time.monotonic(), time.time()
-    proof = await _prove(config, console, deep=deep, prefix=prefix)
+    gone: list[str] = []
+    proof = await _prove(config, console, deep=deep, prefix=prefix, gone=gone)
     if not prefix:
         await _record(config, console, proof, deep=deep, began_at=began_at)
     for found in proof.differences:
@@ -89,12 +90,24 @@ async def _verify(config: Config, console: Console, *, deep: bool, prefix: str) 
             f"target version {found.target_version or '-'}): {found.detail}"
         )
     _summary(console, config, proof, deep=deep, seconds=time.monotonic() - began)
-    console.document({"deep": deep, "agree": not proof.differences, **proof.to_json()})
+    for sentence in gone:
+        console.say(f"{sentence}.")
+    agree = not proof.differences
+    console.document({"deep": deep, "agree": agree, "vanished": gone, **proof.to_json()})
     return bool(proof.differences)
 
 
-async def _prove(config: Config, console: Console, *, deep: bool, prefix: str) -> Proof:
+async def _prove(
+    config: Config,
+    console: Console,
+    *,
+    deep: bool,
+    prefix: str,
+    gone: list[str] | None = None,
+) -> Proof:
+    """Both sides read. `gone` is told of buckets that a pattern picked and that are no more."""
     from farshore.clock import SystemClock
+    from farshore.engine.run import vanished_buckets
     from farshore.engine.session import open_sides
     from farshore.proof.verify import Proof, Question, verify
 
@@ -115,6 +128,8 @@ async def _prove(config: Config, console: Console, *, deep: bool, prefix: str) -
                 discarded=deletes.is_discarded,
             )
             await verify(question, proof)
+        if gone is not None:
+            gone += [found.text(config) for found in await vanished_buckets(config, buckets[0])]
     return proof
 
 

@@ -15,6 +15,7 @@ from farshore.clock import Clock
 from farshore.config import Config, Site
 from farshore.control.contact import make_contact
 from farshore.control.fenced import NOTHING_SEEN, SeenFences, see_fences
+from farshore.control.replicated import Replicated
 from farshore.control.sites import open_store
 from farshore.control.status import (
     ProofRecord,
@@ -48,7 +49,8 @@ class Reached(NamedTuple):
 class Standing:
     """All that could be had. `local`: the report is this machine's own copy.
 
-    `now`: by the source's clock, as well as it is known.
+    `now`: by the source's clock, as well as it is known. `vanished`: sentences about buckets
+    that were replicated and are gone from the source.
     """
 
     now: float
@@ -59,6 +61,7 @@ class Standing:
     local: bool = False
     trouble: str = ""
     seen: SeenFences = NOTHING_SEEN
+    vanished: tuple[str, ...] = ()
 
 
 class Opener(Protocol):
@@ -90,6 +93,7 @@ async def stand(config: Config, clock: Clock, opener: Opener | None = None) -> S
             _reach(ours, config.source), _reach(theirs, config.target), _fences(config, both, clock)
         )
         report, proof, trouble = await _documents(config, theirs, target)
+        vanished = await _vanished(config, ours, theirs, source.answers and target.answers)
     local = None
     if report is None and not target.answers:
         local = read_local(config.state_dir, config.pair.name)
@@ -103,7 +107,24 @@ async def stand(config: Config, clock: Clock, opener: Opener | None = None) -> S
         local=local is not None,
         trouble=trouble,
         seen=seen,
+        vanished=vanished,
     )
+
+
+async def _vanished(
+    config: Config, source: Store | ConfigError, target: Store | ConfigError, answer: bool
+) -> tuple[str, ...]:
+    """Sentences; none where it cannot be found out: other reasons say so then."""
+    if isinstance(source, ConfigError) or isinstance(target, ConfigError) or not answer:
+        return ()
+    if not config.pair.has_patterns:
+        return ()
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS_MAX):
+            found = await Replicated(target, config).vanished(await source.list_buckets())
+    except (StoreError, TimeoutError):
+        return ()
+    return tuple(bucket.text(config) for bucket in found)
 
 
 async def _fences(
@@ -215,6 +236,7 @@ def snapshot_of(config: Config, standing: Standing) -> Snapshot:
         feeds_late_s=report.feeds_late_s if report else 0.0,
         unheard=report.unheard if report else (),
         unserved=report.unserved if report else (),
+        vanished=standing.vanished,
         unread=_unread(report) if report else {},
         notices=_notices(report) if report else (),
         waiting=report.backlog.count if report else None,

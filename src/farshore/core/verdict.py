@@ -56,6 +56,7 @@ class Snapshot:
     what it found, `verified_deep` whether it read the bytes. `reported_at`: when the daemon
     wrote last, None: never; `stopped_at`: when somebody stopped it, None: nobody has.
     `heartbeat_age_s`: None where no feed brings heartbeats; `unheard`: buckets of which none comes.
+    `vanished`: a sentence for each bucket that was replicated and is gone from the source.
     `feeds_late_s`: by how much hints may be late. `unserved`: buckets that match a pattern and are
     not replicated. `unread`: messages by feed that may have told of a change that no scan has
     found yet. `notices`: what waits for a person.
@@ -82,6 +83,7 @@ class Snapshot:
     feeds_late_s: float = 0.0
     unheard: tuple[str, ...] = ()
     unserved: tuple[str, ...] = ()
+    vanished: tuple[str, ...] = ()
     unread: Mapping[str, int] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
     waiting: int | None = None
@@ -262,6 +264,12 @@ def _feeds(s: Snapshot, _: Objectives) -> Iterator[Reason]:
             "AT RISK",
             f"No heartbeat comes of {_names(s.unheard)}, so the pair's changes are counted from "
             f"scans only: let a feed tell of {_names(s.unheard)}, too.",
+        )
+    for sentence in s.vanished:
+        yield Reason(
+            "bucket-vanished",
+            "AT RISK",
+            f"{sentence}: bring it back; if it was meant to go, `farshore apply --forget BUCKET`.",
         )
     if s.unserved:
         yield Reason(

@@ -14,13 +14,14 @@ LOOKS_MAX = 10
 
 
 class NewBuckets(FarshoreError):
-    """Buckets have appeared that match a pattern: not an error, but a reason to begin anew."""
+    """Other buckets match the patterns than before: not an error, but a reason to begin anew."""
 
 
 async def unserved(config: Config, crews: Sequence[Crew]) -> list[str]:
     """Source buckets of a pattern that no crew serves, and that are not ready yet.
 
-    `NewBuckets` when one of them is ready: all is opened anew then. What the stores raise.
+    `NewBuckets` when one of them is ready, or one that was served is gone: all is opened anew
+    then. What the stores raise.
     """
     if not config.pair.has_patterns:
         return []
@@ -35,6 +36,9 @@ async def unserved(config: Config, crews: Sequence[Crew]) -> list[str]:
     ]
     if ready:
         raise NewBuckets(f"New buckets are taken in: {', '.join(ready)}.")
+    gone = sorted(served - {ours for ours, _ in found})
+    if gone:
+        raise NewBuckets(f"Gone from {source.site}, the others go on: {', '.join(gone)}.")
     return [ours for ours, _ in new]
 
 

@@ -33,7 +33,7 @@ from farshore.engine.heartbeat import EVERY_S, IN_FLIGHT_S, Heartbeat
 from farshore.engine.lane import Crew
 from farshore.engine.reconcile import Scan, scan
 from farshore.engine.revise import revise
-from farshore.engine.run import JOURNAL_FILE, held_documents, working_crews
+from farshore.engine.run import JOURNAL_FILE, held_documents, vanished_buckets, working_crews
 from farshore.engine.tally import Tally
 from farshore.errors import (
     ConfigError,
@@ -234,6 +234,8 @@ class Service:
         await keeper.exchange()
         self._state = REPLICATING
         self.say(f"replicating {self.config.pair.name}")
+        for gone in await vanished_buckets(self.config, crews[0]):
+            self.say(f"{gone.text(self.config)}.")
         self.hearts = [Heartbeat(c.source, self.clock, self.reporter.offset) for c in crews]
         async with self.reporter.publishing() as document, self._dispatching(crews):
             try:

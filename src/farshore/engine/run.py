@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from farshore.clock import Clock
@@ -12,6 +12,7 @@ from farshore.control.held import HeldDocuments
 from farshore.control.lease import hold, obeys_conditions
 from farshore.control.mandate import under_mandate
 from farshore.control.record import open_plane
+from farshore.control.replicated import Replicated, Vanished
 from farshore.control.sites import open_store
 from farshore.engine.backfill import Backfill, Scope
 from farshore.engine.gate import COUNT_MIN, Gate, GateLimits
@@ -35,14 +36,22 @@ def lease_name(config: Config) -> str:
 
 
 async def backfill_all(
-    config: Config, scope: Scope, tally: Tally, stop: asyncio.Event, clock: Clock
+    config: Config,
+    scope: Scope,
+    tally: Tally,
+    stop: asyncio.Event,
+    clock: Clock,
+    say: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Copy what is missing in every bucket of the pair, one worker at a time.
 
-    Counts in `tally`. Raises `Refused` when another worker holds the lease,
-    `Interrupted` after an orderly stop, `Unreachable` when a site is lost, `StateError`.
+    Counts in `tally`; `say` is told of buckets that are gone. Raises `Refused` when another
+    worker holds the lease, `Interrupted` after an orderly stop, `Unreachable` when a site is
+    lost, `StateError`.
     """
     async with working_crews(config, tally, stop, clock) as crews:
+        for gone in await vanished_buckets(config, crews[0]) if crews else ():
+            say(f"{gone.text(config)}.")
         for crew in crews:
             await Backfill(crew, scope).run()
 
@@ -63,7 +72,8 @@ async def working_crews(
     `waiting`: the held deletes, for who keeps them; else they are read from the target.
     `leaving_out`: see `open_sides`.
     Fences that wait for a site are put up before anything else is done with it.
-    `Refused` when another worker holds the lease, or the control record forbids copying.
+    `Refused` when another worker holds the lease, or the control record forbids copying, or
+    another pair writes into one of the buckets.
     """
     async with AsyncExitStack() as stack:
         plane = await stack.enter_async_context(open_plane(config, clock))
@@ -89,6 +99,10 @@ async def working_crews(
                 clock=clock,
             )
         )
+        replicated = Replicated(Retrying(control), config, strong=obeys_conditions(capabilities))
+        pairs = [(sides.source.bucket, sides.target.bucket) for sides in buckets]
+        await replicated.remember(pairs)
+        await replicated.require_sole_writer(pairs, clock)
         if waiting is None:
             waiting = await standing_deletes(held_documents(config, control, capabilities))
             stack.callback(waiting.close)
@@ -96,6 +110,14 @@ async def working_crews(
         for crew in crews:
             crew.waiting = waiting
         yield crews
+
+
+async def vanished_buckets(config: Config, sides: Sides | Crew) -> list[Vanished]:
+    """Buckets of a pattern that were replicated and are gone from the source."""
+    if not config.pair.has_patterns:
+        return []
+    replicated = Replicated(Retrying(sides.target.store), config)
+    return await replicated.vanished(await Retrying(sides.source.store).list_buckets())
 
 
 def held_documents(config: Config, store: Store, capabilities: Capabilities) -> HeldDocuments:
