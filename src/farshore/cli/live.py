@@ -67,6 +67,8 @@ async def _one_way(
         work.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await work
+        if turning in done:
+            turning.result()
         return turning in done
 
 
