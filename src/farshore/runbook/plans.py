@@ -27,7 +27,7 @@ from farshore.switch.flip import plan_flip
 NO_RETURN = "flip"
 """From the beginning of this step on nothing is taken back by itself."""
 
-FAILOVER_RULES = ("record", "unfenced")
+FAILOVER_RULES = ("record",)
 """What a failover can insist on: it depends on the surviving side alone."""
 
 

@@ -32,7 +32,6 @@ RULES = {
     "switch": "the switch is settled on the site that is left",
     "fence": "a fence at the site that is left would bite",
     "daemon": "a daemon replicates and is nearly caught up",
-    "unfenced": "the site that is gone to has no fence",
 }
 """The safety rules that preflight keeps. An override names one of them, and a reason."""
 
@@ -75,7 +74,6 @@ class Preflight:
             "switch": self._switch,
             "fence": self._fence,
             "daemon": self._daemon,
-            "unfenced": self._unfenced,
         }
         try:
             return await checks[rule]()
@@ -124,12 +122,6 @@ class Preflight:
         if exposure > EXPOSURE_MAX_S:
             return f"the exposure is {exposure:.0f} s; wait until it is below {EXPOSURE_MAX_S:g} s"
         return ""
-
-    async def _unfenced(self) -> str:
-        fence = (await self.ground.record()).fence_of(self.ground.new)
-        if fence is None:
-            return ""
-        return f"{self.ground.new} is fenced by {fence.by} ({fence.why}); unfence it first"
 
     async def undo(self) -> None:
         """Nothing was changed."""
