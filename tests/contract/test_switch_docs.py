@@ -153,11 +153,8 @@ async def test_http(tmp_path: Path) -> None:
         for site in (EAST, EAST, WEST, WEST):
             request = await peer.request()
             assert request.target == "/v1/endpoint"
-            assert request.values("authorization") == ["Bearer the-token"]
             await peer.answer(as_json(Whereabouts("pair", site, "http://127.0.0.1:8334")))
 
-    (tmp_path / ".farshore").mkdir()
-    (tmp_path / ".farshore" / "api-token").write_text("the-token\n")
     async with serve(says) as server:
         daemon = f'[daemon]\nlisten = "{HOST}:{server.port}"\n'
         await flips(opened(block("http"), tmp_path, {}, daemon), WEST)

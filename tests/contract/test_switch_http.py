@@ -8,93 +8,99 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from farshore.clock import SystemClock
 from farshore.config.switches import HttpSwitch
-from farshore.core.whereabouts import Whereabouts, as_json
+from farshore.core.record import initial
 from farshore.daemon.api import Answers, application, served
+from farshore.daemon.endpoint import EndpointDesk
 from farshore.errors import Refused
 from farshore.lab.ports import HOST, held_ports
 from farshore.switch.driver import DriverPlan, SwitchError, SwitchUnknown
 from farshore.switch.http import HttpDriver
+from tests.unit.sites import TOML, config_of
 
 from .switch_suite import EAST, WEST, SwitchSuite
 
-ENDPOINTS = {EAST: "https://s3.east.example.net", WEST: "https://s3.west.example.net"}
-TOKEN = "hunter2"
 
-
-class Record:
-    """The control record, as far as the daemon serves it. `body`: an answer of its own."""
+class Desk:
+    """The daemon's own page, and the record that it answers from."""
 
     def __init__(self) -> None:
-        self.wanted = EAST
-        self.body: bytes | None = None
-        self.tokens: list[str | None] = []
+        config = config_of(TOML, Path("/nowhere/farshore.toml"))
+        self.page = EndpointDesk(config, SystemClock(), lambda: None)
+        self._record = initial("east-west", EAST)
 
-    async def answer(self, request: Request) -> Response:
-        self.tokens.append(request.headers.get("authorization"))
-        url = ENDPOINTS.get(self.wanted, "https://s3.elsewhere.example.org")
-        body = as_json(Whereabouts("a-pair", self.wanted, url, 7))
-        return Response(body if self.body is None else self.body)
+    @property
+    def wanted(self) -> str:
+        return self._record.switch.wanted
+
+    async def want(self, site: str) -> None:
+        """Somebody changes the record, and the daemon reads it."""
+        self._record = replace(self._record, switch=replace(self._record.switch, wanted=site))
+        await self.page.tell(self._record)
 
 
 class Flipping(HttpDriver):
     """The driver, and the record written around it."""
 
-    record: Record
+    desk: Desk
 
     async def apply(self, plan: DriverPlan) -> None:
-        before = self.record.wanted
+        before = self.desk.wanted
         if before == plan.expect[0][1]:
-            self.record.wanted = plan.to
+            await self.desk.want(plan.to)
         try:
             await super().apply(plan)
         except SwitchUnknown:
             raise
         except (SwitchError, Refused):
-            self.record.wanted = before
+            await self.desk.want(before)
             raise
 
 
 class HttpBench:
-    """The daemon's own API on a port of its own, which can go away and come back."""
+    """The daemon's API on a port of its own, which can go away and come back."""
 
-    secrets = (TOKEN,)
+    secrets = ()
 
     def __init__(self, port: int) -> None:
         self.port = port
-        self.record = Record()
+        self.desk = Desk()
         self.given: list[HttpDriver] = []
         self._running = AsyncExitStack()
 
     def driver(self) -> Flipping:
-        made = Flipping(
-            HttpSwitch("http"), HOST, self.port, (EAST, WEST), token=lambda: TOKEN, follow_s_max=0.5
-        )
-        made.record = self.record
+        made = Flipping(HttpSwitch("http"), HOST, self.port, (EAST, WEST), follow_s_max=0.5)
+        made.desk = self.desk
         self.given.append(made)
         return made
 
     async def put(self, site: str) -> None:
-        self.record.wanted = site
+        await self.desk.want(site)
 
     async def put_strange(self) -> None:
-        self.record.wanted = "elsewhere"
+        await self.desk.want("elsewhere")
 
     async def truth(self) -> str:
-        return self.record.wanted if self.record.wanted in ENDPOINTS else ""
+        return self.desk.wanted if self.desk.wanted in (EAST, WEST) else ""
 
     async def cut(self) -> None:
         await self._running.aclose()
 
     async def heal(self) -> None:
+        await self.serve(*self.desk.page.routes())
+
+    async def serve(self, *routes: Route) -> None:
+        """The API with these pages of ours."""
         await self._running.aclose()
-        app = application(_answers(), TOKEN, [Route("/v1/endpoint", self.record.answer)])
+        app = application(_answers(), "a-token", routes)
         await self._running.enter_async_context(served(app, HOST, self.port))
 
 
@@ -109,6 +115,7 @@ def _answers() -> Answers:
 async def bench() -> AsyncIterator[HttpBench]:
     with held_ports(1) as (port,):
         made = HttpBench(port)
+    await made.put(EAST)
     await made.heal()
     yield made
     for driver in made.given:
@@ -120,11 +127,6 @@ class TestHttpSwitch(SwitchSuite):
     """The daemon's answer follows the record."""
 
 
-async def test_the_token_goes_with_the_request(bench: HttpBench) -> None:
-    await bench.driver().current()
-    assert bench.record.tokens == [f"Bearer {TOKEN}"]
-
-
 async def test_a_daemon_that_does_not_follow_is_unknown(bench: HttpBench) -> None:
     driver = bench.driver()
     plan = await driver.plan(WEST)
@@ -133,20 +135,36 @@ async def test_a_daemon_that_does_not_follow_is_unknown(bench: HttpBench) -> Non
     assert (await driver.current()).shows(EAST)
 
 
+async def test_a_daemon_that_knows_no_record_yet_is_told(bench: HttpBench) -> None:
+    await bench.serve(*Desk().page.routes())
+    (reading,) = (await bench.driver().current()).readings
+    assert "HTTP 503" in reading.error
+
+
+async def test_a_daemon_without_the_page_is_told(bench: HttpBench) -> None:
+    await bench.serve()
+    (reading,) = (await bench.driver().current()).readings
+    assert "HTTP 404" in reading.error
+
+
 @pytest.mark.parametrize(
-    "body", [b"rubbish", b"{", b'{"site": 7}', b'{"endpoint_url": "x"}', b"x" * 70_000]
+    ("body", "words"),
+    [
+        (b"rubbish", "not JSON"),
+        (b"\xff", "not JSON"),
+        (b"[" * 50_000, "not JSON"),
+        (b'{"site": 7}', "names no site"),
+        (b"[]", "names no site"),
+        (b"x" * 70_000, "longer than"),
+    ],
 )
 async def test_an_answer_of_something_else_is_a_reading_with_its_error(
-    bench: HttpBench, body: bytes
+    bench: HttpBench, body: bytes, words: str
 ) -> None:
-    bench.record.body = body
+    async def answer(_: object) -> Response:
+        return Response(body)
+
+    await bench.serve(Route("/v1/endpoint", answer))
     (reading,) = (await bench.driver().current()).readings
-    assert reading.error
-    assert reading.site == ""
-
-
-async def test_an_older_daemon_without_the_page_is_told(bench: HttpBench) -> None:
-    await bench.cut()
-    async with served(application(_answers(), TOKEN), HOST, bench.port):
-        (reading,) = (await bench.driver().current()).readings
-    assert "HTTP 404" in reading.error
+    assert words in reading.error
+    assert (reading.site, reading.raw) == ("", "")

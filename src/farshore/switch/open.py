@@ -11,7 +11,6 @@ import os
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from farshore.config import Config
@@ -32,9 +31,6 @@ from farshore.switch.driver import SwitchDriver, SwitchError
 
 if TYPE_CHECKING:
     from farshore.switch.aws import AwsApi
-
-API_TOKEN_FILE = "api-token"
-"""Where the daemon keeps the token that it made for its API, in the state folder."""
 
 Environ = Mapping[str, str]
 
@@ -76,7 +72,7 @@ def _opened(source: DriverSource, config: Config, environ: Environ) -> SwitchDri
 
             return FileDriver(source)
         case HttpSwitch():
-            return _http(source, config, environ)
+            return _http(source, config)
         case CommandSwitch():
             from farshore.switch.command import CommandDriver
 
@@ -139,7 +135,7 @@ def _refetched(fetch: Callable[[], Credentials]) -> Callable[[], Awaitable[Crede
     return keys
 
 
-def _http(source: HttpSwitch, config: Config, environ: Environ) -> SwitchDriver:
+def _http(source: HttpSwitch, config: Config) -> SwitchDriver:
     from farshore.switch.http import HttpDriver
 
     daemon = config.daemon
@@ -149,20 +145,7 @@ def _http(source: HttpSwitch, config: Config, environ: Environ) -> SwitchDriver:
             hint='Write a port in [daemon] listen, such as "127.0.0.1:9470".',
         )
 
-    def token() -> str:
-        if daemon.token_env:
-            return environ.get(daemon.token_env, "")
-        return _kept(config.state_dir / API_TOKEN_FILE)
-
-    return HttpDriver(source, daemon.host, daemon.port, _sites(config), token=token)
-
-
-def _kept(path: Path) -> str:
-    """The token that the daemon made; "" on a machine where it has not run."""
-    try:
-        return path.read_text().strip()
-    except OSError:
-        return ""
+    return HttpDriver(source, daemon.host, daemon.port, _sites(config))
 
 
 def _need(module: str, driver: str, package: str, extra: str) -> None:
