@@ -106,7 +106,9 @@ class HttpDriver:
     async def _ask(self) -> str:
         """The site that it tells applications. `ValueError` for an answer of something else."""
         headers = [("accept", "application/json")]
-        async with await self._pool.request("GET", TARGET, headers, b"") as answer:
+        async with await self._pool.request(
+            "GET", TARGET, headers, b"", action="GET /v1/endpoint"
+        ) as answer:
             body = await answer.read(FILE_BYTES_MAX)
         if answer.status != 200:
             raise ValueError(f"HTTP {answer.status}")
