@@ -59,7 +59,9 @@ def switchover(ground: Ground, overridden: frozenset[str] = frozenset()) -> Book
 
 def failover(ground: Ground, *, hold: bool, overridden: frozenset[str] = frozenset()) -> Book:
     """The old site is down or given up. `hold`: clients may read, and must not write yet."""
-    preflight = Preflight(ground, FAILOVER_RULES, FAILOVER_PHASES, overridden)
+    preflight = Preflight(
+        ground, FAILOVER_RULES, FAILOVER_PHASES, one_side_is_enough=True, overridden=overridden
+    )
     begin = (preflight, GiveUp(ground), FenceOld(ground, pending_is_enough=True))
     if hold:
         return Book("failover", (*begin, HoldWrites(ground), Flip(ground), Thaw(ground)))

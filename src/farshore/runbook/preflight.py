@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from farshore.control.contact import make_contact
 from farshore.control.sites import open_store
 from farshore.control.status import StatusDocument, StatusReport
-from farshore.control.view import View
+from farshore.core.record import ControlRecord
 from farshore.core.roles import Phase
 from farshore.errors import FarshoreError, Refused, StoreError
 from farshore.fence.opening import open_fence
@@ -38,11 +38,15 @@ RULES = {
 
 @dataclass(slots=True)
 class Preflight:
-    """`rules`: those that hold for this runbook. `overridden`: set aside by a person."""
+    """`rules`: those that hold for this runbook. `overridden`: set aside by a person.
+
+    `one_side_is_enough`: the site that is left need not answer (failover).
+    """
 
     ground: Ground
     rules: Sequence[str] = tuple(RULES)
     phases: tuple[Phase, ...] = ("protected",)
+    one_side_is_enough: bool = False
     overridden: frozenset[str] = frozenset()
     id: str = "preflight"
     lapses: bool = False
@@ -90,7 +94,11 @@ class Preflight:
 
     async def _record(self) -> str:
         view = await self.ground.plane.read()
-        return _wrong_record(view, self.ground.old, self.phases)
+        if not self.one_side_is_enough and not view.agree and view.written:
+            return view.sentence
+        if not view.of(self.ground.new).answers:
+            return f"{self.ground.new} does not show its control record: {view.sentence}"
+        return _wrong_record(view.record, self.ground.old, self.phases)
 
     async def _switch(self) -> str:
         view = await survey(self.ground.drivers)
@@ -127,10 +135,7 @@ class Preflight:
         """Nothing was changed."""
 
 
-def _wrong_record(view: View, old: str, phases: Sequence[Phase]) -> str:
-    record = view.record
-    if not view.agree and view.written:
-        return view.sentence
+def _wrong_record(record: ControlRecord, old: str, phases: Sequence[Phase]) -> str:
     if record.primary != old:
         return f"{record.primary} is the primary, not {old}"
     if record.phase not in phases:
