@@ -197,6 +197,23 @@ async def test_one_bucket_that_does_not_bite(site: Site, sid: str, keep: bool) -
     assert (await site.policy("logs"), site.left()) == ("", [])
 
 
+async def test_the_trial_does_not_speak_for_the_fence(site: Site) -> None:
+    """A server that goes on obeying the trial, and not the fence that replaced it."""
+    seen: dict[str, str] = {}
+    whole = site.police.policy_of
+
+    def slow(bucket: str) -> str:
+        document = whole(bucket)
+        if TRIAL_SID in document:
+            seen[bucket] = document
+        return seen.get(bucket, document)
+
+    site.police.policy_of = slow
+    with pytest.raises(Toothless, match="the app could still"):
+        await site.fence().put()
+    assert await site.fence().look() == {"files": False, "logs": False}
+
+
 async def test_a_check_leaves_nothing_behind(site: Site) -> None:
     await site.store.put_bucket_policy("files", THEIRS)
     assert {bite.word for bite in await site.fence().check()} == {"bites"}
@@ -206,9 +223,12 @@ async def test_a_check_leaves_nothing_behind(site: Site) -> None:
         await site.fence().check()
     assert (await site.policy(), await site.policy("logs"), site.left()) == (THEIRS, "", [])
     site.police.blind = False
-    await site.fence().put()
-    assert {bite.word for bite in await site.fence().check()} == {"bites"}
-    assert await site.fence().look() == {"files": True, "logs": True}
+    await site.fence().barrier.put(["logs"])
+    for stands in (False, True):
+        bites = await site.fence().check()
+        assert [(b.bucket, b.word) for b in bites] == [("files", "bites"), ("logs", "bites")]
+        assert await site.fence().look() == {"files": stands, "logs": True}
+        await site.fence().put()
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ from contextlib import asynccontextmanager
 from typing import Protocol
 
 from farshore.control.bucket import every
-from farshore.control.canary import CANARY_PREFIX
 from farshore.core.policy import (
     FENCE_SID,
     PLAIN_WRITES,
@@ -26,6 +25,7 @@ from farshore.core.policy import (
     without,
 )
 from farshore.errors import BadRequest, Denied, Refused, Unsupported
+from farshore.fence.bite import TRIAL_KEYS
 from farshore.s3.store import Store
 
 Buckets = Sequence[str]
@@ -40,7 +40,7 @@ class Barrier(Protocol):
         ...
 
     async def try_out(self, buckets: Buckets) -> None:
-        """Refuse writes to our canaries alone. `put` or `take` ends it."""
+        """Refuse writes to our canaries of trials alone. `put` or `take` ends it."""
         ...
 
     async def put(self, buckets: Buckets) -> None:
@@ -69,7 +69,7 @@ class PolicyBarrier:
         self._spared = spared
 
     async def try_out(self, buckets: Buckets) -> None:
-        await every([self._write(bucket, below=CANARY_PREFIX) for bucket in buckets])
+        await every([self._write(bucket, below=TRIAL_KEYS) for bucket in buckets])
 
     async def put(self, buckets: Buckets) -> None:
         await every([self._write(bucket) for bucket in buckets])

@@ -21,12 +21,17 @@ from typing import Literal, NamedTuple
 
 from farshore.clock import Clock
 from farshore.control.bucket import Access
-from farshore.control.canary import canary_key, purge_key
+from farshore.control.canary import CANARY_PREFIX, canary_key, purge_key
 from farshore.errors import Denied, StoreError, Unsupported
 from farshore.s3.store import Store
 
 BITE_SECONDS_MAX = 15.0
 """How long a server may need to obey a policy everywhere (SeaweedFS: 7 ms; AWS: seconds)."""
+
+TRIAL = "-trial"
+TRIAL_KEYS = f"{CANARY_PREFIX}*{TRIAL}"
+"""What begins like this is a canary of a trial. The fence itself is tried on other canaries: on
+a server that is slow to obey, the trial that it replaced must not speak for it."""
 
 PAUSE_S_FIRST, PAUSE_S_MAX = 0.05, 1.0
 
@@ -68,12 +73,12 @@ class Teeth:
             write = await _passes(app.put(bucket, other, _BODY))
             return Could(write, await _passes(_read(app, bucket, key)))
 
-    async def after(self, bucket: str, could: Could | None) -> Bite:
-        """Whether the fence bites, once the server has had time to obey it.
+    async def after(self, bucket: str, could: Could | None, *, trial: bool = False) -> Bite:
+        """Whether the fence, or its `trial`, bites, once the server has had time to obey it.
 
         `could`: what `before` found; None where it could not be asked: the fence stood.
         """
-        async with self._canary(bucket) as (key, other):
+        async with self._canary(bucket, TRIAL if trial else "") as (key, other):
             replicator = self.access.replicator
             if not await self._comes(lambda: _passes(replicator.put(bucket, key, _BODY))):
                 return Bite(bucket, "shut", "the replicator's writes are denied as well")
@@ -128,9 +133,9 @@ class Teeth:
         return True
 
     @contextlib.asynccontextmanager
-    async def _canary(self, bucket: str) -> AsyncIterator[tuple[str, str]]:
+    async def _canary(self, bucket: str, kind: str = "") -> AsyncIterator[tuple[str, str]]:
         """Two keys: the replicator's and the application's. Nothing is left of them."""
-        key = canary_key(self.clock)
+        key = canary_key(self.clock) + kind
         keys = key, f"{key}-app"
         try:
             yield keys

@@ -70,15 +70,16 @@ class SiteFence:
                 Bite(b, "unproved", "this fence can only be put, not tried") for b in self.buckets
             ]
         standing = await self.look()
-        if any(standing.values()):
-            return await self._tried(self.buckets, {})
-        await self.barrier.take(self.buckets)  # a trial that a killed run left there
-        could = await self._before(self.buckets)
+        held = [bucket for bucket in self.buckets if standing[bucket]]
+        free = [bucket for bucket in self.buckets if not standing[bucket]]
+        await self.barrier.take(free)  # a trial that a killed run left there
+        could = await self._before(free)
         try:
-            await self.barrier.try_out(self.buckets)
-            return await self._tried(self.buckets, could)
+            await self.barrier.try_out(free)
+            tried = await self._tried(free, could, trial=True)
         finally:
-            await self.barrier.take(self.buckets)
+            await self.barrier.take(free)
+        return sorted([*await self._tried(held, {}), *tried])
 
     async def put(self, *, keep: bool = False) -> list[Bite]:
         """Fence the site; again is no error. Answers what was found in each bucket.
@@ -133,7 +134,7 @@ class SiteFence:
         could = await self._before(fresh)
         try:
             await self.barrier.try_out(fresh)
-            await self._tried(fresh, could)
+            await self._tried(fresh, could, trial=True)
         except Toothless as error:
             await self.barrier.take(fresh)
             if not keep:
@@ -148,8 +149,10 @@ class SiteFence:
         found = await every([self.teeth.before(bucket) for bucket in buckets])
         return dict(zip(buckets, found, strict=True))
 
-    async def _tried(self, buckets: Sequence[str], could: dict[str, Could | None]) -> list[Bite]:
-        bites = await every([self.teeth.after(b, could.get(b)) for b in buckets])
+    async def _tried(
+        self, buckets: Sequence[str], could: dict[str, Could | None], *, trial: bool = False
+    ) -> list[Bite]:
+        bites = await every([self.teeth.after(b, could.get(b), trial=trial) for b in buckets])
         if any(bite.word in BAD for bite in bites):
             raise self._toothless(bites)
         return bites
@@ -159,14 +162,14 @@ class SiteFence:
         where = "; ".join(f"{bite.bucket}: {bite.why}" for bite in bad)
         if any(bite.word == "open" for bite in bad):
             return Toothless(
-                f"{self.site} cannot be fenced in this way: {where}. What was put there was "
-                "taken away again.",
+                f"{self.site} cannot be fenced in this way: {where}. What this call had put "
+                "there was taken away again.",
                 bites=bites,
                 hint=_OPEN_HINT.format(site=self.site),
             )
         return Toothless(
-            f"The fence at {self.site} refuses too much: {where}. What was put there was taken "
-            "away again.",
+            f"The fence at {self.site} refuses too much: {where}. What this call had put there was "
+            "taken away again.",
             bites=bites,
             hint=f"Name the replicator and the operator as the server knows them: "
             f'[sites.{self.site}.fence] spare = ["…", "…"]',
