@@ -46,6 +46,7 @@ on both.
   warm-up, farshore and `weed filer.sync` in turn, each alone and over a bucket of its own.
   The time is from the acknowledgement of the PUT to the first HEAD at the target that shows
   that version's ETag; every outstanding key is asked for every 4 ms, for both alike.
+  So times are read in steps of some 5 ms (a HEAD, and the pause after it).
   filer.sync's bucket is not versioned: over a versioned one it did not make every version
   readable at the target (4.48). So it copies files, where farshore continues histories.
 - *Burst*: 5,000 × 4 KiB by 32 writers. When a version reached the target is read from the
@@ -54,6 +55,10 @@ on both.
   writers, both regions and the daemon share two cores. "In all" counts from the first
   visible version on. The backfill is of 5,000 equal objects in another bucket, by the same clock.
   Every status report meanwhile is held against what was really missing at that moment.
+  "Missing, and not in the backlog" are versions that the source has acknowledged and whose
+  hints are still on their way through the feed: the backlog counts what is known. The exposure
+  covers them, since heartbeats come by the same way; "promised too much" counts the reports
+  whose watermark did not.
 - *Outage*: 20 writes/s, every fourth over a key that has a version. The target's link
   swallows everything for 20 s. One report a second; from the fourth on, each is held against
   the one before. Afterwards boto3 compares both sides' histories with every

@@ -81,7 +81,6 @@ class Line:
             wanted=lambda name: name == BUCKET,
             backlog=self.backlog,
             clock=pair.clock,
-            wake=self.dispatcher.wake,
             beat=lambda hint, name, late_s: None,
             watch=Unwatched(),
         )

@@ -29,7 +29,8 @@ async def endless(backlog: SqliteBacklog) -> None:
     """Groups of five; of each, two are done."""
     for group in itertools.count():
         keys = [f"{group}-{number}" for number in range(5)]
-        await backlog.note([Hint("files", key) for key in keys], now=1.0)
+        hints = [Hint("files", key) for key in keys]
+        await backlog.note(hints, now=1.0, durable=group % 2 == 0)  # a kill takes neither
         say("noted", *keys)
         works = await backlog.take(1.0, 2)
         say("finishing", *(work.key for work in works))

@@ -8,15 +8,16 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from farshore.core.rules import Rule
-from farshore.engine.dispatch import Dispatcher
+from farshore.engine.dispatch import FLYING_MAX, Dispatcher
 from farshore.engine.guard import DeleteGuard, GuardLimits
 from farshore.engine.reconcile import Scan, scan
 from farshore.errors import Denied
 from farshore.feed.hint import Hint
 from farshore.journal.backlog import BacklogSummary, Work
 from farshore.journal.deletes import Verdict
+from farshore.journal.pause import Pause, pause, resume
 from farshore.testing.backlog import MemoryBacklog
-from farshore.testing.store.faults import Fail, Script, on, unreachable
+from farshore.testing.store.faults import Fail, Hang, Script, on, unreachable
 from tests.unit.pairs import BUCKET, Pair, quiet
 
 TRIES = 2000
@@ -200,5 +201,55 @@ async def test_tags_that_change_later_follow_the_hint() -> None:
         await live.until(lambda: live.count() == 0)
         await live.pair.east.put_tags(BUCKET, "k", written.version_id, (("a", "1"),))
         await live.note("k")
+        await live.until(lambda: live.count() == 0)
+    assert live.pair.equal()
+
+
+async def test_more_is_noted_than_there_are_lanes_for() -> None:
+    live = Live(await Pair().ready())
+    keys = [f"k{n:04}" for n in range(3 * FLYING_MAX)]
+    for key in keys:
+        await live.pair.east.put(BUCKET, key, b"one")
+    seen: set[int] = set()
+
+    def tracked() -> bool:
+        seen.add(live.dispatcher.flying)
+        return True
+
+    async with live.running():
+        await asyncio.sleep(0)
+        for begin in range(0, len(keys), 200):
+            await live.note(*keys[begin : begin + 200])
+            tracked()
+        await live.until(lambda: tracked() and live.count() == 0)
+    assert max(seen) == FLYING_MAX
+    assert live.pair.equal()
+
+
+async def test_a_key_that_is_noted_while_its_lane_runs_is_looked_at_again() -> None:
+    held = asyncio.Event()
+    live = Live(await Pair().ready(), target_script=on("put", Hang(held), times=1))
+    await live.pair.east.put(BUCKET, "k", b"one")
+    async with live.running():
+        await live.note("k")
+        await live.until(lambda: live.summary().in_flight == 1)
+        await live.pair.east.put(BUCKET, "k", b"two")
+        await live.note("k")
+        held.set()
+        await live.until(lambda: live.count() == 0)
+    assert live.pair.equal()
+
+
+async def test_while_paused_nothing_is_taken_that_is_noted() -> None:
+    live = Live(await Pair().ready())
+    await live.pair.east.put(BUCKET, "k", b"one")
+    await pause(live.backlog, Pause("anna", "host1", live.pair.clock.now()))
+    async with live.running():
+        await asyncio.sleep(0)
+        await live.note("k")
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert (live.dispatcher.flying, live.count()) == (0, 1)
+        await resume(live.backlog)
         await live.until(lambda: live.count() == 0)
     assert live.pair.equal()

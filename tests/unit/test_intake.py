@@ -63,7 +63,6 @@ class Daemon:
             wanted=lambda bucket: bucket == "files",
             backlog=self.backlog,
             clock=ManualClock(),
-            wake=lambda: self.heard.append("wake"),
             beat=lambda hint, feed, late_s: self.beats.append((hint.key, late_s)),
             watch=self,
         )
@@ -110,7 +109,7 @@ async def test_hints_are_noted_and_settled_when_they_were_applied(daemon: Daemon
         await daemon.turn()
     state = daemon.intake.states["scripted"]
     assert (state.hints, state.foreign, len(daemon.feed.settled)) == (1, 1, 1)
-    assert daemon.heard == ["regained scripted", "wake", "lost scripted"]
+    assert daemon.heard == ["regained scripted", "lost scripted"]
 
 
 async def test_a_heartbeat_is_told_with_by_how_much_its_feed_may_be_late(daemon: Daemon) -> None:

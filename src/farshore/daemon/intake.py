@@ -95,15 +95,11 @@ class Ear:
 
 @dataclass(slots=True)
 class Intake:
-    """Feeds into one backlog.
-
-    `wanted` knows the source's buckets that are replicated; `wake` is called after every note.
-    """
+    """Feeds into one backlog. `wanted` knows the source's buckets that are replicated."""
 
     wanted: Callable[[str], bool]
     backlog: Backlog
     clock: Clock
-    wake: Callable[[], None]
     beat: Beat
     watch: Watch
     states: dict[str, FeedState] = field(default_factory=dict)
@@ -120,8 +116,11 @@ class Intake:
         """Every feed, for the status."""
         return {name: state.report() for name, state in self.states.items()}
 
-    async def receive(self, hints: Sequence[Hint], feed: str) -> list[tuple[str, str, int]]:
-        """Note hints durably; heartbeats only after all that came before them."""
+    async def receive(
+        self, hints: Sequence[Hint], feed: str, *, durable: bool = True
+    ) -> list[tuple[str, str, int]]:
+        """Note hints; heartbeats only after all that came before them. `durable`: the sender
+        cannot repeat them, so a power cut must not take them either."""
         state = self.state_of(feed)
         ours = [hint for hint in hints if self.wanted(hint.bucket)]
         state.hints += len(ours)
@@ -129,9 +128,8 @@ class Intake:
         if state.notice is not None and state.notice.kind == "confirm":
             state.notice = None  # events come: it has been confirmed
         work = [hint for hint in ours if not hint.key.startswith(OWN_PREFIX)]
-        noted = await self.backlog.note(work, now=self.clock.now()) if work else []
-        if noted:
-            self.wake()
+        now = self.clock.now()
+        noted = await self.backlog.note(work, now=now, durable=durable) if work else []
         for hint in ours:
             if hint.key == HEARTBEAT_KEY:
                 self.beat(hint, feed, state.late_s)
@@ -165,8 +163,9 @@ class Intake:
             pause = min(RESTART_MAX_S, pause * 2)
 
     async def _take(self, feed: Feed, delivery: Delivery, settling: asyncio.TaskGroup) -> None:
-        noted = await self.receive(delivery.hints, feed.name)
-        if feed.settles == "durable" or not noted:
+        durable = feed.settles == "durable"
+        noted = await self.receive(delivery.hints, feed.name, durable=durable)
+        if durable or not noted:
             await delivery.settle()
         else:
             settling.create_task(self._settle_when_applied(delivery, noted))

@@ -99,9 +99,7 @@ class Service:
     _stopping: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
-        self.intake = Intake(
-            self._wanted, self.backlog, self.clock, self._wake, self._beat, watch=self
-        )
+        self.intake = Intake(self._wanted, self.backlog, self.clock, self._beat, watch=self)
         self.reporter.tell_feeds(self.intake.reports)
 
     # -- how the feeds fare (`intake.Watch`) ---------------------------------------

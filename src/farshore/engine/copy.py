@@ -37,6 +37,15 @@ class Copied:
     stamped: str
 
 
+class Ahead(NamedTuple):
+    """A version that was read before anybody asked for its copy. `seconds`: how long that took."""
+
+    version_id: str
+    info: ObjectInfo
+    body: bytes
+    seconds: float
+
+
 def condition_above(target: Side, above: Version | None) -> Condition:
     """The condition that makes a write fail when the target's top is not what we saw.
 
@@ -52,9 +61,14 @@ def condition_above(target: Side, above: Version | None) -> Condition:
 
 
 async def copy_single(
-    source: Side, target: Side, version: Version, above: Version | None, clock: Clock
+    source: Side,
+    target: Side,
+    version: Version,
+    above: Version | None,
+    clock: Clock,
+    ahead: Ahead | None = None,
 ) -> Copied:
-    """Copy a version that was written in one PUT.
+    """Copy a version that was written in one PUT. `ahead`: it, if it was read already.
 
     Raises `Unsupported` for what cannot be read (SSE-C, archived), `Corrupt` when the
     bytes are not those of the source's ETag; otherwise what the stores raise.
@@ -62,6 +76,11 @@ async def copy_single(
     No body is open while the tags are asked for: as many copies as there are connections
     would wait for each other for ever. A large body with tags is opened again after that.
     """
+    if ahead is not None:
+        dressed = await dress(source, version, ahead.info, clock)
+        return await _append(
+            source, target, _Replica(version, above, ahead.info, *dressed), ahead.body
+        )
     async with _Opened(source, version) as opened:
         info = opened.info
         refuse_unreadable(version, info)

@@ -5,16 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from farshore.clock import Clock
 from farshore.core.join import KeyPair
 from farshore.core.plan import DELAYED_MARKER, DELETE_GUARD
 from farshore.core.rules import Rule
+from farshore.engine.ahead import Wanted, look_ahead, wanted_of
+from farshore.engine.copy import Ahead
 from farshore.engine.expired import named_in_vain
 from farshore.engine.follow import follow
 from farshore.engine.guard import DeleteGuard
 from farshore.engine.lane import Crew, Lane
-from farshore.engine.look import aligned, read_at_once, rule_for, written_at
+from farshore.engine.look import aligned, rule_for, written_at
+from farshore.engine.neighbours import GROUP_MAX, Neighbourhood, look_at_all
+from farshore.engine.placed import Placed
 from farshore.engine.tally import NotCopied
 from farshore.errors import StateError, StoreError, Unreachable
 from farshore.journal.backlog import LIVE, Backlog, Work
@@ -24,6 +29,9 @@ from farshore.journal.pause import paused
 
 FLYING_MAX = 512
 """Keys in lanes at once; the gate bounds how many of them move bytes."""
+
+TAKE_MAX = 256
+"""Keys taken from the journal at once; there is room for those that are offered meanwhile."""
 
 IDLE_S = 0.25
 """How often the journal is looked at when nothing wakes us: other processes write there too."""
@@ -37,6 +45,9 @@ AWAY_S = 2.0
 
 HELD_S = 30.0 * 86400
 """A key that the delete guard holds waits for a person, or for this long."""
+
+Pairs = dict[str, KeyPair]
+"""By key: what a look at several of them has shown."""
 
 Done = Callable[[Work, float], None]
 """Told of every key that reached the target: the work, and when."""
@@ -77,6 +88,12 @@ class Dispatcher:
         self._on_done = on_done
         self._ledgers = ledgers or Ledgers.at()
         self._lanes: set[asyncio.Task[None]] = set()
+        self._looks: set[asyncio.Task[Pairs]] = set()
+        self._neighbourhood = Neighbourhood()
+        self._placed = {bucket: Placed(crew.target.capabilities) for bucket, crew in crews.items()}
+        self._taking = 0  # keys that the journal is asked for just now
+        self._behind = False  # more keys are due than were taken last
+        self._paused = False
         self._awake = asyncio.Event()
         self._failed: BaseException | None = None
         self.target_keys = 0
@@ -93,20 +110,32 @@ class Dispatcher:
 
     async def run(self) -> None:
         """Dispatch for ever. Raises `StateError` when the journal fails, and what is a defect."""
+        self._backlog.offer_to(self._offered)
+        beginning = asyncio.create_task(self._begin_to_remember())
         try:
             while True:
                 self._awake.clear()
                 if self._failed is not None:
                     raise self._failed
-                room = FLYING_MAX - len(self._lanes)
-                if room > 0 and paused(self._backlog) is None:
-                    for work in await self._backlog.take(self._clock.now(), room):
-                        self._start(work)
+                await self._take()
                 await self._nap()
         finally:
-            for lane in self._lanes:
-                lane.cancel()
-            await asyncio.gather(*self._lanes, return_exceptions=True)
+            self._backlog.offer_to(None)
+            ending: list[asyncio.Task[Any]] = [beginning, *self._lanes, *self._looks]
+            for task in ending:
+                task.cancel()
+            await asyncio.gather(*ending, return_exceptions=True)
+
+    async def _begin_to_remember(self) -> None:
+        """What is placed from now on is known; "now" by each source's own clock."""
+        for bucket, crew in self._careful.items():
+            while not self._placed[bucket].has_begun:
+                try:
+                    offset = await crew.source.store.server_time_offset()
+                except StoreError:
+                    await asyncio.sleep(AWAY_S)
+                else:
+                    self._placed[bucket].begin(self._clock.now() + offset)
 
     async def _nap(self) -> None:
         try:
@@ -115,53 +144,99 @@ class Dispatcher:
         except TimeoutError:
             return
 
-    def _start(self, work: Work) -> None:
-        lane = asyncio.create_task(self._lane(work))
+    def _offered(self, work: Work) -> bool:
+        """A key is being noted: into a lane with it, if there is room and nothing older waits."""
+        full = len(self._lanes) + self._taking >= FLYING_MAX
+        if full or self._behind or self._paused:
+            self._awake.set()
+            return False
+        self._start(work)
+        return True
+
+    async def _take(self) -> None:
+        """Fill the lanes with what is due. When more is due than there is room for, wait for
+        room for several: neighbours are looked at together."""
+        room = min(TAKE_MAX, FLYING_MAX - len(self._lanes))
+        if room < (GROUP_MAX if self._behind else 1):
+            return
+        self._paused = paused(self._backlog) is not None
+        if self._paused:
+            return
+        self._taking = room
+        try:
+            works = await self._backlog.take(self._clock.now(), room)
+        finally:
+            self._taking = 0
+        self._behind = len(works) == room
+        if self._behind:
+            self._awake.set()  # there may be room for more
+        for group in self._neighbourhood.groups(works):
+            self._start_all(group)
+
+    def _start_all(self, group: list[Work]) -> None:
+        crew = self._careful.get(group[0].bucket)
+        if len(group) == 1 or crew is None:
+            look = None
+        else:
+            look = asyncio.create_task(self._look_at_all(crew, [work.key for work in group]))
+            self._looks.add(look)
+            look.add_done_callback(self._looks.discard)
+        for work in group:
+            self._start(work, look)
+
+    async def _look_at_all(self, crew: Crew, keys: list[str]) -> Pairs:
+        found = await look_at_all(crew, keys)
+        self._neighbourhood.learn(len(keys), len(found))
+        return found
+
+    def _start(self, work: Work, look: asyncio.Task[Pairs] | None = None) -> None:
+        lane = asyncio.create_task(self._lane(work, look))
         self._lanes.add(lane)
         lane.add_done_callback(self._ended)
 
     def _ended(self, lane: asyncio.Task[None]) -> None:
         self._lanes.discard(lane)
-        self._awake.set()
         if not lane.cancelled():
             self._failed = self._failed or lane.exception()
+        if self._behind or self._failed:
+            self._awake.set()
 
-    async def _lane(self, work: Work) -> None:
+    async def _lane(self, work: Work, look: asyncio.Task[Pairs] | None) -> None:
         """One key, once. Cancelled in the middle, it is free for whoever dispatches next."""
         try:
-            await self._settle(work)
+            if await self._settle(work, look):
+                self._awake.set()  # it was noted meanwhile, and is due
         finally:
             self._backlog.release(work)
 
-    async def _settle(self, work: Work) -> None:
-        """Store errors become the key's reason; journal errors end the dispatcher."""
+    async def _settle(self, work: Work, look: asyncio.Task[Pairs] | None) -> bool:
+        """Whether the key was noted again meanwhile. Store errors become the key's reason;
+        journal errors end the dispatcher."""
         try:
-            fate = await self._replicate(work)
+            fate = await self._replicate(work, look)
         except StateError:
             raise
         except Unreachable as error:
             self.away = error
-            await self._wait(work, self._clock.now() + AWAY_S, "Unreachable", str(error))
-            return
+            return await self._wait(work, self._clock.now() + AWAY_S, "Unreachable", str(error))
         except StoreError as error:
-            await self._put_back(work, "PENDING", error.cause_word, str(error))
-            return
+            return await self._put_back(work, "PENDING", error.cause_word, str(error))
         self.away = None
         fate = self._without_expired(fate)
         if not fate.refused and not fate.due_at:
             self._guard.waiting.settled(work.bucket, work.key, fate.newest)
-            await self._backlog.done(work)
+            again = await self._backlog.done(work)
             self._on_done(work, self._clock.now())
-            return
+            return again
         if not fate.refused:
             self._guard.waiting.settled(work.bucket, work.key, fate.newest)
-            await self._wait(work, fate.due_at, DELAYED_MARKER, "a delete marker waits its time")
-            return
+            why = "a delete marker waits its time"
+            return await self._wait(work, fate.due_at, DELAYED_MARKER, why)
         worst = fate.refused[0]
         if worst.cause == DELETE_GUARD:
-            await self._wait(work, self._clock.now() + HELD_S, worst.cause, worst.explanation)
-            return
-        await self._put_back(work, worst.reason, worst.cause, worst.explanation)
+            held_until = self._clock.now() + HELD_S
+            return await self._wait(work, held_until, worst.cause, worst.explanation)
+        return await self._put_back(work, worst.reason, worst.cause, worst.explanation)
 
     def _without_expired(self, fate: Fate) -> Fate:
         """What is gone is recorded: to try again would bring nothing."""
@@ -172,29 +247,32 @@ class Dispatcher:
         self._ledgers.expired.record([LeftOut(i.bucket, i.key, i.version_id, now) for i in gone])
         return replace(fate, refused=[item for item in fate.refused if item not in gone])
 
-    async def _replicate(self, work: Work) -> Fate:
+    async def _replicate(self, work: Work, look: asyncio.Task[Pairs] | None) -> Fate:
         crew = self._careful.get(work.bucket)
         if crew is None:
             return Fate([])  # its bucket left the configuration: nothing is owed any more
-        pair = await _looked_at(crew, work.key)
+        named = self._backlog.named(work)
+        pair, ahead = await _seen(look, work.key), None
+        placed = self._placed[work.bucket]
+        if pair is None:
+            pair, ahead = await _looked_at(crew, wanted_of(work, named, placed), placed)
         rule = await rule_for(crew.rules, crew.source, pair)
         newest = pair.source[0].version_id if pair.source else ""
         self._note_cancelled(work, pair, rule)
         if rule is None or rule.exclude:
             return Fate([], newest=newest)
-        named = self._backlog.named(work)
         vain = await named_in_vain(crew.source, crew.target, pair, named)
         if not pair.source:
             return Fate(vain)
         if work.priority >= LIVE:
             await self._follow(crew, pair, rule)
-        refused = await Lane(crew, pair, rule).run()
+        refused = await _run(Lane(crew, pair, rule, ahead), placed)
         if (hiding := _taken_from(crew.held, work.key)) is not None:
             newest = hiding.source[0].version_id
             delete = HeldDelete(work.bucket, work.key, newest, self._clock.now())
             if not self._guard.admit(delete, self.target_keys):
                 return Fate([_held(delete)])
-            refused = await Lane(self._bold[work.bucket], hiding, rule).run()
+            refused = await _run(Lane(self._bold[work.bucket], hiding, rule), placed)
         return Fate([*refused, *vain], _marker_due_at(pair, rule, self._clock.now()), newest)
 
     def _note_cancelled(self, work: Work, pair: KeyPair, rule: Rule | None) -> None:
@@ -214,8 +292,8 @@ class Dispatcher:
         if alignment.in_step:
             await follow(crew.source, crew.target, alignment.pairs, now)
 
-    async def _wait(self, work: Work, due_at: float, cause: str, explanation: str) -> None:
-        await self._backlog.put_back(
+    async def _wait(self, work: Work, due_at: float, cause: str, explanation: str) -> bool:
+        return await self._backlog.put_back(
             work,
             due_at=due_at,
             reason="PENDING",
@@ -224,9 +302,9 @@ class Dispatcher:
             attempts=work.attempts,
         )
 
-    async def _put_back(self, work: Work, reason: str, cause: str, explanation: str) -> None:
+    async def _put_back(self, work: Work, reason: str, cause: str, explanation: str) -> bool:
         pause = min(RETRY_MAX_S, RETRY_FIRST_S * 2 ** min(work.attempts, 20))
-        await self._backlog.put_back(
+        return await self._backlog.put_back(
             work,
             due_at=self._clock.now() + pause,
             reason=reason,
@@ -244,13 +322,27 @@ def _taken_from(held: list[KeyPair], key: str) -> KeyPair | None:
     return None
 
 
-async def _looked_at(crew: Crew, key: str) -> KeyPair:
-    """Both histories. Looks are in flight like copies: a burst must not flood the sites."""
-    await crew.gate.enter(0)
+async def _seen(look: asyncio.Task[Pairs] | None, key: str) -> KeyPair | None:
+    """What a look at several keys has shown of this one. The others go on if we are cancelled."""
+    return None if look is None else (await asyncio.shield(look)).get(key)
+
+
+async def _looked_at(crew: Crew, wanted: Wanted, placed: Placed) -> tuple[KeyPair, Ahead | None]:
+    """Looks are in flight like copies: a burst must not flood the sites."""
+    await crew.gate.enter(wanted.size)
     try:
-        return await read_at_once(crew.source, crew.target, key)
+        return await look_ahead(crew.source, crew.target, wanted, placed, crew.clock)
     finally:
-        crew.gate.leave(0)
+        crew.gate.leave(wanted.size)
+
+
+async def _run(lane: Lane, placed: Placed) -> list[NotCopied]:
+    """Run a lane, and remember what it has placed."""
+    placed.keep(lane.key, lane.source, None)
+    try:
+        return await lane.run()
+    finally:
+        placed.keep(lane.key, lane.source, lane.top)
 
 
 def _held(delete: HeldDelete) -> NotCopied:

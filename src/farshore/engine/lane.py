@@ -14,11 +14,12 @@ from dataclasses import dataclass, field
 from farshore.clock import Clock
 from farshore.core.align import compare
 from farshore.core.join import KeyPair
-from farshore.core.model import Version
+from farshore.core.model import History, Version
 from farshore.core.plan import DISCARDED_DELETE, Copy, Reason, Step, plan_key
 from farshore.core.rules import Rule
 from farshore.engine.copy import (
     IN_MEMORY_BYTES,
+    Ahead,
     Copied,
     condition_above,
     copy_single,
@@ -136,8 +137,9 @@ def weight(version: Version) -> int:
 class Lane:
     """The work for one key of one bucket."""
 
-    def __init__(self, crew: Crew, pair: KeyPair, rule: Rule) -> None:
+    def __init__(self, crew: Crew, pair: KeyPair, rule: Rule, ahead: Ahead | None = None) -> None:
         self._crew = crew
+        self._ahead = ahead  # read already; used once
         self._key = pair.key
         self._pair = pair
         self._rule = rule
@@ -150,6 +152,21 @@ class Lane:
         self._lies = 0  # such tries in a row with a target that nobody changed
         self._accounted: set[str] = set()
         self._refused: list[NotCopied] = []
+        self._top: Version | None = None
+
+    @property
+    def key(self) -> str:
+        return self._key
+
+    @property
+    def source(self) -> History:
+        """The source's history, as it was last seen."""
+        return self._pair.source
+
+    @property
+    def top(self) -> Version | None:
+        """The target's newest entry, once it holds all of `source`; None if that is not known."""
+        return None if self._refused else self._top
 
     async def run(self) -> list[NotCopied]:
         """Bring the target's history up to the source's. Raises `Unreachable` when a site is lost.
@@ -232,6 +249,8 @@ class Lane:
             if self._crew.stop.is_set():
                 return
             above = await self._step(step, above)
+        if not self._crew.stop.is_set():
+            self._top = above
 
     async def _step(self, step: Step, above: Version | None) -> Version | None:
         """Write one entry; answers the target's new top (unchanged if it had to be left out)."""
@@ -261,12 +280,19 @@ class Lane:
                 crew.source, self._to, version, above, crew.clock, crew.journal, crew.sleep
             )
         else:
-            copied = await copy_single(crew.source, self._to, version, above, crew.clock)
+            ahead = self._read_already(version)
+            copied = await copy_single(crew.source, self._to, version, above, crew.clock, ahead)
             if version.size <= IN_MEMORY_BYTES:
-                crew.gate.observe(crew.clock.monotonic() - began)
+                read_s = ahead.seconds if ahead is not None else 0.0
+                crew.gate.observe(crew.clock.monotonic() - began + read_s)
         await carry_acl(crew.source, self._to, version, copied.version_id)
         self._count(version, copied)
         return version._replace(version_id=copied.version_id, etag=copied.etag)
+
+    def _read_already(self, version: Version) -> Ahead | None:
+        """What was read ahead, if it is this version. Only for the first try."""
+        ahead, self._ahead = self._ahead, None
+        return ahead if ahead is not None and ahead.version_id == version.version_id else None
 
     def _got_on(self) -> None:
         """Something was written: earlier troubles are over."""

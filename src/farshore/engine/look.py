@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from itertools import dropwhile
@@ -45,15 +44,6 @@ async def read_both(source: Side, target: Side, key: str) -> KeyPair:
         await source.lister.history(source.bucket, key),
         await target.lister.history(target.bucket, key),
     )
-
-
-async def read_at_once(source: Side, target: Side, key: str) -> KeyPair:
-    """As `read_both`, in half the time. Only for whoever alone writes this key at the target:
-    then it does not matter which side answers first."""
-    here, there = await asyncio.gather(
-        source.lister.history(source.bucket, key), target.lister.history(target.bucket, key)
-    )
-    return KeyPair(key, here, there)
 
 
 async def rule_for(among: Sequence[Rule], source: Side, pair: KeyPair) -> Rule | None:

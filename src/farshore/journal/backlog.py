@@ -109,9 +109,15 @@ class Backlog(Protocol):
     """
 
     async def note(
-        self, hints: Sequence[Change], *, now: float, priority: int = LIVE
+        self,
+        hints: Sequence[Change],
+        *,
+        now: float,
+        priority: int = LIVE,
+        durable: bool = True,
     ) -> list[tuple[str, str, int]]:
-        """Remember that these keys changed: on the disk when it returns.
+        """Remember that these keys changed: on the disk when it returns. Without `durable` a
+        power cut (not a kill) may undo it, for those who can repeat the hints.
 
         Answers (bucket, key, generation), one for each hint in its order; hints of one key
         share a generation. A key that waits already keeps its row: the earlier `since`
@@ -164,7 +170,8 @@ class Backlog(Protocol):
         explanation: str,
         attempts: int,
     ) -> bool:
-        """The key is not in step: say why, and when to try again.
+        """The key is not in step: say why, and when to try again. On the disk when it returns,
+        however it was noted.
 
         Noted again meanwhile (answered as by `done`): it is due at once in spite of `due_at`;
         and if the reason does not hold the watermark back, only the newer notes count, as after

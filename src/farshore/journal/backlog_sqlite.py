@@ -206,7 +206,12 @@ class SqliteBacklog:
         self._reader = opened(path)
 
     async def note(
-        self, hints: Sequence[Change], *, now: float, priority: int = LIVE
+        self,
+        hints: Sequence[Change],
+        *,
+        now: float,
+        priority: int = LIVE,
+        durable: bool = True,
     ) -> list[tuple[str, str, int]]:
         entries = merged(hints, now)
         generations: dict[tuple[str, str], int] = {}
@@ -216,7 +221,7 @@ class SqliteBacklog:
             last = await self._group.perform(
                 partial(self._note, entries=part, now=now, priority=priority, offered=offered),
                 rows=len(part),
-                durable=True,
+                durable=durable,
                 after=partial(self._stand_by, offered),
             )
             first = last - len(part) + 1
@@ -382,7 +387,7 @@ class SqliteBacklog:
                 self._renew(db, work)
             return self._flight.newer(work)[0] is not None
 
-        return await self._group.perform(operation, after=after)
+        return await self._group.perform(operation, durable=bool(reason), after=after)
 
     def release(self, work: Work) -> None:
         self._flight.release(work)

@@ -39,8 +39,14 @@ class MemoryBacklog:
         self._taker = taker
 
     async def note(
-        self, hints: Sequence[Change], *, now: float, priority: int = LIVE
+        self,
+        hints: Sequence[Change],
+        *,
+        now: float,
+        priority: int = LIVE,
+        durable: bool = True,
     ) -> list[tuple[str, str, int]]:
+        """`durable` changes nothing: what is in memory is lost in every case."""
         taker = self._taker
         for entry in merged(hints, now):
             self._note(entry, now, priority)
