@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,8 +17,8 @@ from farshore.control.view import View
 from farshore.core.chain import Draft, Entry, verify
 from farshore.core.record import ControlRecord
 from farshore.errors import FarshoreError, Refused
-from farshore.testing.store.faults import Rates
-from tests.unit.two_sides import SITES, World, words_of
+from farshore.testing.store.faults import Crash, Crashed, Rates, at
+from tests.unit.two_sides import SITES, Hours, Person, World, words_of
 
 PEOPLE = ("anna", "ben", "cleo")
 
@@ -165,3 +166,59 @@ def test_of_those_who_read_the_same_exactly_one_wins(count: int, seed: int) -> N
         assert world.records("east") == world.records("west") == won
 
     asyncio.run(scenario())
+
+
+CALLS_MAX = 200
+"""A change and the healing before it are shorter than this."""
+
+
+async def dies_at(number: int, *, after: bool) -> tuple[World, bool]:
+    """Somebody is killed at one of their calls; (the world afterwards, whether they were)."""
+    world = await World().ready()
+    anna, victim = world.person("anna"), Person(world, "ben", at(number, Crash(after=after)))
+    anna.cut = {"west"}
+    await anna.adds("before")  # so that there is something to bring into step as well
+    died = False
+    try:
+        await victim.adds("killed")
+    except Crashed:
+        died = True
+    return world, died
+
+
+@pytest.mark.parametrize("after", [False, True])
+async def test_whoever_is_killed_anywhere_leaves_a_change_or_none(*, after: bool) -> None:
+    """The next one goes on from what stands; the log stays whole."""
+    deaths = 0
+    for number in range(1, CALLS_MAX):
+        world, died = await dies_at(number, after=after)
+        deaths += died
+        healed = await world.person("cleo").plane.heal()
+        assert healed.in_step
+        words = words_of(healed.record)
+        assert words in (["before"], ["before", "killed"]), number
+        record = await world.person("cleo").adds("next")
+        assert words_of(record) == [*words, "next"]
+        assert world.records("east")[0] == world.records("west")[0] == record
+        never_two_at_one_place(world)
+        await audited(world)
+        if not died:
+            break
+    assert deaths > 20
+    assert not died, "the last one lived"
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_without_conditions_racers_are_kept_apart_by_the_lock(seed: int) -> None:
+    hours = Hours()
+    passing = asyncio.create_task(hours.pass_for_ever())
+    world = await World(seed=seed, jostle=True, strong=False, clock=hours).ready()
+    people = [world.person(name) for name in PEOPLE]
+    answers = await asyncio.gather(*(person.tries(person.name) for person in people))
+    await world.person("healer").plane.heal()
+    passing.cancel()
+    never_two_at_one_place(world)
+    only_rises(world)
+    outcomes = {person.name: answer for person, answer in zip(people, answers, strict=True)}
+    nothing_acknowledged_is_lost(world, outcomes)
+    assert all(isinstance(a, ControlRecord | Refused) for a in answers)

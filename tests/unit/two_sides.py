@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import heapq
 import json
 import random
 from collections.abc import Awaitable, Callable
@@ -26,6 +28,35 @@ BUCKET = "farshore-control"
 PAIR = pair_key("east", "west")
 SITES = ("east", "west")
 WEAK = replace(EVERYTHING, conditional_create=False, conditional_replace=False)
+
+
+IDLE_ROUNDS = 40
+"""Rounds of the event loop in which nobody had anything to do: then time passes."""
+
+
+class Hours(ManualClock):
+    """A clock for several people at once: a `sleep` ends when its time has come, no earlier."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._asleep: list[tuple[float, int, asyncio.Event]] = []
+        self._count = 0
+
+    async def sleep(self, seconds: float) -> None:
+        woken = asyncio.Event()
+        self._count += 1
+        heapq.heappush(self._asleep, (self.now() + seconds, self._count, woken))
+        await woken.wait()
+
+    async def pass_for_ever(self) -> None:
+        """Wake whoever is next, once everybody else waits."""
+        while True:
+            for _ in range(IDLE_ROUNDS):
+                await asyncio.sleep(0)
+            if self._asleep:
+                moment, _, woken = heapq.heappop(self._asleep)
+                self.advance(max(moment - self.now(), 0.0))
+                woken.set()
 
 
 class Jostle:
@@ -136,8 +167,15 @@ class Person:
 class World:
     """East and west, with a control bucket each."""
 
-    def __init__(self, *, seed: int = 0, jostle: bool = False, strong: bool = True) -> None:
-        self.clock = ManualClock()
+    def __init__(
+        self,
+        *,
+        seed: int = 0,
+        jostle: bool = False,
+        strong: bool = True,
+        clock: ManualClock | None = None,
+    ) -> None:
+        self.clock = clock or ManualClock()
         self.strong = strong
         able = EVERYTHING if strong else WEAK
         self.stores = {

@@ -26,7 +26,7 @@ DIGITS = 10
 BLOCK = 100
 """Numbers in one listing: with both sites' entries and a few old versions less than a page."""
 
-BLOCKS_AT_ONCE = 16
+BLOCKS_AT_ONCE = 4
 BLOCKS_AHEAD = 2
 """Listings at one time: from the beginning, and behind a number that is near the end."""
 
