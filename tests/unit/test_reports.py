@@ -9,6 +9,7 @@ import pytest
 from farshore.control.status import DaemonState, StatusReport, read_local, write_local
 from farshore.daemon.reports import Reporter, left_over
 from farshore.engine.reconcile import Scan
+from farshore.errors import Unreachable
 from farshore.testing.backlog import MemoryBacklog
 from farshore.testing.clock import ManualClock
 from tests.unit.sites import TOML, config_of
@@ -102,6 +103,10 @@ def test_a_bucket_that_is_not_replicated_keeps_scans_from_proving_anything(tmp_p
 
 def test_the_last_report_says_that_it_was_stopped(tmp_path: Path) -> None:
     told = reporter(tmp_path)
+    before = read_local(tmp_path / ".farshore", "east-west")
+    told.keep_last()
+    assert read_local(tmp_path / ".farshore", "east-west") == before, "another may work here"
+    told.stopped(Unreachable("east is away"))
     told.keep_last()
     assert told.report().stopped_at == MARK
     kept = read_local(tmp_path / ".farshore", "east-west")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import hmac
 import os
 import secrets
@@ -22,6 +23,9 @@ from farshore.errors import StateError
 TOKEN_FILE = "api-token"
 START_SECONDS_MAX = 10.0
 BACKLOG_OF_CONNECTIONS = 128
+
+TAKEN_AGAIN_S = 2.0
+"""Pause before an address that another process has is tried again."""
 
 
 class Answers:
@@ -123,6 +127,61 @@ async def served(app: Starlette, host: str, port: int) -> AsyncIterator[int]:
         listener.close()
 
 
+@contextlib.asynccontextmanager
+async def served_when_free(
+    app: Starlette, host: str, port: int, say: Callable[[str], None], door: Callable[[bool], None]
+) -> AsyncIterator[None]:
+    """Serve while the body runs, from the moment on at which nobody else has the address.
+
+    A second daemon on one machine stands by with all that needs no address. `door` is told
+    whether somebody can come in. `StateError` for an address that cannot be served at all.
+    """
+    tried = asyncio.Event()
+    task = asyncio.create_task(_serve_for_ever(app, host, port, say, door, tried))
+    try:
+        await asyncio.wait(
+            {task, asyncio.create_task(tried.wait())}, return_when=asyncio.FIRST_COMPLETED
+        )
+        if task.done():
+            await task
+        yield
+    finally:
+        tried.set()
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def _serve_for_ever(
+    app: Starlette,
+    host: str,
+    port: int,
+    say: Callable[[str], None],
+    door: Callable[[bool], None],
+    tried: asyncio.Event,
+) -> None:
+    while True:
+        try:
+            async with served(app, host, port) as found:
+                say(f"metrics and health on http://{host}:{found}")
+                door(True)
+                tried.set()
+                await asyncio.Event().wait()
+        except AddressTaken as error:
+            if not tried.is_set():
+                say(f"no metrics, API and webhook until it is free: {error.message} {error.hint}")
+            door(False)
+            tried.set()
+        except StateError:
+            tried.set()
+            raise
+        await asyncio.sleep(TAKEN_AGAIN_S)
+
+
+class AddressTaken(StateError):
+    """Another process serves there."""
+
+
 class _Server(uvicorn.Server):
     """uvicorn, leaving the process's signals to the daemon."""
 
@@ -140,7 +199,8 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
     except OSError as error:
         listener.close()
-        raise StateError(
+        kind = AddressTaken if error.errno == errno.EADDRINUSE else StateError
+        raise kind(
             f"{host}:{port} cannot be served: {error.strerror}.",
             hint="Is another farshore running? Or choose another [daemon] listen.",
         ) from error

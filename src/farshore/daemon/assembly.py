@@ -15,7 +15,7 @@ from farshore.config import Config
 from farshore.config.values import WebhookSource
 from farshore.core.model import Version
 from farshore.daemon.alarm import ring_for_ever
-from farshore.daemon.api import Answers, api_token, application, served
+from farshore.daemon.api import Answers, api_token, application, served_when_free
 from farshore.daemon.endpoint import EndpointDesk
 from farshore.daemon.fences import FenceKeeper
 from farshore.daemon.intake import FeedState
@@ -72,14 +72,19 @@ async def daemon(config: Config, say: Callable[[str], None]) -> AsyncIterator[Se
         )
         reporter.tell_limits(lambda: limits.held)
 
+        def door(is_open: bool) -> None:
+            """Nobody reaches the webhook while another process has the address."""
+            if WEBHOOK in service.intake.states:
+                service.intake.states[WEBHOOK].up = is_open
+
         def read() -> Reading:
             return Reading(reporter.now(), reporter.report(), proof.record)
 
         token = api_token(config.daemon.token_env, config.state_dir)
         more = [*_webhook(config, service), *where.routes()]
         app = application(_answers(service, metrics), token, more)
-        port = await stack.enter_async_context(served(app, config.daemon.host, config.daemon.port))
-        say(f"metrics and health on http://{config.daemon.host}:{port}")
+        host, port = config.daemon.host, config.daemon.port
+        await stack.enter_async_context(served_when_free(app, host, port, say, door))
         yield service
 
 

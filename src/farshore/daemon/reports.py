@@ -101,7 +101,7 @@ class Reporter:
         self._tell_latency: Callable[[float], None] = lambda _: None
         self._standing_still = "not started yet"
         self._troubles: dict[str, str] = {}
-        self._other_works = False
+        self._other_works = True  # as long as nobody knows: the folder may be shared
         self._promised: float | None = None
         self._news = asyncio.Event()
         self._limits: Callable[[], Sequence[Held]] = tuple
