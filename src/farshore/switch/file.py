@@ -8,20 +8,20 @@ mode and the owner of the file stay; a symbolic link goes on pointing to it.
 
 from __future__ import annotations
 
-import asyncio
 import fcntl
 import os
 import stat
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from farshore.config.switches import FileSwitch
 from farshore.core.whereabouts import FILE_BYTES_MAX
 from farshore.faultpoints import reached
+from farshore.switch.aside import aside
 from farshore.switch.content import BadContent, entry_in, with_entry
 from farshore.switch.driver import (
     DriverPlan,
@@ -42,8 +42,6 @@ NEW_FILE_MODE = 0o644
 LOCK_TRIES_MAX = 100
 LOCK_PAUSE_S = 0.02
 """Another one of us needs milliseconds."""
-
-Result = TypeVar("Result")
 
 
 class _Text(NamedTuple):
@@ -72,7 +70,7 @@ class FileDriver:
 
     async def current(self) -> Position:
         try:
-            return Position((await self._in_time(self._look),))
+            return Position((await aside(self._look, self._call_s_max),))
         except TimeoutError:
             late = f"it cannot be read within {self._call_s_max:g} s"
             return Position((Reading(self._vantage, "", "", late),))
@@ -85,7 +83,7 @@ class FileDriver:
     async def apply(self, plan: DriverPlan) -> None:
         given_up = threading.Event()
         try:
-            await self._in_time(lambda: self._apply(plan, given_up))
+            await aside(lambda: self._apply(plan, given_up), self._call_s_max)
         except TimeoutError:
             given_up.set()  # the thread goes on: let it not come to its end much later
             raise SwitchUnknown(
@@ -98,10 +96,6 @@ class FileDriver:
 
     async def aclose(self) -> None:
         """Nothing stays open."""
-
-    async def _in_time(self, work: Callable[[], Result]) -> Result:
-        async with asyncio.timeout(self._call_s_max):
-            return await asyncio.to_thread(work)
 
     # -- in a thread -----------------------------------------------------------------
 

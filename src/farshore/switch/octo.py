@@ -23,6 +23,7 @@ from octodns.zone import Zone
 
 from farshore.config.switches import OctodnsSwitch, Record
 from farshore.errors import FarshoreError
+from farshore.switch.aside import aside
 from farshore.switch.driver import (
     DriverPlan,
     Position,
@@ -130,8 +131,7 @@ class OctodnsDriver:
     async def _in_time(self, work: Callable[[], Result]) -> Result | None:
         """None when it takes too long. The thread goes on; nothing waits for it."""
         try:
-            async with asyncio.timeout(self._call_s_max):
-                return await asyncio.to_thread(work)
+            return await aside(work, self._call_s_max)
         except TimeoutError:
             return None
 
