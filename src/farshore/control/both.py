@@ -15,7 +15,7 @@ from farshore.control.ledger import Ledger, pair_key
 from farshore.control.view import Shown, State, View, end_of
 from farshore.core.chain import BEGINNING, Draft, Entry, Place
 from farshore.core.record import ControlRecord, standing
-from farshore.errors import ConfigError, Precondition, StateError, StoreError
+from farshore.errors import BucketMissing, ConfigError, Precondition, StateError, StoreError
 
 COPIES_MAX = 6
 """How often a record is brought to a site that shows something else each time."""
@@ -89,6 +89,9 @@ class BothSides:
             return await _shown(self.ledgers[site], tails=tails)
         except StateError as error:
             return Shown(site, "newer", trouble=error.message)
+        except BucketMissing:
+            why = f"{site} has no control bucket; `farshore apply` makes it"
+            return Shown(site, "unreachable", trouble=why)
         except (StoreError, ConfigError) as error:
             return Shown(site, "unreachable", trouble=error.message)
 
