@@ -44,11 +44,11 @@ def require_named(console: Console, site: str, confirm: str, question: str) -> N
         typed = str(typer.prompt(f"{question} Type the site's name", err=True, default="")).strip()
     if not typed:
         raise UsageError(
-            "This moves clients, and nobody has confirmed it.",
+            "This changes where clients can write, and nobody has confirmed it.",
             hint=f"Type the name when asked, or give it: --confirm {site}",
         )
     if typed != site:
         raise Refused(
             f'"{typed}" is not "{site}": nothing was changed.',
-            hint="Type the name of the site that clients shall go to.",
+            hint="Type the site's name as the question and farshore.toml have it.",
         )
