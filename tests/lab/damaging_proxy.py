@@ -55,8 +55,13 @@ def body_altered(answer: Message) -> bytes:
 
 
 @contextmanager
-def damaging(endpoint: str, damage: Damage) -> Iterator[str]:
-    """The endpoint of a proxy before `endpoint`, until the block ends."""
+def damaging(
+    endpoint: str, damage: Damage, refuse: Callable[[bytes], bytes | None] = lambda _: None
+) -> Iterator[str]:
+    """The endpoint of a proxy before `endpoint`, until the block ends.
+
+    `refuse`: request line to an answer in the site's place, which is never asked then.
+    """
     upstream = urlsplit(endpoint)
     address = (upstream.hostname or "", upstream.port or 80)
 
@@ -71,6 +76,10 @@ def damaging(endpoint: str, damage: Damage) -> Iterator[str]:
         def _relay(self, behind: socket.socket, answers: BufferedIOBase) -> None:
             while True:
                 request = _read(self.rfile, bodyless=False)
+                refusal = refuse(request.first)
+                if refusal is not None:
+                    self.wfile.write(refusal)
+                    continue
                 behind.sendall(request.raw())
                 answer = _read(answers, bodyless=request.first.startswith(b"HEAD "))
                 instead = damage(request.first, answer)
