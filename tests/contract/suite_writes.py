@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
+import re
 import urllib.error
 import urllib.request
 from http import HTTPStatus
@@ -21,8 +23,9 @@ from farshore.errors import (
     Gone,
     Precondition,
     ServerFault,
+    Unsupported,
 )
-from farshore.s3.store import Condition, Store, Stream
+from farshore.s3.store import BucketConfig, Condition, Store, Stream
 
 from .history import MARKER, ids, md5_hex, read, walk, write
 from .suite_objects import pieces
@@ -260,6 +263,29 @@ class BucketSuite:
         with pytest.raises((BucketMissing, ServerFault)):  # SeaweedFS answers 500
             await store.put_bucket_policy(missing, policy_of(missing, "s"))
 
+    async def test_what_a_bucket_is_told_is_put_and_read(
+        self, store: Store, bucket: str, traits: Traits
+    ) -> None:
+        for kind, content in CONFIGS.items():
+            document = config_document(content)
+            if kind not in traits.configs:
+                with pytest.raises(Unsupported):
+                    await store.put_bucket_config(bucket, kind, document)
+                continue
+            await store.put_bucket_config(bucket, kind, document)
+            found = await store.get_bucket_config(bucket, kind)
+            assert sought(content) <= sought(found), kind
+        with pytest.raises(BucketMissing):
+            await store.get_bucket_config("no-such-bucket-here", "cors")
+        assert bucket in await store.list_buckets()
+
+    async def test_a_new_bucket_has_been_told_little(
+        self, store: Store, bucket: str, traits: Traits
+    ) -> None:
+        for kind in ("cors", "lifecycle", "tagging", "notification", "object-lock"):
+            with contextlib.suppress(Unsupported):
+                assert await store.get_bucket_config(bucket, kind) == "", kind
+
     async def test_who_we_are(self, store: Store) -> None:
         assert await store.get_identity()
 
@@ -302,6 +328,30 @@ class BucketSuite:
         caught.value.close()
         assert caught.value.code == HTTPStatus.FORBIDDEN
         assert ids(await walk(store, bucket)) == [version_id]
+
+
+CONFIGS: dict[BucketConfig, str] = {
+    "cors": "<CORSConfiguration><CORSRule><AllowedOrigin>https://a.example</AllowedOrigin>"
+    "<AllowedMethod>GET</AllowedMethod></CORSRule></CORSConfiguration>",
+    "encryption": "<ServerSideEncryptionConfiguration><Rule><ApplyServerSideEncryptionByDefault>"
+    "<SSEAlgorithm>AES256</SSEAlgorithm></ApplyServerSideEncryptionByDefault></Rule>"
+    "</ServerSideEncryptionConfiguration>",
+    "lifecycle": "<LifecycleConfiguration><Rule><ID>old</ID><Filter><Prefix>tmp/</Prefix></Filter>"
+    "<Status>Enabled</Status><Expiration><Days>9</Days></Expiration></Rule>"
+    "</LifecycleConfiguration>",
+    "tagging": "<Tagging><TagSet><Tag><Key>owner</Key><Value>shop</Value></Tag></TagSet></Tagging>",
+}
+
+
+def config_document(content: str) -> str:
+    """With S3's namespace, which real servers ask for."""
+    root, rest = content[1:].split(">", 1)
+    return f'<{root} xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{rest}'
+
+
+def sought(document: str) -> set[str]:
+    """The values of a document."""
+    return {text.strip() for text in re.findall(r">([^<]+)<", document) if text.strip()}
 
 
 def policy_of(bucket: str, sid: str) -> str:

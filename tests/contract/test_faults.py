@@ -137,6 +137,8 @@ async def test_every_operation_can_fail(memory: MemoryStore) -> None:
         faulty.get_bucket_policy("b"),
         faulty.put_bucket_policy("b", policy_of("b", "s")),
         faulty.delete_bucket_policy("b"),
+        faulty.get_bucket_config("b", "cors"),
+        faulty.put_bucket_config("b", "cors", "<CORSConfiguration/>"),
         faulty.get_identity(),
         faulty.server_time_offset(),
     ]
@@ -145,6 +147,7 @@ async def test_every_operation_can_fail(memory: MemoryStore) -> None:
     assert await memory.list_buckets() == ["b"]
     assert await memory.get_versioning("b") == "Enabled"
     assert await memory.get_bucket_policy("b") == ""
+    assert await memory.get_bucket_config("b", "cors") == ""
     assert [u.key for u in await memory.list_uploads("b")] == ["k"]
     assert await memory.list_parts("b", "k", upload) == []
     (held,) = memory.dump("b")

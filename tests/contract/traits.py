@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from farshore.s3.store import BucketConfig
+
 
 @dataclass(frozen=True, slots=True)
 class Traits:
     """The defaults are what S3 documents; a test file names the deviations of its server.
 
     `odd_keys`: which column of `farshore/lab/odd_keys.py` holds the server's fates.
+    `configs`: sub-resources of buckets that can be written and read back.
     `part_bytes`: a part size that the server accepts for all parts but the last.
     """
 
@@ -50,4 +53,5 @@ class Traits:
     lists_replaced_parts: bool = False
     tells_absent_upload: bool = True
     # buckets
+    configs: tuple[BucketConfig, ...] = ("cors", "encryption", "lifecycle", "tagging")
     checks_policies: bool = True

@@ -34,6 +34,7 @@ from farshore.s3.sigv4 import UNSIGNED_PAYLOAD, Signer, encode_path, encode_quer
 from farshore.s3.store import (
     ALWAYS,
     Body,
+    BucketConfig,
     Chunk,
     Condition,
     Deleted,
@@ -303,6 +304,13 @@ class S3Client:
 
     async def delete_bucket_policy(self, bucket: str) -> None:
         await self._call(wire.delete_bucket_policy(bucket))
+
+    async def get_bucket_config(self, bucket: str, kind: BucketConfig) -> str:
+        answer = await self._call(wire.get_bucket_config(bucket, kind))
+        return wire.parse_get_bucket_config(answer, bucket, kind)
+
+    async def put_bucket_config(self, bucket: str, kind: BucketConfig, document: str) -> None:
+        await self._call(wire.put_bucket_config(bucket, kind, document))
 
     # The site.
 

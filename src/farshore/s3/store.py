@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from farshore.core.acl import Acl
 from farshore.core.model import NO_ATTRIBUTES, Attributes, Version
@@ -28,6 +28,9 @@ class Stream:
 
 
 Body = bytes | Stream
+
+BucketConfig = Literal["cors", "encryption", "lifecycle", "notification", "object-lock", "tagging"]
+"""A sub-resource of a bucket that holds one XML document."""
 
 
 class VersionPage(NamedTuple):
@@ -303,6 +306,18 @@ class Store(Protocol):
 
     async def delete_bucket_policy(self, bucket: str) -> None:
         """Take the bucket's policy away; where there is none that is no error."""
+        ...
+
+    async def get_bucket_config(self, bucket: str, kind: BucketConfig) -> str:
+        """A sub-resource's document as the server gives it; "" where there is none.
+
+        `Unsupported` where the server does not know it; then nothing is known of it.
+        """
+        ...
+
+    async def put_bucket_config(self, bucket: str, kind: BucketConfig, document: str) -> None:
+        """Replace a sub-resource. `BadRequest` for a document that the server does not take,
+        `Unsupported` where it has none of that kind."""
         ...
 
     async def get_identity(self) -> str:

@@ -31,6 +31,7 @@ from farshore.s3.connection import Closable
 from farshore.s3.store import (
     ALWAYS,
     Body,
+    BucketConfig,
     Chunk,
     Condition,
     Deleted,
@@ -275,6 +276,17 @@ class Wrapper:
     async def delete_bucket_policy(self, bucket: str) -> None:
         await self.around(
             _again("delete_bucket_policy"), lambda: self._inner.delete_bucket_policy(bucket)
+        )
+
+    async def get_bucket_config(self, bucket: str, kind: BucketConfig) -> str:
+        return await self.around(
+            _again("get_bucket_config"), lambda: self._inner.get_bucket_config(bucket, kind)
+        )
+
+    async def put_bucket_config(self, bucket: str, kind: BucketConfig, document: str) -> None:
+        await self.around(
+            _again("put_bucket_config"),
+            lambda: self._inner.put_bucket_config(bucket, kind, document),
         )
 
     async def get_identity(self) -> str:

@@ -6,6 +6,11 @@ the answer says something, a `parse_…` that reads it; `raise_for_status` comes
 
 from farshore.s3.wire.acl import get_acl, parse_acl, put_acl
 from farshore.s3.wire.attributes import attribute_headers, parse_info
+from farshore.s3.wire.bucket_configs import (
+    get_bucket_config,
+    parse_get_bucket_config,
+    put_bucket_config,
+)
 from farshore.s3.wire.buckets import (
     create_bucket,
     delete_bucket_policy,
@@ -65,6 +70,7 @@ __all__ = [
     "delete_bucket_policy",
     "get",
     "get_acl",
+    "get_bucket_config",
     "get_bucket_policy",
     "get_tags",
     "get_versioning",
@@ -77,6 +83,7 @@ __all__ = [
     "parse_complete_upload",
     "parse_create_upload",
     "parse_delete",
+    "parse_get_bucket_config",
     "parse_get_bucket_policy",
     "parse_get_tags",
     "parse_get_versioning",
@@ -90,6 +97,7 @@ __all__ = [
     "parse_put_part",
     "put",
     "put_acl",
+    "put_bucket_config",
     "put_bucket_policy",
     "put_legal_hold",
     "put_part",

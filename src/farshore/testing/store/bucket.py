@@ -62,6 +62,7 @@ class Bucket:
         self.name = name
         self.versioning = ""
         self.policy = ""
+        self.configs: dict[str, str] = {}
         self.keys: list[str] = []
         self._histories: dict[str, dict[str, Entry]] = {}
         self._removed: dict[tuple[str, str], int] = {}

@@ -17,6 +17,7 @@ from farshore.errors import Corrupt
 from farshore.s3.store import (
     ALWAYS,
     Body,
+    BucketConfig,
     Chunk,
     Condition,
     Deleted,
@@ -328,6 +329,19 @@ class Faulty:
     async def delete_bucket_policy(self, bucket: str) -> None:
         await self._through(
             "delete_bucket_policy", bucket, "", lambda: self._store.delete_bucket_policy(bucket)
+        )
+
+    async def get_bucket_config(self, bucket: str, kind: BucketConfig) -> str:
+        return await self._through(
+            "get_bucket_config", bucket, "", lambda: self._store.get_bucket_config(bucket, kind)
+        )
+
+    async def put_bucket_config(self, bucket: str, kind: BucketConfig, document: str) -> None:
+        await self._through(
+            "put_bucket_config",
+            bucket,
+            "",
+            lambda: self._store.put_bucket_config(bucket, kind, document),
         )
 
     async def get_identity(self) -> str:

@@ -22,6 +22,7 @@ from farshore.s3.capabilities import Capabilities
 from farshore.s3.store import (
     ALWAYS,
     Body,
+    BucketConfig,
     Condition,
     Deleted,
     ObjectInfo,
@@ -35,7 +36,7 @@ from farshore.testing.store.attributes import admitted, require_lockable, requir
 from farshore.testing.store.bucket import KEY_BYTES_MAX, Bucket, Entry, Query
 from farshore.testing.store.call import Call, Hook, Hooked
 from farshore.testing.store.lock import require_not_weaker, require_unlocked, require_valid
-from farshore.testing.store.policed import require_policy
+from farshore.testing.store.policed import require_markup, require_policy
 from farshore.testing.store.read import MemoryRead, Opening, content_of, info_of, part_info
 from farshore.testing.store.upload import OpenUpload, Uploads, md5_hex, multipart_etag
 
@@ -460,6 +461,16 @@ class MemoryStore:
     async def delete_bucket_policy(self, bucket: str) -> None:
         async with self._call("delete_bucket_policy", bucket, ""):
             self._bucket("DeleteBucketPolicy", bucket).policy = ""
+
+    async def get_bucket_config(self, bucket: str, kind: BucketConfig) -> str:
+        async with self._call("get_bucket_config", bucket, ""):
+            return self._bucket("GetBucketConfig", bucket).configs.get(kind, "")
+
+    async def put_bucket_config(self, bucket: str, kind: BucketConfig, document: str) -> None:
+        async with self._call("put_bucket_config", bucket, ""):
+            held = self._bucket("PutBucketConfig", bucket)
+            require_markup(document, self._action("PutBucketConfig", bucket, ""))
+            held.configs[kind] = document
 
     async def get_identity(self) -> str:
         async with self._call("get_identity", "", ""):

@@ -13,7 +13,8 @@ from contextvars import ContextVar
 from fnmatch import fnmatchcase
 from typing import Any, NoReturn, TypeVar
 
-from farshore.errors import BadRequest, Denied
+from farshore.errors import BadRequest, Corrupt, Denied
+from farshore.s3 import xml
 from farshore.s3.store import Store
 from farshore.s3.wrap import Operation, Wrapper
 from farshore.testing.store.call import Call
@@ -41,6 +42,8 @@ ACTIONS: Mapping[str, str] = {
     "get_bucket_policy": "s3:GetBucketPolicy",
     "put_bucket_policy": "s3:PutBucketPolicy",
     "delete_bucket_policy": "s3:DeleteBucketPolicy",
+    "get_bucket_config": "s3:GetBucketConfiguration",
+    "put_bucket_config": "s3:PutBucketConfiguration",
 }
 """Operation of the store to the right that it needs."""
 
@@ -57,6 +60,14 @@ def require_policy(document: str, action: str) -> None:
         _refuse(action, "MalformedPolicy", "it is not JSON")
     if not isinstance(body, dict) or not body.get("Statement"):
         _refuse(action, "MalformedPolicy", "it has no statement")
+
+
+def require_markup(document: str, action: str) -> None:
+    """`BadRequest` for what is no XML document."""
+    try:
+        xml.read(document.encode())
+    except Corrupt as error:
+        _refuse(action, "MalformedXML", error.message)
 
 
 def _refuse(action: str, code: str, why: str) -> NoReturn:

@@ -28,6 +28,7 @@ WRITES = frozenset(
         "put_versioning",
         "put_bucket_policy",
         "delete_bucket_policy",
+        "put_bucket_config",
     }
 )
 """Operations with an effect: only these can have an unknown outcome."""
