@@ -73,9 +73,26 @@ def test_a_daemon_stops_when_another_site_becomes_primary(pair: Farshore) -> Non
         pair.put_all({"after": [b"2"]})
         ended = pair.run("backfill", "--json")
         assert ended.code == REFUSED
-        assert "east is not the primary: west is, by epoch 5" in ended.error["message"]
+        assert "while the pair is switched" in ended.error["message"]
         assert "ann@desk" in ended.error["message"]
         assert [key for key, _, _ in pair.rows("west")] == ["before"]
+
+
+def test_apply_records_who_is_primary_and_leaves_what_stands(pair: Farshore) -> None:
+    """A file that was turned round by mistake copies nothing backwards: the record counts."""
+    before = json.loads(pair.run("status", "--json").stdout)
+    assert before["roles"]["recorded"] is False
+    roles = pair.json("apply", "--yes")["roles"]
+    assert (roles["primary"], roles["revision"], roles["agree"]) == ("east", 1, True)
+    assert pair.json("apply", "--yes")["roles"]["revision"] == 1
+    pair.put_all({"backwards": [b"1"]}, "west")
+    text = pair.config.read_text()
+    turned = text.replace('source = "east"', 'source = "?"').replace(
+        'target = "west"', 'target = "east"'
+    )
+    pair.config.write_text(turned.replace('source = "?"', 'source = "west"'))
+    assert pair.json("backfill")["source"] == "east"
+    assert pair.rows("east") == []
 
 
 def test_the_old_primary_learns_of_the_failover_when_it_comes_back(

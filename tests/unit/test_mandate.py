@@ -101,7 +101,7 @@ async def test_only_the_primary_is_copied(world: World) -> None:
     with pytest.raises(Refused, match="east is not the primary: west is, by epoch 5") as caught:
         require_mandate(view, "east")
     assert "recorded by anna at 2026" in caught.value.message
-    assert "make it the source" in caught.value.hint
+    assert "in the recorded direction" in caught.value.hint
     assert require_mandate(view, "west") == 5
 
 

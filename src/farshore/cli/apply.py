@@ -82,7 +82,8 @@ async def _apply(
             console.say(f"No longer missed: {', '.join(forget)}. The target keeps its versions.")
         open_sides = [side for side in sides if side.site.name not in fenced]
         fences = [] if dry_run else await _try_fences(config, open_sides, console)
-        return {**done, "fences": fences}
+        roles = None if dry_run else await _record_roles(config, console)
+        return {**done, "fences": fences, "roles": roles}
 
 
 async def _fenced(config: Config) -> list[str]:
@@ -93,6 +94,21 @@ async def _fenced(config: Config) -> list[str]:
     async with open_plane(config, SystemClock()) as plane:
         view = await plane.peek()
     return sorted(fence.site for fence in view.record.fences)
+
+
+async def _record_roles(config: Config, console: Console) -> dict[str, Any]:
+    """Where nothing was recorded yet: the source is primary. What stands is left as it is."""
+    from farshore.cli.pause import who
+    from farshore.clock import SystemClock
+    from farshore.control.record import open_plane
+
+    async with open_plane(config, SystemClock()) as plane:
+        if not (await plane.read()).written:
+            by, why = " on ".join(who()), "the source of the configuration"
+            await plane.change(lambda record: record, by=by, why=why, action="begin")
+        view = await plane.read()
+    console.say(f"Roles: {view.line}")
+    return view.to_json()
 
 
 async def _require_gone(replicated: Replicated, source: Access, forget: Sequence[str]) -> None:

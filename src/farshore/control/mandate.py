@@ -36,8 +36,8 @@ def require_mandate(view: View, source: str) -> int:
         raise Refused(
             f"{source} is not the primary: {record.primary} is, by {place_text(record)}, recorded "
             f"by {said(record)}. Nothing is copied from {source}.",
-            hint=f"To copy from {record.primary}, make it the source in [pair]. `farshore status` "
-            "shows where the pair stands.",
+            hint="Run the command again: it then works in the recorded direction, once the phase "
+            "allows it. `farshore status` shows where the pair stands.",
         )
     if record.phase not in COPYING:
         raise Refused(
