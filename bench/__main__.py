@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
-from bench import align, big, burst, flip, lag, outage, rclone, records, report, rtt, small
+from bench import align, big, burst, flip, follow, lag, outage, rclone, records, report, rtt, small
 from bench.child import ROOT, ClientFailed
 from bench.figures import Samples, merge
 
@@ -24,6 +24,7 @@ PARTS: Mapping[str, Callable[[], Samples]] = {
     "burst": burst.measure,
     "outage": outage.measure,
     "flip": flip.measure,
+    "follow": follow.measure,
     "records": records.measure,
 }
 

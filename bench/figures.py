@@ -43,6 +43,7 @@ GOALS = (
     Goal("flip_late_writes", "writes that the old site took after its fence", "at most", 0),
     Goal("flip_frozen_s_max", "longest time that writes were frozen in a flip, s", "under", 2.0),
     Goal("flip_ms_p50", "median of the flip alone, ms", "under", 50),
+    Goal("sdk_follow_s_max", "last write of a live SDK client to the old site, s", "under", 1.0),
 )
 
 

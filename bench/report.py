@@ -69,6 +69,9 @@ on both.
   (map file, runtime API, read back, one request through the door), open the new site, thaw.
   Late writes are counted in the sites' own version ids, between the fence and its end; every
   acknowledged write is looked for at both sites. Nothing replicates meanwhile.
+- *Follow*: 20 flips of the endpoint file by its driver, half a second apart, under 8 boto3
+  clients made by `farshore.boto3_client` that write without a pause. For each flip: how long
+  after it the last write had begun that the old region took; 0 where none did.
 - *DNS*: 20 flips of a CNAME with a TTL of 2 s at BIND, by signed updates. A caching BIND was
   asked for it just before each, so it keeps the old answer as long as it may.
 """

@@ -246,6 +246,7 @@ NAMED = {
     "flip_late_writes",
     "flip_frozen_s_max",
     "flip_ms_p50",
+    "sdk_follow_s_max",
 }
 
 

@@ -10,7 +10,7 @@ Source of the hook: botocore, `RequestSigner.sign` and the events that it docume
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from botocore.awsrequest import AWSRequest
     from botocore.session import Session
 
-    from farshore.application.keys import Keys
+    from farshore.application.keys import Keys, SiteKeys
 
 
 def boto3_client(
@@ -40,30 +40,33 @@ def boto3_client(
     import boto3
     from botocore.config import Config
 
-    file = EndpointFile(named(path))
-    start = file.now()
-    own = Config(signature_version="s3v4", s3={"addressing_style": "path"})
-    given = options.pop("config", None)
     if "endpoint_url" in options:
         raise ConfigError("endpoint_url is the switch's to decide.", hint="Leave it out.")
-    session = boto3.Session(botocore_session=_session(file, keys)) if keys else boto3.Session()
+    file = EndpointFile(named(path))
+    own = Config(signature_version="s3v4", s3={"addressing_style": "path"})
+    given = options.pop("config", None)
+    aimed = _site_keys(file, keys) if keys else None
+    session = boto3.Session(botocore_session=_session(aimed)) if aimed else boto3.Session()
     client = session.client(
         "s3",
-        endpoint_url=start.endpoint,
+        endpoint_url=file.now().endpoint,
         config=own if given is None else own.merge(given),
         **options,
     )
-    follow(client, file)
+    follow(client, file, aim=aimed.aim if aimed else lambda _: None)
     return client
 
 
-def follow(client: Any, file: EndpointFile) -> None:
+def follow(client: Any, file: EndpointFile, aim: Callable[[str], None] = lambda _: None) -> None:
     """Make a boto3 S3 client of yours follow the file. It must have been made with an
-    endpoint_url of one of the sites."""
+    endpoint_url of one of the sites. `aim` is told the site of each request before it is
+    signed."""
     first = urlsplit(client.meta.endpoint_url).netloc
 
     def to_the_active_site(request: AWSRequest, **_: object) -> None:
-        request.url = moved(request.url, first, file.now().endpoint)
+        where = file.now()
+        aim(where.site)
+        request.url = moved(request.url, first, where.endpoint)
 
     client.meta.events.register("before-sign.s3", to_the_active_site)
 
@@ -79,12 +82,16 @@ def moved(url: str, first: str, endpoint: str) -> str:
     return urlunsplit((there.scheme, host, parts.path, parts.query, parts.fragment))
 
 
-def _session(file: EndpointFile, keys: Mapping[str, Keys]) -> Session:
+def _site_keys(file: EndpointFile, keys: Mapping[str, Keys]) -> SiteKeys:
+    from farshore.application.keys import SiteKeys
+
+    return SiteKeys(file, keys)
+
+
+def _session(keys: SiteKeys) -> Session:
     """A botocore session whose keys are asked for at every signature."""
     from botocore.session import Session
 
-    from farshore.application.keys import SiteKeys
-
     session = Session()
-    session.register_component("credential_provider", SiteKeys(file, keys))
+    session.register_component("credential_provider", keys)
     return session

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -31,6 +32,7 @@ class SiteKeys(Credentials):  # type: ignore[misc]  # botocore has no types
     def __init__(self, file: EndpointFile, keys: Mapping[str, Keys]) -> None:
         self._file = file
         self._keys = keys
+        self._aimed = threading.local()
         now = self.get_frozen_credentials()
         super().__init__(now.access_key, now.secret_key, now.token, method="farshore")
 
@@ -38,9 +40,14 @@ class SiteKeys(Credentials):  # type: ignore[misc]  # botocore has no types
         """As botocore's resolver."""
         return self
 
+    def aim(self, site: str) -> None:
+        """The request that this thread signs next goes to that site: a flip between the URL and
+        the signature must not mix the two."""
+        self._aimed.site = site
+
     def get_frozen_credentials(self) -> ReadOnlyCredentials:
-        """`ConfigError` when the active site has no keys."""
-        site = self._file.now().site
+        """`ConfigError` when the site has no keys."""
+        site = getattr(self._aimed, "site", "") or self._file.now().site
         if site not in self._keys:
             raise ConfigError(
                 f"There are no keys for the site {site}, which is active now.",
