@@ -11,7 +11,7 @@ from farshore.control.ledger import key_of, record_name
 from farshore.core.chain import Entry, verify
 from farshore.core.record import ControlRecord, Fence
 from farshore.errors import Corrupt, OutcomeUnknown, Refused, StateError, Unreachable
-from farshore.testing.store.faults import Faulty, lost_answer, on, unreachable
+from farshore.testing.store.faults import Faulty, Hang, lost_answer, on, unreachable
 from tests.unit.sites import config_of
 from tests.unit.two_sides import BUCKET, PAIR, SITES, Once, Person, World, words_of
 
@@ -292,6 +292,28 @@ async def test_an_arbiter_that_reads_but_does_not_write_is_left_out(world: World
     assert (record.epoch, record.revision) == (2, 2)
     assert world.records("east")[0].epoch == 1
     assert world.records("west")[0] == record
+
+
+@pytest.mark.parametrize("site", SITES)
+@pytest.mark.parametrize("operations", [("get", "put"), ("put",)])
+async def test_a_site_that_says_nothing_is_left_out_in_time(
+    world: World, site: str, operations: tuple[str, ...]
+) -> None:
+    anna = world.person("anna")
+    await anna.adds("before")
+    never = asyncio.Event()
+
+    def silent(operation: str, _bucket: str, _key: str, _number: int) -> Hang | None:
+        return Hang(never) if operation in operations else None
+
+    world.seconds_max = 0.02
+    ben = world.person("ben")
+    ben.plane.both.ledgers[site].store = Faulty(world.stores[site], silent)
+    async with asyncio.timeout(5):
+        record = await ben.adds("without")
+    assert words_of(record) == ["before", "without"]
+    assert record.place == ((2, 2) if site == "east" else (1, 2))
+    assert (await anna.plane.heal()).record == record
 
 
 async def test_when_nobody_can_tell_it_is_said(world: World) -> None:

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from farshore.control.audit import Stored
 from farshore.control.both import BothSides
-from farshore.control.ledger import Ledger, pair_key, record_name
+from farshore.control.ledger import SIDE_SECONDS_MAX, Ledger, pair_key, record_name
 from farshore.control.record import IN_A_HURRY, ControlPlane
 from farshore.core.record import ControlRecord
 from farshore.core.roles import Event
@@ -124,6 +124,7 @@ class Person:
                 strong=world.strong,
                 clock=world.clock,
                 sleep=world.clock.sleep,
+                seconds_max=world.seconds_max,
             )
             for site in SITES
         ]
@@ -177,6 +178,7 @@ class World:
     ) -> None:
         self.clock = clock or ManualClock()
         self.strong = strong
+        self.seconds_max = SIDE_SECONDS_MAX
         able = EVERYTHING if strong else WEAK
         self.stores = {
             site: MemoryStore(site, clock=self.clock, capabilities=able, seed=number)

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 
 from farshore.control.bucket import every
 from farshore.control.documents import Damaged
-from farshore.control.ledger import Ledger, in_time
+from farshore.control.ledger import PUTS_MAX, Ledger, in_time
 from farshore.core.chain import BEGINNING, Draft, Entry, Head, Place, Unreadable, follow
-from farshore.errors import Corrupt, OutcomeUnknown, Precondition, Refused
+from farshore.errors import Corrupt, OutcomeUnknown, Precondition, Refused, Unsupported
 
 APPENDS_MAX = 64
 """Others may append at the same moment; nobody loses against more than this."""
@@ -81,8 +81,8 @@ class AuditLog:
     async def _create(self, entry: Entry) -> Stored | None:
         """None when the entry stands; else the one that stands in its place."""
         name = entry_name(self._ledger.pair, entry.place)
-        unknown: OutcomeUnknown | None = None
-        for _ in range(APPENDS_MAX):
+        for attempt in range(1, PUTS_MAX + 1):
+            unknown: OutcomeUnknown | None = None
             try:
                 await self._ledger.put_over(name, entry.to_json(), "")
                 return None
@@ -95,7 +95,9 @@ class AuditLog:
                 return None
             if there is not None:
                 return there
-        raise unknown or Refused(f"{name} cannot be written.", hint="Try again.")
+            if unknown is not None and attempt == PUTS_MAX:
+                raise unknown
+        raise Unsupported(f"{name} can neither be written nor read at {self._ledger.site}.")
 
     # -- reading -----------------------------------------------------------------
 
@@ -136,7 +138,7 @@ class AuditLog:
     async def _block(self, block: int) -> list[Place]:
         ledger, folder = self._ledger, _folder(self._ledger.pair)
         prefix = f"{folder}{block:0{DIGITS - 2}d}"
-        async with in_time(ledger.site, f"list {folder}"):
+        async with in_time(ledger.site, f"list {folder}", ledger.seconds_max):
             page = await ledger.store.list_versions(ledger.bucket, prefix=prefix)
         current = (entry.key for entry in page.entries if entry.is_latest and not entry.is_marker)
         return [place for key in current if (place := _place(key, folder))]

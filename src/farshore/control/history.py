@@ -43,7 +43,7 @@ async def keep(ledger: Ledger, record: ControlRecord) -> None:
 async def kept(ledger: Ledger) -> tuple[list[ControlRecord], list[str]]:
     """(the records that lost at this site, the oldest first; what cannot be read, and why)."""
     folder = _folder(ledger.pair)
-    async with in_time(ledger.site, f"list {folder}"):
+    async with in_time(ledger.site, f"list {folder}", ledger.seconds_max):
         page = await ledger.store.list_versions(ledger.bucket, prefix=folder, limit=KEPT_MAX)
     records, troubles = [], []
     for entry in page.entries:

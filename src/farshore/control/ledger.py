@@ -9,7 +9,7 @@ Where it ignores them, whoever writes holds a lock object (a `lease`) and reads 
 because two writers further apart than the lock's settling time may both believe that they
 hold it. `Ledger.strong` says which it is.
 
-A request that takes longer than `SIDE_SECONDS_MAX` counts as not answered.
+A request that takes longer than `seconds_max` counts as not answered.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ SIDE_SECONDS_MAX = 5.0
 READS_MAX = 2
 """Bytes that make no sense are read once more: the line may have damaged them."""
 
-PUTS_MAX = 3
-"""A PUT whose answer was lost, and that did not happen, is sent again."""
+PUTS_MAX = 2
+"""A PUT whose answer was lost, and that did not happen, is sent once more."""
 
 SETTLE_SECONDS = 1.0
 """Without conditions: how long a writer waits before it reads back whose lock stands."""
@@ -77,7 +77,9 @@ class Ledger:
         strong: bool | None = None,
         clock: Clock | None = None,
         sleep: Sleep = asyncio.sleep,
+        seconds_max: float = SIDE_SECONDS_MAX,
     ) -> None:
+        self.seconds_max = seconds_max
         self.site = site.name
         self.pair = pair
         self.store = store
@@ -92,7 +94,7 @@ class Ledger:
         """Whether two writers are kept apart by the server itself."""
         if self._strong is None:
             try:
-                async with in_time(self.site, "read what it can do"):
+                async with in_time(self.site, "read what it can do", self.seconds_max):
                     record = await read_record(self.store, self._about)
             except (Corrupt, StateError):
                 record = None
@@ -165,7 +167,7 @@ class Ledger:
         Not the `last` attempt: damaged bytes are read once more.
         """
         try:
-            async with in_time(self.site, f"read {name}"):
+            async with in_time(self.site, f"read {name}", self.seconds_max):
                 return await read_document(self.store, self.bucket, name)
         except Damaged:
             if last:
@@ -178,7 +180,7 @@ class Ledger:
         if not strong:
             await self._require_there(name, etag)
         try:
-            async with asyncio.timeout(SIDE_SECONDS_MAX):
+            async with asyncio.timeout(self.seconds_max):
                 await write_document(
                     self.store,
                     self.bucket,
@@ -189,7 +191,7 @@ class Ledger:
                 )
         except TimeoutError:
             raise OutcomeUnknown(
-                f"{self.site} did not answer within {SIDE_SECONDS_MAX:g} s: whether {name} was "
+                f"{self.site} did not answer within {self.seconds_max:g} s: whether {name} was "
                 "written is not known.",
                 action=f"write {self.where(name)}",
             ) from None
@@ -237,14 +239,16 @@ class Ledger:
 
 
 @contextlib.asynccontextmanager
-async def in_time(site: str, action: str) -> AsyncIterator[None]:
-    """`Unreachable` when a read takes longer than `SIDE_SECONDS_MAX`."""
+async def in_time(
+    site: str, action: str, seconds_max: float = SIDE_SECONDS_MAX
+) -> AsyncIterator[None]:
+    """`Unreachable` when a read takes longer."""
     try:
-        async with asyncio.timeout(SIDE_SECONDS_MAX):
+        async with asyncio.timeout(seconds_max):
             yield
     except TimeoutError:
         raise Unreachable(
-            f"{site} did not answer within {SIDE_SECONDS_MAX:g} s.", action=f"{action} at {site}"
+            f"{site} did not answer within {seconds_max:g} s.", action=f"{action} at {site}"
         ) from None
 
 
