@@ -15,6 +15,7 @@ from typing import Any
 
 from farshore.control.sites import open_store
 from farshore.control.status import StatusDocument, StatusReport
+from farshore.errors import FarshoreError
 from farshore.proof.pair import prove_pair
 from farshore.runbook.ground import Ground
 from farshore.runbook.quiet import BEYOND_FREEZE
@@ -117,12 +118,12 @@ def _says(report: StatusReport, wanted: float) -> bool:
 async def _first(*jobs: Coroutine[Any, Any, dict[str, Any]]) -> dict[str, Any]:
     """The first answer; the first error if none answers. The others are cancelled."""
     tasks = [asyncio.create_task(job) for job in jobs]
-    error: BaseException | None = None
+    error: FarshoreError | None = None
     try:
         for done in asyncio.as_completed(tasks):
             try:
                 return await done
-            except Exception as caught:  # noqa: BLE001  the other way may still prove it
+            except FarshoreError as caught:  # the other way may still prove it
                 error = error or caught
     finally:
         for task in tasks:

@@ -19,10 +19,12 @@ def _fences(ground: Ground) -> Fences:
 @dataclass(frozen=True, slots=True)
 class FenceOld:
     """The old site's storage refuses clients' writes. `pending_is_enough`: a dead site is
-    fenced when it answers again (failover); else it must be seen to bite."""
+    fenced when it answers again (failover); else it must be seen to bite. `optional`: a site
+    that has no way to be fenced is left so; a person has said that clients are kept away."""
 
     ground: Ground
     pending_is_enough: bool = False
+    optional: bool = False
     id: str = "fence"
     lapses: bool = False
 
@@ -35,8 +37,14 @@ class FenceOld:
             )
         return f"Fence {old}: its storage refuses clients' writes, seen to bite."
 
+    @property
+    def _cannot(self) -> bool:
+        return self.optional and self.ground.config.site(self.ground.old).fence.by == "none"
+
     async def look(self) -> Found:
         record = await self.ground.record()
+        if self._cannot and record.phase in ("fenced", "given_up", "switched"):
+            return Found(True, f"{self.ground.old} has no way to be fenced", {"state": "none"})
         fence = record.fence_of(self.ground.old)
         phases = ("given_up", "switched") if self.pending_is_enough else ("fenced", "switched")
         if fence is None or record.phase not in phases:
@@ -47,6 +55,9 @@ class FenceOld:
 
     async def act(self) -> None:
         ground = self.ground
+        if self._cannot:
+            await ground.change(_fenced, f"{ground.run}.fence")
+            return
         raised = await _fences(ground).raise_(ground.old, ground.by, ground.why)
         if not raised.proved and not self.pending_is_enough:
             why = raised.trouble or f"the fence is {raised.fence.state}"
@@ -56,7 +67,8 @@ class FenceOld:
 
     async def undo(self) -> None:
         ground = self.ground
-        await _fences(ground).lower(ground.old, ground.by, f"{ground.run} was given up")
+        if not self._cannot:
+            await _fences(ground).lower(ground.old, ground.by, f"{ground.run} was given up")
         await ground.change(_unfenced, f"{ground.run}.unfence")
 
 

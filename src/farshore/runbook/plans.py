@@ -1,8 +1,8 @@
 """The runbooks: which steps, in which order, and from which one on nothing is taken back.
 
 switchover   preflight, freeze, drain, catch up, fence old | flip, open new, probe, thaw, front
-failover     preflight, give up, fence old (pending is enough) | flip, open or hold, probe, …
-rollback     freeze, drain, bring back, unfence old … the way back before the commit
+failover     preflight, give up, fence old (pending is enough) | flip, open new, probe, thaw, front
+… held       preflight, give up, fence old, fence new | flip, thaw
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ from farshore.switch.flip import plan_flip
 NO_RETURN = "flip"
 """From the beginning of this step on nothing is taken back by itself."""
 
-FAILOVER_RULES = ("record",)
+FENCE = "fence"
+"""The one rule whose override changes a step: a site that has no way to be fenced."""
+
+FAILOVER_RULES = ("record", FENCE)
 """What a failover can insist on: it depends on the surviving side alone."""
 
 
@@ -47,7 +50,7 @@ def switchover(ground: Ground, overridden: frozenset[str] = frozenset()) -> Book
             FreezeWrites(ground),
             Drain(ground),
             CatchUp(ground),
-            FenceOld(ground),
+            FenceOld(ground, optional=FENCE in overridden),
             Flip(ground),
             OpenNew(ground),
             Probe(ground),
@@ -62,7 +65,8 @@ def failover(ground: Ground, *, hold: bool, overridden: frozenset[str] = frozens
     preflight = Preflight(
         ground, FAILOVER_RULES, FAILOVER_PHASES, one_side_is_enough=True, overridden=overridden
     )
-    begin = (preflight, GiveUp(ground), FenceOld(ground, pending_is_enough=True))
+    fence = FenceOld(ground, pending_is_enough=True, optional=FENCE in overridden)
+    begin = (preflight, GiveUp(ground), fence)
     if hold:
         return Book("failover", (*begin, HoldWrites(ground), Flip(ground), Thaw(ground)))
     front = Probe(ground, through_front=True, id="front")

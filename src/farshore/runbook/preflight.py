@@ -13,7 +13,7 @@ from farshore.control.status import StatusDocument, StatusReport
 from farshore.core.record import ControlRecord
 from farshore.core.roles import Phase
 from farshore.errors import FarshoreError, Refused, StoreError
-from farshore.fence.opening import open_fence
+from farshore.fence.opening import open_fence, require_fence
 from farshore.fence.site import Toothless
 from farshore.runbook.ground import Ground
 from farshore.runbook.step import Found, StepFailed
@@ -108,6 +108,9 @@ class Preflight:
 
     async def _fence(self) -> str:
         ground = self.ground
+        if self.one_side_is_enough:  # a dead site cannot be tried: its fence will be pending
+            require_fence(ground.config, ground.old)
+            return ""
         try:
             async with open_fence(ground.config, ground.old, ground.clock) as fence:
                 bites = await fence.check()
