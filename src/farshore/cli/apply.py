@@ -104,7 +104,7 @@ async def _record_roles(config: Config, console: Console) -> dict[str, Any]:
 
     async with open_plane(config, SystemClock()) as plane:
         if not (await plane.read()).written:
-            by, why = " on ".join(who()), "the source of the configuration"
+            by, why = "@".join(who()), "the source of the configuration"
             await plane.change(lambda record: record, by=by, why=why, action="begin")
         view = await plane.read()
     console.say(f"Roles: {view.line}")

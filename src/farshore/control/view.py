@@ -198,7 +198,7 @@ def place_text(record: ControlRecord) -> str:
 
 
 def said(record: ControlRecord) -> str:
-    """Who, when and why: "anna on host1 at 2026-…Z (disk change)"."""
+    """Who, when and why: "anna@host1 at 2026-…Z (disk change)"."""
     why = f" ({record.why})" if record.why else ""
     return f"{record.by or 'nobody'} at {moment_text(record.at)}{why}"
 
