@@ -54,21 +54,28 @@ class Load:
     written: list[Span] = field(default_factory=list)
     read: list[Span] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
+    bucket: str = BUCKET
+    seed: str = SEED
+    pause_s: float = 0.0
     _over: threading.Event = field(default_factory=threading.Event)
 
     def write(self, client: Any, name: str, size: int) -> None:
         body = b"x" * size
         number = 0
-        while not self._over.is_set():
+        while not self._over.wait(self.pause_s):
             key, number = f"{name}/{number:06}", number + 1
             self._one(
-                self.written, key, lambda k=key: client.put_object(Bucket=BUCKET, Key=k, Body=body)
+                self.written,
+                key,
+                lambda k=key: client.put_object(Bucket=self.bucket, Key=k, Body=body),
             )
 
     def look(self, client: Any, name: str) -> None:
-        while not self._over.is_set():
+        while not self._over.wait(self.pause_s):
             self._one(
-                self.read, name, lambda: client.get_object(Bucket=BUCKET, Key=SEED)["Body"].read()
+                self.read,
+                name,
+                lambda: client.get_object(Bucket=self.bucket, Key=self.seed)["Body"].read(),
             )
 
     def _one(self, into: list[Span], key: str, request: Any) -> None:
@@ -85,13 +92,25 @@ class Load:
 
 
 @contextmanager
-def load(state: LabState, endpoint: str, writers: int, readers: int, name: str) -> Iterator[Load]:
+def load(
+    state: LabState,
+    endpoint: str,
+    writers: int,
+    readers: int,
+    name: str,
+    *,
+    bucket: str = BUCKET,
+    seed: str = SEED,
+    large: int = LARGE_BYTES,
+    pause_s: float = 0.0,
+) -> Iterator[Load]:
     """Clients in threads, each with a session of its own, until the block ends.
 
     The first writes large objects: their bodies do not fit into any buffer on the way.
+    `pause_s`: how long each rests between two requests.
     """
-    running = Load()
-    sizes = [LARGE_BYTES, *[SMALL_BYTES] * (writers - 1)]
+    running = Load(bucket=bucket, seed=seed, pause_s=pause_s)
+    sizes = [large, *[SMALL_BYTES] * (writers - 1)]
     hands = [
         *(
             threading.Thread(target=running.write, args=(app(state, endpoint), f"{name}-{n}", size))

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from farshore.lab.front_door import VARIABLE
 from farshore.lab.regions import Lab
 from farshore.lab.settings import PERFECT
+from tests.debian import server
 from tests.lab.farshore_cli import Farshore
+from tests.lab.runbook_ground import BUCKETS, Pair, calm, raise_lab, seed
 
 
 @pytest.fixture(scope="session")
@@ -47,3 +50,27 @@ def farshore(lab: Lab, prepared_lab: Lab, tmp_path: Path) -> Farshore:
     made.make_buckets()
     made.forget_standing()
     return made
+
+
+@pytest.fixture(scope="session")
+def fronted_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """Two regions behind HAProxy, their servers probed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(VARIABLE, server("haproxy"))
+        with raise_lab(tmp_path_factory.mktemp("fronted")) as lab:
+            Pair(tmp_path_factory.mktemp("apply"), lab, BUCKETS[0]).json("apply", "--yes")
+            yield lab
+
+
+_buckets = iter(BUCKETS[1:])
+
+
+@pytest.fixture
+def pair(fronted_lab: Lab, tmp_path: Path) -> Iterator[Pair]:
+    """A pair of its own behind the front door; afterwards clients go to east, both sites are up."""
+    bucket = next(_buckets)
+    seed(fronted_lab, bucket)
+    yield Pair(tmp_path, fronted_lab, bucket)
+    for site in fronted_lab.status().sites:
+        fronted_lab.link(site.name, PERFECT)
+    calm(fronted_lab, (bucket,))

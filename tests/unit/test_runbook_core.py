@@ -78,6 +78,18 @@ def test_a_failover_s_approval_is_bound_to_the_watermark() -> None:
     assert plan.digest == later.digest != other.digest
 
 
+def test_a_failover_may_lose_less_than_was_agreed_to_and_never_more() -> None:
+    plan = replace(PLAN, verb="failover")
+    run = agreed(planned(plan=plan))
+    less = replace(plan, shown=Shown(0.1, 105.0, 0, 0))
+    assert run.begun(12.0, less).state == "running"
+    for shown in (Shown(0.5, 99.0, 0, 0), Shown()):
+        with pytest.raises(Refused, match="what may be lost"):
+            run.begun(12.0, replace(plan, shown=shown))
+    with pytest.raises(Refused, match="epoch"):
+        run.begun(12.0, replace(less, epoch=4))
+
+
 def test_two_persons_are_two_persons() -> None:
     run = planned(two_persons=True)
     with pytest.raises(Refused, match="two persons"):

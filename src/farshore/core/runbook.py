@@ -101,6 +101,14 @@ class Plan:
             return self.shown.lag_bucket
         return "not known" if mark is None else f"what came after {moment_text(mark)}"
 
+    def as_agreed(self, fresh: Plan) -> Plan:
+        """The plan as it is now, with what was agreed to in place of a smaller loss: a daemon
+        that still copied a moment ago moves the watermark while a person reads."""
+        agreed, now = self.shown.watermark, fresh.shown.watermark
+        if self.verb != "failover" or agreed is None or now is None or now < agreed:
+            return fresh
+        return replace(fresh, shown=self.shown)
+
     @property
     def digest(self) -> str:
         """16 hex digits over everything that an approval is about."""
@@ -220,7 +228,7 @@ class Run:
         """The first step may be made. `fresh`: the plan as it would be made now."""
         if self.state != "approved":
             raise Refused(f"The run {self.id} is {self.state}; it begins once, when approved.")
-        if fresh.digest != self.plan.digest:
+        if self.plan.as_agreed(fresh).digest != self.plan.digest:
             raise Refused(
                 f"Things have changed since the approval: {differences(self.plan, fresh)}.",
                 hint="Plan again and have that approved: an approval is for what was shown.",
