@@ -26,6 +26,7 @@ from farshore.cli import (
     config,
     deletes,
     demo,
+    doctor,
     endpoint,
     export,
     fence,
@@ -85,6 +86,7 @@ app.command("resume")(resume.resume)
 app.command("verify")(verify.verify)
 app.command("repair")(verify.repair)
 app.command("status")(status.status)
+app.command("doctor")(doctor.doctor)
 app.command("fence")(fence.fence)
 app.command("unfence")(fence.unfence)
 app.command("freeze")(freeze.freeze)

@@ -223,6 +223,11 @@ class ObjectivesForm(Form):
     scan_max_age: Duration = Field(
         default=86400.0, description='How old the last complete scan may be: seconds, or "1d".'
     )
+    drill_max_age: Duration | None = Field(
+        default=None,
+        description='How old the last drill that passed may be: seconds, or "90d", which holds '
+        "where nothing is said. Once it is said, a pair without any drill is AT RISK.",
+    )
 
 
 class NotifyForm(Form):

@@ -133,11 +133,16 @@ def _values(form: FileForm, path: Path) -> Config:
             rpo_s=form.objectives.rpo,
             verify_max_age_s=form.objectives.verify_max_age,
             scan_max_age_s=form.objectives.scan_max_age,
+            **_drills(form.objectives.drill_max_age),
         ),
         switch=switch_values(form, path.parent, _source),
         notify=tuple(Notify(entry.url.env, entry.voice) for entry in form.notify),
         state_dir=path.parent / form.state.dir,
     )
+
+
+def _drills(max_age: float | None) -> dict[str, Any]:
+    return {} if max_age is None else {"drill_max_age_s": max_age, "drill_wanted": True}
 
 
 def _daemon(form: DaemonForm) -> Daemon:

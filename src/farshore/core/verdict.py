@@ -39,11 +39,16 @@ OWED = ("FAILED", "CONFLICT", "UNSUPPORTED", "EXPIRED_BEFORE_REPLICATED")
 
 @dataclass(frozen=True, slots=True)
 class Objectives:
-    """What the pair must hold to be SAFE, in seconds."""
+    """What the pair must hold to be SAFE, in seconds.
+
+    `drill_wanted`: the file says how old a drill may be, so that having none counts, too.
+    """
 
     rpo_s: float = 60.0
     verify_max_age_s: float = 7 * 86400.0
     scan_max_age_s: float = 86400.0
+    drill_max_age_s: float = 90 * 86400.0
+    drill_wanted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,11 +57,12 @@ class Could(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Teeth:
-    """Tries the fence of one site. `pause` waits between two tries."""
+    """Tries the fence of one site. `pause` waits between two tries, for `seconds_max` in all."""
 
     access: Access
     clock: Clock
     pause: Callable[[float], Awaitable[None]] = asyncio.sleep
+    seconds_max: float = BITE_SECONDS_MAX
 
     async def before(self, bucket: str) -> Could | None:
         """What the application may do now, without a fence; None without its keys."""
@@ -126,7 +127,7 @@ class Teeth:
         """Ask until it is true, for as long as a server may need to obey."""
         pause, began = PAUSE_S_FIRST, self.clock.monotonic()
         while not await true():
-            if self.clock.monotonic() - began > BITE_SECONDS_MAX:
+            if self.clock.monotonic() - began > self.seconds_max:
                 return False
             await self.pause(pause)
             pause = min(pause * 2, PAUSE_S_MAX)

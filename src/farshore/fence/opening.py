@@ -15,7 +15,7 @@ from farshore.core.policy import Spared
 from farshore.credentials import resolve
 from farshore.errors import ConfigError, Refused
 from farshore.fence.barrier import Barrier, PolicyBarrier
-from farshore.fence.bite import Teeth
+from farshore.fence.bite import BITE_SECONDS_MAX, Teeth
 from farshore.fence.command import CommandBarrier
 from farshore.fence.site import SiteFence
 
@@ -39,15 +39,18 @@ async def open_fence(config: Config, site: str, clock: Clock) -> AsyncIterator[S
         yield await fence_of(config, access, clock)
 
 
-async def fence_of(config: Config, access: Access, clock: Clock) -> SiteFence:
-    """The fence of a site that is open already."""
+async def fence_of(
+    config: Config, access: Access, clock: Clock, seconds_max: float = BITE_SECONDS_MAX
+) -> SiteFence:
+    """The fence of a site that is open already. `seconds_max`: for the server to obey it."""
     site = access.site
     barrier: Barrier
     if site.fence.by == "command":
         barrier = CommandBarrier(site, config.folder)
     else:
         barrier = PolicyBarrier(access.operator, await spared(access))
-    return SiteFence(site.name, await buckets_at(config, access), barrier, Teeth(access, clock))
+    teeth = Teeth(access, clock, seconds_max=seconds_max)
+    return SiteFence(site.name, await buckets_at(config, access), barrier, teeth)
 
 
 def require_fence(config: Config, name: str) -> None:

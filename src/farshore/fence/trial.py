@@ -13,7 +13,7 @@ from farshore.config import Config
 from farshore.control.bucket import Access
 from farshore.control.fenced import FenceTrial, write_trial
 from farshore.errors import ConfigError, Refused
-from farshore.fence.bite import Bite
+from farshore.fence.bite import BITE_SECONDS_MAX, Bite
 from farshore.fence.opening import fence_of, require_fence
 
 
@@ -37,13 +37,16 @@ class Tried:
         return "it would bite" if self.would_bite else _first_why(self.bites)
 
 
-async def try_fence(config: Config, access: Access, clock: Clock) -> Tried:
+async def try_fence(
+    config: Config, access: Access, clock: Clock, *, seconds_max: float = BITE_SECONDS_MAX
+) -> Tried:
     """Try a fence at an open site, on canaries alone, and keep what was found. Raises what
-    stores raise; that a site cannot be fenced is an answer."""
+    stores raise; that a site cannot be fenced is an answer. `seconds_max`: for the server to
+    obey."""
     site = access.site
     try:
         require_fence(config, site.name)
-        found = Tried(tuple(await (await fence_of(config, access, clock)).check()))
+        found = Tried(tuple(await (await fence_of(config, access, clock, seconds_max)).check()))
     except (Refused, ConfigError) as error:
         found = Tried(refusal=error)
     why = found.refusal.message if found.refusal is not None else ""
