@@ -27,7 +27,7 @@ from farshore.control.recorded import read_record
 from farshore.core.record import ControlRecord
 from farshore.errors import Corrupt, OutcomeUnknown, Precondition, StateError, Unreachable
 from farshore.s3.capabilities import Capabilities
-from farshore.s3.store import Store
+from farshore.s3.store import Store, Written
 
 SIDE_SECONDS_MAX = 5.0
 """Who changes roles is in a hurry: a site that needs longer for one request is not there."""
@@ -174,14 +174,14 @@ class Ledger:
                 raise
         return await self.document(name)
 
-    async def put_over(self, name: str, body: dict[str, Any], etag: str) -> None:
+    async def put_over(self, name: str, body: dict[str, Any], etag: str) -> Written:
         """Write a document over the one with this ETag; "" over none. `Precondition` else."""
         strong = await self.strong()
         if not strong:
             await self._require_there(name, etag)
         try:
             async with asyncio.timeout(self.seconds_max):
-                await write_document(
+                return await write_document(
                     self.store,
                     self.bucket,
                     name,

@@ -43,6 +43,7 @@ from farshore.errors import (
     StoreError,
     Unreachable,
 )
+from farshore.s3.silence import Remembering
 from farshore.s3.wrap import Retrying, RetryPolicy
 
 Decide = Callable[[ControlRecord], ControlRecord]
@@ -339,10 +340,15 @@ def _require_usable(view: View) -> None:
 
 @asynccontextmanager
 async def open_plane(
-    config: Config, clock: Clock, *, principal: Principal = "replicator"
+    config: Config,
+    clock: Clock,
+    *,
+    principal: Principal = "replicator",
+    silence_s: float = 0.0,
 ) -> AsyncIterator[ControlPlane]:
     """The control plane of the configured pair. A site whose keys cannot be had is left out.
 
+    `silence_s`: for so long a site that did not answer is not asked again.
     `ConfigError` when neither site can be opened.
     """
     async with AsyncExitStack() as stack:
@@ -355,7 +361,7 @@ async def open_plane(
                 closed[name], last = error.message, error
                 continue
             stack.push_async_callback(client.aclose)
-            store = Retrying(client, IN_A_HURRY)
+            store = Remembering(Retrying(client, IN_A_HURRY), silence_s)
             ledgers.append(Ledger(config.site(name), store, key_of(config.pair), clock=clock))
         if not ledgers:
             raise last

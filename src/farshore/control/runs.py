@@ -131,7 +131,7 @@ class Shelf:
         for _ in range(PUTS_MAX):
             try:
                 async with ledger.writing():
-                    await ledger.put_over(name, body, there.etag)
+                    written = await ledger.put_over(name, body, there.etag)
             except (Precondition, OutcomeUnknown):
                 there = await _copy(ledger, run.id)
                 if there.revision >= revision and there.run != run:
@@ -139,6 +139,8 @@ class Shelf:
                 if there.revision == revision:
                     return there
                 continue
+            if written.etag:
+                return Copy(ledger.site, run, revision, written.etag)
             return await _copy(ledger, run.id)
         raise OutcomeUnknown(f"Whether the run {run.id} is saved at {ledger.site} is not known.")
 

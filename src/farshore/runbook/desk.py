@@ -44,6 +44,9 @@ LEASE_TTL_S = 15.0
 
 LEASE_SETTLE_S = 0.5
 
+SILENCE_S = 3.0
+"""A control bucket that did not answer is not asked again for so long: a run has no time for it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Wish:
@@ -192,7 +195,7 @@ async def open_desk(config: Config, clock: Clock, told: Told) -> AsyncIterator[D
         drivers = open_drivers(config)
         for driver in drivers:
             stack.push_async_callback(driver.aclose)
-        plane = await stack.enter_async_context(open_plane(config, clock))
+        plane = await stack.enter_async_context(open_plane(config, clock, silence_s=SILENCE_S))
         yield Desk(config, plane, drivers, clock, told)
 
 

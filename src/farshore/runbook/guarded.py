@@ -2,18 +2,42 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, replace
 
+from farshore.clock import Clock
+from farshore.config import Config
+from farshore.control.sites import open_store
 from farshore.core.record import ControlRecord
 from farshore.errors import Unreachable
 from farshore.fence.opening import open_fence
 from farshore.fence.recorded import Fences
+from farshore.fence.site import SiteFence
 from farshore.runbook.ground import Ground
 from farshore.runbook.step import Found
+
+FIRST_WORD_S_MAX = 1.0
+"""A site that is given up gets no more than this of a failover's time."""
 
 
 def _fences(ground: Ground) -> Fences:
     return Fences(ground.config, ground.plane, ground.clock)
+
+
+@asynccontextmanager
+async def _at_once(config: Config, site: str, clock: Clock) -> AsyncIterator[SiteFence]:
+    """The fence of a site that answers the first word; `Unreachable` else, without a second try:
+    what is pending is put up by the daemon when the site answers again."""
+    async with aclosing(open_store(config, site, "operator")) as store:
+        try:
+            async with asyncio.timeout(FIRST_WORD_S_MAX):
+                await store.server_time_offset()
+        except TimeoutError:
+            raise Unreachable(f"{site} did not answer within {FIRST_WORD_S_MAX:g} s.") from None
+    async with open_fence(config, site, clock) as fence:
+        yield fence
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +82,10 @@ class FenceOld:
         if self._cannot:
             await ground.change(_fenced, f"{ground.run}.fence")
             return
-        raised = await _fences(ground).raise_(ground.old, ground.by, ground.why)
+        fences = _fences(ground)
+        if self.pending_is_enough:
+            fences = replace(fences, opener=_at_once)
+        raised = await fences.raise_(ground.old, ground.by, ground.why)
         if not raised.proved and not self.pending_is_enough:
             why = raised.trouble or f"the fence is {raised.fence.state}"
             raise Unreachable(f"{ground.old} was not seen to refuse writes: {why}")
