@@ -12,7 +12,6 @@ import pytest
 from farshore.config.load import load
 from farshore.control.checkups import checkup_name
 from farshore.lab.pairfile import CONTROL_BUCKET
-from farshore.lab.regions import Lab
 from tests.lab.farshore_cli import Farshore
 from tests.lab.fences import admit_app, credentials, forget_record
 

@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farshore.cli.reference import commands
+from farshore.core.checkup import Checkup, Wrong
+from farshore.core.rehearsed import FINDINGS_MAX, JUDGED_FROM_NOW
 from farshore.core.verdict import (
     Objectives,
     Snapshot,
@@ -36,7 +38,12 @@ GOOD = Snapshot(
     heartbeat_age_s=2.0,
     waiting=0,
     clocks_apart_s=0.0,
+    checkup=Checkup(NOW - 60),
+    checkup_wanted=True,
+    drilled=True,
+    drilled_at=NOW - 3600,
 )
+LACKS = Wrong("rights", "west", "the app lacks s3:PutObject", "Grant it.")
 
 
 def verdict(**changes: Any) -> Verdict:
@@ -74,6 +81,16 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"stopped_at": NOW - 1}, "AT RISK", "was stopped at 2026-05-01 14:02:10.4 UTC"),
     ({"unread": {"sqs changes": 2}}, "AT RISK", "2 messages of sqs changes could not be read"),
     ({"notices": ("webhook: SNS sends nothing.",)}, "AT RISK", "webhook: SNS sends nothing."),
+    ({"checkup": None}, "AT RISK", "never checked: run `farshore doctor`"),
+    ({"checkup": Checkup(NOW - 8 * 86400)}, "AT RISK", "ran 8 d 0 h ago"),
+    ({"checkup": Checkup(NOW - 60, (LACKS,))}, "NOT SAFE", "rights at west was not ok 1 min 0 s"),
+    (
+        {"checkup": Checkup(NOW - 60, (LACKS._replace(site="east"),))},
+        "AT RISK",
+        "lacks s3:PutObject. Grant it; then run `farshore doctor`.",
+    ),
+    ({"drilled_at": None}, "AT RISK", "No drill has passed yet"),
+    ({"drilled_at": NOW - 91 * 86400}, "AT RISK", "was 91 d 0 h ago, more than 90 d 0 h"),
     ({"unheard": ("a", "b")}, "AT RISK", "No heartbeat comes of a, b"),
     ({"unserved": tuple("abcdefg")}, "AT RISK", "Buckets a, b, c, d, e and 2 more are at east"),
 ]
@@ -102,6 +119,24 @@ def test_excluded_and_pending_versions_are_no_reason() -> None:
 def test_with_the_target_gone_nobody_can_say_that_it_was_never_verified() -> None:
     found = verdict(target_answers=False, verified_at=None)
     assert [r.name for r in found.reasons] == ["target-silent"]
+
+
+def test_who_has_no_switch_and_never_drilled_is_not_asked_to() -> None:
+    quiet = verdict(checkup=None, checkup_wanted=False, drilled=False, drilled_at=None)
+    assert quiet == Verdict("SAFE", ())
+    said = judge(
+        replace(GOOD, drilled=False, drilled_at=None), Objectives(drill_wanted=True)
+    ).reasons
+    assert [reason.name for reason in said] == ["drill-never"], "the file says how old it may be"
+
+
+def test_what_is_judged_from_now_is_not_told_again_by_an_old_check_up() -> None:
+    told_elsewhere = [LACKS._replace(name=name) for name in sorted(JUDGED_FROM_NOW)]
+    assert verdict(checkup=Checkup(NOW - 60, tuple(told_elsewhere))).word == "SAFE"
+    parity = LACKS._replace(name="parity-cors", site="")
+    many = verdict(checkup=Checkup(NOW - 60, (*[parity] * 6, LACKS)))
+    assert (many.word, len(many.reasons)) == ("NOT SAFE", FINDINGS_MAX + 1)
+    assert "2 more are not ok" in many.reasons[-1].text
 
 
 def test_the_worst_comes_first() -> None:
@@ -168,8 +203,8 @@ def test_durations(seconds: float, text: str) -> None:
     assert duration_text(seconds) == text
 
 
-LATER = {"run", "backlog", "deletes", "resume"}
-"""Commands of the daemon; dropped from here as they arrive."""
+LATER = {"run", "backlog", "deletes", "resume", "drill"}
+"""Commands of the daemon and of drills; dropped from here as they arrive."""
 
 
 def test_every_command_that_a_remedy_names_exists() -> None:

@@ -100,10 +100,30 @@ def document(
         "report_is_local": standing.local,
         "report_age_s": _age(snapshot.now, snapshot.reported_at),
         "last_verify": standing.proof.to_json() if standing.proof else None,
+        "doctor": _checkup_document(standing),
+        "drill": {
+            "any": snapshot.drilled,
+            "passed_at": None if snapshot.drilled_at is None else moment_text(snapshot.drilled_at),
+        },
         "fences": [{**fence._asdict(), "at": moment_text(fence.at)} for fence in snapshot.fences],
         "cannot_fence": [one._asdict() for one in snapshot.cannot_fence],
         "roles": standing.seen.view.to_json() if standing.seen.view else None,
         "trouble": standing.trouble,
+    }
+
+
+def _checkup_document(standing: Standing) -> dict[str, Any] | None:
+    from farshore.control.status import moment_text
+
+    found = standing.checkup
+    if found is None:
+        return None
+    wrong = [one._asdict() for one in found.wrong]
+    return {
+        "at": moment_text(found.at),
+        "wrong": wrong,
+        "unknown": [*found.unknown],
+        "ok": found.ok,
     }
 
 
@@ -144,6 +164,8 @@ def _facts(config: Config, standing: Standing, s: Snapshot) -> Iterator[Row]:
         yield "watermark", _moment(s.watermark)
     yield from _report_facts(standing.report, s.now)
     yield "last verify", _verified(standing, s.now)
+    yield "doctor", _doctor(standing, s.now)
+    yield "last drill", _drilled(s)
     yield "daemon", _daemon(standing, s.now)
     yield s.source, _reached(standing.source)
     yield s.target, _reached(standing.target)
@@ -274,6 +296,26 @@ def _verified(standing: Standing, now: float) -> str:
     if not proof.versions:
         found = "there was nothing to compare"
     return f"{age} ago, {depth}: {found}"
+
+
+def _doctor(standing: Standing, now: float) -> str:
+    from farshore.core.verdict import duration_text
+
+    found = standing.checkup
+    if found is None:
+        return "never, or not recorded" if standing.target.answers else "not known"
+    told = f"{len(found.wrong)} not ok, {len(found.unknown)} not told, {found.ok} ok"
+    return f"{duration_text(max(now - found.at, 0.0))} ago: {told}"
+
+
+def _drilled(s: Snapshot) -> str:
+    from farshore.core.verdict import duration_text
+
+    if s.drilled_at is not None:
+        return f"passed {duration_text(max(s.now - s.drilled_at, 0.0))} ago"
+    if not s.target_answers:
+        return "not known"
+    return "none has passed" if s.drilled else "never"
 
 
 def _daemon(standing: Standing, now: float) -> str:

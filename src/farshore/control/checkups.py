@@ -19,6 +19,9 @@ from farshore.s3.store import Store
 DRILLS_MAX = 20
 """The newest drills that are read to find one that passed."""
 
+PAGES_MAX = 10
+"""Pages of the listing of drills that are read."""
+
 REHEARSED = frozenset({"isolated", "live"})
 """Levels of drills in which something was really moved; a plan that was only read is none."""
 
@@ -29,6 +32,9 @@ class Drills(NamedTuple):
 
     passed_at: float | None = None
     any: bool = False
+
+
+NO_DRILLS = Drills()
 
 
 def checkup_name(pair: Pair) -> str:
@@ -70,15 +76,27 @@ def _checkup(body: dict[str, Any], name: str) -> Checkup:
 
 async def read_drills(store: Store, bucket: str, pair: Pair) -> Drills:
     """The last drill that passed, among the newest. Raises what stores raise."""
-    prefix = f"drills/{key_of(pair)}/"
     try:
-        page = await store.list_versions(bucket, prefix=prefix)
+        names = await _names(store, bucket, f"drills/{key_of(pair)}/")
     except BucketMissing:
-        return Drills()
-    shown = [e for e in page.entries if e.is_latest and not e.is_marker and e.key.endswith(".json")]
-    newest = sorted(shown, key=lambda entry: entry.modified, reverse=True)[:DRILLS_MAX]
-    ends = [await _passed_at(store, bucket, entry.key) for entry in newest]
+        return NO_DRILLS
+    newest = sorted(names)[-DRILLS_MAX:]  # ids begin with a time
+    ends = [await _passed_at(store, bucket, name) for name in newest]
     return Drills(max((end for end in ends if end is not None), default=None), bool(newest))
+
+
+async def _names(store: Store, bucket: str, prefix: str) -> list[str]:
+    found: list[str] = []
+    key_marker = version_marker = ""
+    for _ in range(PAGES_MAX):
+        page = await store.list_versions(
+            bucket, prefix=prefix, key_marker=key_marker, version_marker=version_marker
+        )
+        found += [e.key for e in page.entries if e.is_latest and e.key.endswith(".json")]
+        if not page.truncated:
+            break
+        key_marker, version_marker = page.next_key, page.next_version
+    return found
 
 
 async def _passed_at(store: Store, bucket: str, name: str) -> float | None:

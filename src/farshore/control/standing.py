@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 
 from farshore.clock import Clock
 from farshore.config import Config, Site
+from farshore.control.checkups import NO_DRILLS, Drills, read_checkup, read_drills
 from farshore.control.contact import make_contact
 from farshore.control.fenced import NOTHING_SEEN, SeenFences, see_fences
 from farshore.control.replicated import Replicated
@@ -25,6 +26,7 @@ from farshore.control.status import (
     read_local,
     read_proof,
 )
+from farshore.core.checkup import Checkup
 from farshore.core.shrinkage import Shrunk
 from farshore.core.verdict import Snapshot
 from farshore.errors import ConfigError, FarshoreError, StoreError
@@ -62,6 +64,8 @@ class Standing:
     trouble: str = ""
     seen: SeenFences = NOTHING_SEEN
     vanished: tuple[str, ...] = ()
+    checkup: Checkup | None = None
+    drills: Drills = NO_DRILLS
 
 
 class Opener(Protocol):
@@ -93,7 +97,10 @@ async def stand(config: Config, clock: Clock, opener: Opener | None = None) -> S
             _reach(ours, config.source), _reach(theirs, config.target), _fences(config, both, clock)
         )
         report, proof, trouble = await _documents(config, theirs, target)
-        vanished = await _vanished(config, ours, theirs, source.answers and target.answers)
+        vanished, (checkup, drills) = await asyncio.gather(
+            _vanished(config, ours, theirs, source.answers and target.answers),
+            _rehearsed(config, theirs, target),
+        )
     local = None
     if report is None and not target.answers:
         local = read_local(config.state_dir, config.pair.name)
@@ -108,7 +115,25 @@ async def stand(config: Config, clock: Clock, opener: Opener | None = None) -> S
         trouble=trouble,
         seen=seen,
         vanished=vanished,
+        checkup=checkup,
+        drills=drills,
     )
+
+
+async def _rehearsed(
+    config: Config, store: Store | ConfigError, target: Reached
+) -> tuple[Checkup | None, Drills]:
+    """The last check-up and the drills, from the target; nothing where they cannot be had: what
+    keeps them from being read has reasons of its own."""
+    if not target.answers or isinstance(store, ConfigError):
+        return None, NO_DRILLS
+    bucket = config.target.control_bucket
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS_MAX):
+            found = await read_checkup(store, bucket, config.pair)
+            return found, await read_drills(store, bucket, config.pair)
+    except (StoreError, TimeoutError):
+        return None, NO_DRILLS
 
 
 async def _vanished(
@@ -250,11 +275,16 @@ def snapshot_of(config: Config, standing: Standing) -> Snapshot:
         unversioned=report.unversioned if report else (),
         fences=standing.seen.fences,
         cannot_fence=standing.seen.cannot,
+        checkup=standing.checkup,
+        checkup_wanted=bool(config.switch.drivers),
+        drilled=standing.drills.any,
+        drilled_at=standing.drills.passed_at,
     )
 
 
 def _unread(report: StatusReport) -> dict[str, int]:
-    """Messages that nobody could read, or that never came, by feed, as long as no scan has made them good."""
+    """Messages that nobody could read, or that never came, by feed, as long as no scan has made
+    them good."""
     if report.feeds_whole:
         return {}
     lost = {name: feed.unreadable + feed.missed for name, feed in report.feeds.items()}

@@ -12,11 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 
+from farshore.core.checkup import Checkup
 from farshore.core.fenced import FenceFact, Unfenceable, sentences
+from farshore.core.rehearsed import told_by_checkup, told_by_drills
 from farshore.core.shrinkage import Shrunk
+from farshore.core.words import at_text as at_text
+from farshore.core.words import duration_text as duration_text
 
 Word = Literal["SAFE", "AT RISK", "NOT SAFE"]
 Level = Literal["AT RISK", "NOT SAFE"]
@@ -68,7 +71,10 @@ class Snapshot:
     `other_scope`: it replicates other buckets, or by other rules, than the configuration says.
     `owed`: versions not replicated, by reason and cause. `paused_by`: "" when it runs.
     `clocks_apart_s`: the target's clock minus the source's. `shrunk`, `unversioned`: the
-    source's buckets that lost most of their keys, or keep no versions.
+    source's buckets that lost most of their keys, or keep no versions. `checkup`: what
+    `farshore doctor` found last, None: it never ran, or its record cannot be had;
+    `checkup_wanted`: a switch is configured, so somebody means to fail over. `drilled`: a drill
+    was made once; `drilled_at`: when the last one ended that passed, None: none did.
     """
 
     source: str
@@ -101,6 +107,10 @@ class Snapshot:
     unversioned: tuple[str, ...] = ()
     fences: tuple[FenceFact, ...] = ()
     cannot_fence: tuple[Unfenceable, ...] = ()
+    checkup: Checkup | None = None
+    checkup_wanted: bool = False
+    drilled: bool = False
+    drilled_at: float | None = None
 
     @property
     def exposure_s(self) -> float | None:
@@ -406,6 +416,16 @@ _REMEDY = {
 }
 
 
+def _rehearsed(s: Snapshot, o: Objectives) -> Iterator[Reason]:
+    if s.target_answers is False:
+        return  # there is nowhere to switch to, and the records stand there
+    for told in told_by_checkup(s.checkup, s.target, s.now, wanted=s.checkup_wanted):
+        yield Reason(*told)
+    if s.drilled or o.drill_wanted:
+        for told in told_by_drills(s.drilled_at, s.now, o.drill_max_age_s):
+            yield Reason(*told)
+
+
 def _clocks(s: Snapshot, _: Objectives) -> Iterator[Reason]:
     apart = s.clocks_apart_s
     if apart is not None and abs(apart) > CLOCKS_APART_MAX_S:
@@ -427,26 +447,7 @@ CHECKS: tuple[Callable[[Snapshot, Objectives], Iterator[Reason]], ...] = (
     _scan,
     _emptied,
     _fences,
+    _rehearsed,
     _clocks,
 )
 """Every one looks at the whole snapshot; the order is that of the screen."""
-
-
-def at_text(seconds: float) -> str:
-    """A moment for people: "2026-05-01 14:02:11.4 UTC"."""
-    moment = datetime.fromtimestamp(int(seconds * 10) / 10, UTC)
-    return f"{moment:%Y-%m-%d %H:%M:%S}.{moment.microsecond // 100_000} UTC"
-
-
-def duration_text(seconds: float) -> str:
-    """Seconds for people: "0.4 s", "42 s", "3 min 20 s", "2 h 5 min", "8 d 3 h"."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    whole = int(seconds)
-    for size, unit, below, smaller in _UNITS:
-        if whole >= size:
-            return f"{whole // size} {unit} {whole % size // below} {smaller}"
-    return f"{whole} s"
-
-
-_UNITS = ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s"))
