@@ -7,10 +7,10 @@ STAMP := $(VENV)/.installed
 SERVERS := build/servers/.ready
 export PATH := $(CURDIR)/build/servers/bin:$(PATH)
 
-.PHONY: help setup demo test check bench docs lock clean
+.PHONY: help setup demo test test-long check bench docs lock clean
 
 help:            ## this list
-	@grep -E '^[a-z]+: .*##|^[a-z]+: +##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+	@grep -E '^[a-z-]+: .*##|^[a-z-]+: +##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
 setup: $(STAMP)  ## make .venv with every dependency, pinned and hashed
 
@@ -28,6 +28,9 @@ demo: setup $(SERVERS)  ## two regions, one tree, every version replicated and p
 
 test: setup $(SERVERS)  ## all tests, on real servers on loopback
 	$(BIN)/pytest -n 2
+
+test-long: setup $(SERVERS)  ## the many more kills that `make test` leaves out
+	$(BIN)/pytest -n 2 -m long
 
 # Debian's own servers for the switch, and promtool: used where they are installed, else
 # unpacked into build/servers, where they bother nobody. Nothing is installed or started.

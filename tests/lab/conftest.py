@@ -13,7 +13,7 @@ from farshore.lab.regions import Lab
 from farshore.lab.settings import PERFECT
 from tests.debian import server
 from tests.lab.farshore_cli import Farshore
-from tests.lab.runbook_ground import BUCKETS, Pair, calm, raise_lab, seed
+from tests.lab.runbook_ground import BUCKETS, Pair, calm, raise_lab, seed, to_east
 
 
 @pytest.fixture(scope="session")
@@ -74,3 +74,32 @@ def pair(fronted_lab: Lab, tmp_path: Path) -> Iterator[Pair]:
     for site in fronted_lab.status().sites:
         fronted_lab.link(site.name, PERFECT)
     calm(fronted_lab, (bucket,))
+
+
+@pytest.fixture(scope="module")
+def killing_ground(fronted_lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Pair:
+    """One bucket for many pairs, one after the other."""
+    bucket = next(_buckets)
+    seed(fronted_lab, bucket)
+    return Pair(tmp_path_factory.mktemp("kills"), fronted_lab, bucket)
+
+
+@pytest.fixture
+def kills(killing_ground: Pair, tmp_path: Path) -> Iterator[Pair]:
+    """A new pair in the same bucket, both sites up."""
+    yield from _renewed(killing_ground, tmp_path)
+
+
+@pytest.fixture
+def bereft(killing_ground: Pair, tmp_path: Path) -> Iterator[Pair]:
+    """The same with east dead; it stays dead for the next one."""
+    yield from _renewed(killing_ground, tmp_path, dead=True)
+
+
+def _renewed(ground: Pair, folder: Path, *, dead: bool = False) -> Iterator[Pair]:
+    if dead:
+        ground.lab.kill("east")
+        to_east(ground.lab)
+    else:
+        calm(ground.lab, (ground.bucket,))
+    yield Pair(folder, ground.lab, ground.bucket)

@@ -132,6 +132,10 @@ class Pair(Farshore):
             until_busy(running, 10)
             yield running
 
+    def at_the_door(self) -> Any:
+        """A client of the application, as it works: through the front door."""
+        return app(self.lab.status(), self.door)
+
     def may_write(self, site: str) -> bool:
         """Whether the application's write is taken at the site itself; no more than one try."""
         s3 = impatient_app(self, site)

@@ -141,7 +141,8 @@ class Desk:
     # -- running -------------------------------------------------------------------
 
     async def go(self, run_id: str, by: str) -> Run:
-        """Begin an approved run, or go on with one. Raises `Refused` when that cannot be."""
+        """Begin an approved run, or go on with one; one that is done is answered as it is: it
+        may have been killed after its last record. `Refused` when nothing can be done."""
         shelf = await self.runs.shelf(run_id)
         async with self._alone(shelf.run):
             shelf = await self.runs.shelf(run_id)
@@ -152,6 +153,8 @@ class Desk:
                 fresh = await self._planned(ground, wish)
                 run = run.begun(self._clock.now(), fresh)
                 await shelf.save(run)
+            elif run.state == "done":
+                return run
             elif run.state not in ("running", "failed", "unknown"):
                 raise Refused(f"The run {run.id} is {run.state}: there is nothing to go on with.")
             return await self._runner(ground, wish, shelf).go(run)
