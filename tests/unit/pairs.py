@@ -102,7 +102,13 @@ class Pair:
         await Backfill(crew, Scope(deletes=deletes or DeleteLimits())).run()
         return crew.tally
 
-    async def prove(self, *, deep: bool = True, discarded: Discarded = nothing_discarded) -> Proof:
+    async def prove(
+        self,
+        *,
+        deep: bool = True,
+        discarded: Discarded = nothing_discarded,
+        held: Discarded = nothing_discarded,
+    ) -> Proof:
         proof = Proof()
         question = Question(
             self.side(self.east, self.source_can, quiet),
@@ -111,6 +117,7 @@ class Pair:
             self.clock,
             deep=deep,
             discarded=discarded,
+            held=held,
             sleep=self.clock.sleep,
         )
         await verify(question, proof)

@@ -18,6 +18,7 @@ from farshore.core.rules import Rule
 from farshore.engine.backfill import Backfill, Interrupted, Scope
 from farshore.engine.copy import IN_MEMORY_BYTES
 from farshore.errors import Denied, Precondition, StoreError, Unreachable, Unsupported
+from farshore.journal.deletes import HeldDelete, Verdict, WaitingDeletes
 from farshore.s3.store import ALWAYS, Body, Condition, ObjectInfo, ObjectRead, Written
 from farshore.s3.wrap import Operation, Wrapper
 from farshore.testing.store.faults import (
@@ -317,6 +318,24 @@ async def test_mass_deletes_are_held_by_the_guard_until_they_are_allowed() -> No
     assert not any(row.version.is_marker for row in pair.west.dump(BUCKET))
     await pair.run(deletes=DeleteLimits(count_free=20))
     assert pair.equal()
+
+
+async def test_what_the_guard_holds_passes_no_backfill_and_what_was_released_does() -> None:
+    pair = await Pair().ready()
+    for key in ("a", "b", "new"):
+        await pair.east.put(BUCKET, key, b"body")
+    await pair.run()
+    crew = pair.crew()
+    crew.waiting = WaitingDeletes()
+    for key in ("a", "b", "new"):
+        marker = await pair.east.delete(BUCKET, key)
+        if key != "new":
+            crew.waiting.hold(HeldDelete(BUCKET, key, marker.version_id, 1.0))
+    crew.waiting.decide(crew.waiting.rows(prefix="a"), Verdict("released", "anna", "h", 1.0))
+    await Backfill(crew, Scope(deletes=DeleteLimits(count_free=100))).run()
+    marked = [row.version.key for row in pair.west.dump(BUCKET) if row.version.is_marker]
+    assert marked == ["a"], "b is held, and while it is, nothing else is hidden either"
+    assert crew.tally.causes == {"DeleteGuard": 2}
 
 
 async def test_excluded_keys_and_unwanted_markers_are_counted_and_left() -> None:

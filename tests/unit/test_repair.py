@@ -7,13 +7,17 @@ from dataclasses import replace
 import pytest
 
 from farshore.core.mend import ORDER, Action, plan_mending
+from farshore.core.plan import DeleteLimits
 from farshore.core.rules import Rule
 from farshore.core.stamp import STAMP_NAME
 from farshore.errors import Denied, Unsupported
+from farshore.journal.deletes import HeldDelete, Verdict, WaitingDeletes
 from farshore.proof.repair import Outcome, repair
 from farshore.testing.store.faults import Fail, Script, on
 from tests.unit.pairs import BUCKET, Pair, quiet
 from tests.unit.tampering import DAMAGES, DRESSED, copied, replica
+
+GUARDED = DeleteLimits()
 
 REBUILT = (
     "gap",
@@ -34,12 +38,15 @@ async def mend(
     rebuild_tail: bool = False,
     source: Script = quiet,
     target: Script = quiet,
+    deletes: DeleteLimits = GUARDED,
+    waiting: WaitingDeletes | None = None,
 ) -> list[Outcome]:
     """Verify deeply, plan, and perform."""
-    plan = plan_mending((await pair.prove()).differences, rebuild_tail=rebuild_tail)
+    proof = await pair.prove()
+    plan = plan_mending(proof.differences, rebuild_tail=rebuild_tail)
     crew = pair.crew(source, target)
-    crew.hiding_released = True
-    outcomes = await repair(crew, plan)
+    crew.waiting = waiting
+    outcomes = await repair(crew, plan, proof.keys, deletes)
     assert len(outcomes) == len(plan), "every mending has its outcome"
     return outcomes
 
@@ -209,7 +216,7 @@ async def test_what_was_mended_meanwhile_is_left_alone() -> None:
     for held in pair.west.dump(BUCKET)[:2]:
         await pair.west.delete(BUCKET, held.version.key, held.version.version_id)
     assert pair.equal()
-    await repair(pair.crew(), plan)
+    await repair(pair.crew(), plan, 1, DeleteLimits())
     assert pair.equal()
 
 
@@ -218,7 +225,7 @@ async def test_a_double_that_nobody_was_shown_is_not_purged() -> None:
     await DAMAGES["doubled"].do(pair)
     plan = plan_mending((await pair.prove()).differences, rebuild_tail=False)
     await pair.west.put(BUCKET, "k", b"three", replica(pair, b"three").attributes)
-    (outcome,) = await repair(pair.crew(), plan)
+    (outcome,) = await repair(pair.crew(), plan, 1, DeleteLimits())
     assert outcome.done
     assert bodies(pair) == [b"three", b"three", b"two", b"one"]
 
@@ -260,3 +267,75 @@ async def test_a_native_file_that_the_target_deleted_stays_deleted() -> None:
     proof = await pair.prove()
     assert [d.kind for d in proof.differences] == ["foreign", "foreign"]
     assert not any(m.allowed for m in plan_mending(proof.differences, rebuild_tail=True))
+
+
+async def deleted(*keys: str) -> Pair:
+    """Keys on both sides, deleted on the source alone."""
+    pair = await Pair().ready()
+    for key in keys:
+        await pair.east.put(BUCKET, key, b"body")
+    await pair.run()
+    for key in keys:
+        await pair.east.delete(BUCKET, key)
+    return pair
+
+
+def waiting_for(pair: Pair, *keys: str) -> WaitingDeletes:
+    """The delete guard holds the deletes of these keys."""
+    waiting = WaitingDeletes()
+    for row in pair.east.dump(BUCKET):
+        if row.version.is_marker and row.version.key in keys:
+            waiting.hold(HeldDelete(BUCKET, row.version.key, row.version.version_id, 1.0))
+    return waiting
+
+
+def hidden(pair: Pair) -> set[str]:
+    return {row.version.key for row in pair.west.dump(BUCKET) if row.version.is_marker}
+
+
+async def test_repair_hides_no_more_objects_than_the_delete_guard_lets_pass() -> None:
+    pair = await deleted("a", "b", "c")
+    outcomes = await mend(pair, deletes=DeleteLimits(2, 0.0))
+    assert [outcome.done for outcome in outcomes] == [False] * 3
+    assert "farshore backfill --deletes-free 3" in outcomes[0].detail
+    assert hidden(pair) == set()
+    await mend(pair, deletes=DeleteLimits(3, 0.0))
+    assert hidden(pair) == {"a", "b", "c"}
+
+
+async def test_repair_leaves_held_deletes_to_those_who_decide_and_writes_released_ones() -> None:
+    pair = await deleted("a", "b")
+    await pair.east.put(BUCKET, "c", b"never copied")
+    waiting = waiting_for(pair, "a", "b")
+    outcomes = await mend(pair, waiting=waiting)
+    assert {o.mending.difference.key: o.done for o in outcomes} == {
+        "a": False,
+        "b": False,
+        "c": True,
+    }
+    assert "farshore deletes" in outcomes[0].detail
+    assert hidden(pair) == set()
+    waiting.decide(waiting.rows(prefix="a"), Verdict("released", "anna", "h", 1.0))
+    await mend(pair, deletes=DeleteLimits(0, 0.0), waiting=waiting)
+    assert hidden(pair) == {"a"}
+
+
+async def test_what_verify_calls_held_is_shown_and_not_mended() -> None:
+    pair = await deleted("a")
+    waiting = waiting_for(pair, "a")
+    proof = await pair.prove(held=waiting.is_held)
+    assert [found.kind for found in proof.differences] == ["held"]
+    assert proof.wrong == 0
+    (mending,) = plan_mending(proof.differences, rebuild_tail=True)
+    assert not mending.allowed
+
+
+async def test_a_tail_is_not_rebuilt_where_that_would_hide_what_is_held() -> None:
+    pair = await copied()
+    await DAMAGES["differs"].do(pair)
+    key = pair.east.dump(BUCKET)[0].version.key
+    await pair.east.delete(BUCKET, key)
+    before = pair.shape(pair.west)
+    outcomes = await mend(pair, rebuild_tail=True, waiting=waiting_for(pair, key))
+    assert not any(outcome.done for outcome in outcomes)
+    assert pair.shape(pair.west) == before

@@ -128,6 +128,7 @@ async def test_a_backfill_leaves_a_discarded_delete_alone() -> None:
     live = await flooded(count=0)
     waiting = live.guard.waiting
     waiting.decide(waiting.rows(prefix="k0"), said("discarded"))
+    waiting.decide(waiting.rows(), said("released"))
     await Backfill(live.crew, Scope()).run()
     assert hidden(live) == set(KEYS) - {"k0"}
     assert live.crew.tally.reasons["EXCLUDED"] == 1

@@ -126,6 +126,7 @@ async def _prove(
                 deep=deep,
                 prefix=prefix,
                 discarded=deletes.is_discarded,
+                held=deletes.is_held,
             )
             await verify(question, proof)
         if gone is not None:
@@ -182,7 +183,7 @@ async def _record(
                 deep=deep,
                 keys=proof.keys,
                 versions=proof.versions,
-                differences=len(proof.differences),
+                differences=proof.wrong,
                 host=socket.gethostname(),
                 scope=config.pair.scope,
             )
@@ -208,7 +209,13 @@ def _summary(console: Console, config: Config, proof: Proof, *, deep: bool, seco
         what += f", {human_bytes(proof.bytes_read)} read on both sides"
     if proof.differences:
         console.say(f"{counted(len(proof.differences), 'difference')} between {pair} ({what}).")
-        console.say("`farshore repair` shows how to mend them.")
+        if held := len(proof.differences) - proof.wrong:
+            console.say(
+                f"{counted(held, 'of them is a delete', 'of them are deletes')} that the delete "
+                "guard holds: look at `farshore deletes`, then release or discard."
+            )
+        if proof.wrong:
+            console.say("`farshore repair` shows how to mend them.")
     elif proof.keys == 0:
         console.say(f"{pair}: there is nothing on either side to compare.")
     else:
@@ -237,7 +244,7 @@ async def _repair(
     if not any(m.allowed for m in plan) or not _agreed(console, yes=yes):
         console.document({"agree": False, "mended": [], "left": [_row(m) for m in plan]})
         return DIFFERENT
-    mended, left = await _mend(config, plan)
+    mended, left = await _mend(config, plan, proof.keys)
     for mending, detail in left:
         console.say(f"left: {mending.difference.bucket}/{mending.difference.key}: {detail}")
     after = await _prove(config, console, deep=deep, prefix=prefix)
@@ -282,20 +289,22 @@ def _row(mending: Mending) -> dict[str, str]:
 
 
 async def _mend(
-    config: Config, plan: list[Mending]
+    config: Config, plan: list[Mending], keys: int
 ) -> tuple[list[Mending], list[tuple[Mending, str]]]:
     from farshore.clock import SystemClock
+    from farshore.core.plan import DeleteLimits
     from farshore.engine.run import working_crews
     from farshore.engine.tally import Tally
     from farshore.proof.repair import repair
 
+    limits = DeleteLimits(config.daemon.deletes_count, config.daemon.deletes_share)
     mended: list[Mending] = []
     left: list[tuple[Mending, str]] = []
     async with working_crews(config, Tally(), asyncio.Event(), SystemClock()) as crews:
         for crew in crews:
-            crew.hiding_released = True  # every marker was shown, and accepted
             bucket = crew.source.bucket
-            for outcome in await repair(crew, [m for m in plan if m.difference.bucket == bucket]):
+            ours = [m for m in plan if m.difference.bucket == bucket]
+            for outcome in await repair(crew, ours, keys, limits):
                 if outcome.done:
                     mended.append(outcome.mending)
                 else:

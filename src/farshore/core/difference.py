@@ -12,6 +12,7 @@ from farshore.core.model import Attributes, Lock, Version
 
 Kind = Literal[
     "missing",  # newer than everything on the target
+    "held",  # a delete that is missing because the delete guard holds it for a person
     "gap",  # missing beneath something that was copied
     "foreign",  # on the target, and nobody of ours wrote it
     "foreign-marker",  # a delete marker that the source does not have, over no native version
@@ -26,6 +27,8 @@ Kind = Literal[
     "encryption",
     "unreadable",  # could not be read, so nothing is known of it
 ]
+
+MARKER = "delete marker"
 
 DEEP_ONLY: frozenset[Kind] = frozenset(
     {"bytes", "headers", "metadata", "tags", "lock", "encryption"}
@@ -42,6 +45,11 @@ class Difference:
     source_version: str
     target_version: str
     detail: str
+
+    @property
+    def is_marker(self) -> bool:
+        """Whether it is about a delete marker of one side alone."""
+        return self.detail.startswith(MARKER)
 
     def to_json(self) -> dict[str, str]:
         """A flat object; ids are "" where a side has no entry."""
@@ -77,7 +85,7 @@ def of_alignment(bucket: str, key: str, alignment: Alignment) -> Iterator[Differ
 
 def _what(entry: Version) -> str:
     if entry.is_marker:
-        return "delete marker"
+        return MARKER
     return f"{entry.size} bytes, ETag {entry.etag}"
 
 

@@ -42,6 +42,7 @@ _REMEDY: dict[Kind, Action] = {
     "headers": "rebuild-tail",
     "metadata": "rebuild-tail",
     "encryption": "rebuild-tail",
+    "held": "leave",
     "foreign": "leave",
     "unreadable": "leave",
 }

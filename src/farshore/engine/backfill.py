@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from farshore.core.align import identical
 from farshore.core.join import Batch, Join, KeyPair
 from farshore.core.join import Side as End
-from farshore.core.plan import DELETE_GUARD, DeleteLimits, deletes_allowed
+from farshore.core.plan import DELETE_GUARD, DeleteLimits
 from farshore.core.rules import OWN_PREFIX
-from farshore.core.words import counted
+from farshore.engine.guard import Hiding, judged
 from farshore.engine.lane import Crew, Lane
 from farshore.engine.look import rule_for
 from farshore.engine.side import Side
@@ -172,27 +172,19 @@ class Backfill:
             )
 
     async def _release_held(self) -> None:
-        """Let keys that end hidden run, if the delete guard finds their number harmless."""
+        """Let keys that end hidden run, as far as the delete guard lets them."""
         crew = self._crew
         held, crew.held = crew.held, []
-        if deletes_allowed(len(held), crew.tally.target_keys, self._scope.deletes):
-            crew.hiding_released = True
-            for pair in held:
-                await self._start(pair)
-            await self._settle()
-            return
-        for pair in held:
-            crew.tally.refuse(
-                NotCopied(
-                    crew.source.bucket,
-                    pair.key,
-                    pair.source[0].version_id,
-                    "PENDING",
-                    DELETE_GUARD,
-                    f"{counted(len(held), 'key')} would be hidden by delete markers on a target of "
-                    f"{crew.tally.target_keys}: the delete guard holds all of them",
-                )
-            )
+        bucket = crew.source.bucket
+        named = {Hiding(bucket, pair.key, pair.source[0].version_id): pair for pair in held}
+        limits = self._scope.deletes
+        waits = judged(list(named), crew.tally.target_keys, limits, crew.waiting)
+        for hiding, why in waits.items():
+            crew.tally.refuse(NotCopied(*hiding, "PENDING", DELETE_GUARD, why))
+        crew.hiding_released = True
+        for pair in (pair for hiding, pair in named.items() if hiding not in waits):
+            await self._start(pair)
+        await self._settle()
 
     async def _settle(self, *, quietly: bool = False) -> None:
         """Wait for every lane; raise what ended the run, unless asked not to."""

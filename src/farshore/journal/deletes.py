@@ -238,6 +238,10 @@ class WaitingDeletes:
         """Whether a person said that this marker is not to be replicated."""
         return self.is_decided(bucket, key, version_id, "discarded")
 
+    def is_held(self, bucket: str, key: str, version_id: str) -> bool:
+        """Whether this marker waits for a person."""
+        return self.is_decided(bucket, key, version_id, "held")
+
     def rows(self, decision: Decision = "held", prefix: str = "") -> list[HeldDelete]:
         """Up to `ROWS_MAX`, by bucket and key."""
         values = {"decision": decision, "prefix": _bytes(prefix), "limit": ROWS_MAX}

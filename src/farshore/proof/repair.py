@@ -7,7 +7,7 @@ is left alone and said.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from farshore.core.align import Alignment
@@ -15,9 +15,11 @@ from farshore.core.difference import Difference
 from farshore.core.join import KeyPair
 from farshore.core.mend import Mending
 from farshore.core.model import Attributes, Version
+from farshore.core.plan import DeleteLimits
 from farshore.core.rules import EVERYTHING, Rule
 from farshore.engine.copy import require_readable
 from farshore.engine.follow import set_lock, set_tags
+from farshore.engine.guard import Hiding, judged
 from farshore.engine.lane import Crew, Lane
 from farshore.engine.look import aligned, read_both, rule_for
 from farshore.engine.side import Side
@@ -36,11 +38,25 @@ class Outcome:
     detail: str
 
 
-async def repair(crew: Crew, mendings: Sequence[Mending]) -> list[Outcome]:
-    """Perform the allowed mendings. An error ends that key's mending, not the run."""
+async def repair(
+    crew: Crew, mendings: Sequence[Mending], target_keys: int, limits: DeleteLimits
+) -> list[Outcome]:
+    """Perform the allowed mendings. An error ends that key's mending, not the run.
+
+    Keys that would end hidden from the target's clients are left alone, in full, where the
+    delete guard does not let them: `limits`, of `target_keys`, as in a backfill.
+    """
+    keys = [(key, list(group)) for key, group in groupby(mendings, key=lambda m: m.difference.key)]
+    crew = replace(crew, hiding_released=True)  # judged here, before anything is touched
+    hiding = [h for key, group in keys if (h := await _Mender(crew, key).hides(group)) is not None]
+    waits = judged(hiding, target_keys, limits, crew.waiting)
+    why = {held.key: text for held, text in waits.items()}
     outcomes: list[Outcome] = []
-    for key, group in groupby(mendings, key=lambda m: m.difference.key):
-        outcomes += await _Mender(crew, key).mend(list(group))
+    for key, group in keys:
+        if key in why:
+            outcomes += [Outcome(mending, False, why[key]) for mending in group]
+        else:
+            outcomes += await _Mender(crew, key).mend(group)
     return outcomes
 
 
@@ -67,6 +83,24 @@ class _Mender:
             except StoreError as error:
                 outcomes.append(Outcome(mending, False, str(error)))
         return outcomes
+
+    async def hides(self, mendings: Sequence[Mending]) -> Hiding | None:
+        """Whether the key would end hidden, while the target's clients can read it now."""
+        if not any(m.allowed and m.action in APPENDING for m in mendings):
+            return None
+        if not any(m.difference.is_marker for m in mendings):
+            return None
+        try:
+            pair, _, alignment = await self._look()
+        except StoreError:
+            return None  # mending it looks again, and says so
+        wanted = _ids([*(s for s, _ in alignment.pairs), *alignment.missing, *alignment.gap])
+        newest = next((entry for entry in pair.source if entry.version_id in wanted), None)
+        visible = bool(pair.target) and not pair.target[0].is_marker
+        if newest is None or not newest.is_marker or not visible:
+            return None
+        hiding = Hiding(self._source.bucket, self._key, newest.version_id)
+        return None if self._crew.discarded(*hiding) else hiding
 
     async def _act(self, mending: Mending, together: Sequence[Mending]) -> None:
         """Purging the tail and appending serve all of a key's differences: once is enough."""

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from farshore.clock import Clock
 from farshore.core import difference
 from farshore.core.align import Alignment, Pair, identical
-from farshore.core.difference import Difference
+from farshore.core.difference import Difference, of_alignment
 from farshore.core.join import KeyPair
 from farshore.core.model import Attributes, Version
 from farshore.core.rules import Rule
@@ -65,6 +65,11 @@ class Proof:
     listed_completely: bool = False
     differences: list[Difference] = field(default_factory=list)
 
+    @property
+    def wrong(self) -> int:
+        """Differences beside the deletes that the delete guard holds for a person."""
+        return sum(found.kind != "held" for found in self.differences)
+
     def to_json(self) -> dict[str, object]:
         """A flat object with the differences as a list."""
         return {
@@ -85,6 +90,7 @@ class Question:
     """What is to be proved: the sides, the rules that say what must be there, how deep.
 
     `discarded`: deletes that a person took out of replication; they count as excluded.
+    `held`: deletes that the delete guard holds: they differ, and repair leaves them alone.
     """
 
     source: Side
@@ -94,6 +100,7 @@ class Question:
     deep: bool = False
     prefix: str = ""
     discarded: Discarded = nothing_discarded
+    held: Discarded = nothing_discarded
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
 
@@ -153,7 +160,7 @@ class _Prover:
             earlier = found
             kept = without_discarded(source, pair, self._q.discarded)
             alignment = await aligned(source, target, kept, rule, self._q.clock.now())
-            found = list(difference.of_alignment(source.bucket, pair.key, alignment))
+            found = [self._named(d) for d in of_alignment(source.bucket, pair.key, alignment)]
             if self._q.deep:
                 found += await self._read(alignment)
             retained = len(alignment.extra)
@@ -165,6 +172,14 @@ class _Prover:
         self._proof.differences += found
         self._proof.retained += retained
         self._proof.excluded += excluded
+
+    def _named(self, found: Difference) -> Difference:
+        """A missing delete that waits for a person is called so."""
+        names = (found.bucket, found.key, found.source_version)
+        if found.kind != "missing" or not found.is_marker or not self._q.held(*names):
+            return found
+        detail = f"{found.detail}; the delete guard holds it: `farshore deletes` decides"
+        return replace(found, kind="held", detail=detail)
 
     async def _read(self, alignment: Alignment) -> list[Difference]:
         found: list[Difference] = []
