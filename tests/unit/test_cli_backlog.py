@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from farshore.cli import main
+from farshore.control.status import DaemonState, StatusReport, write_local
 from farshore.feed.hint import Hint
 from farshore.journal.backlog_sqlite import SqliteBacklog
 
@@ -69,7 +70,9 @@ def in_a_thread(config: Path, *words: str) -> int:
 
 def test_there_is_no_state_file_yet(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert ask(config, "list") == 0
-    assert capsys.readouterr().out == "Nothing waits.\n"
+    told = capsys.readouterr().out
+    assert "what waits is not known here; `farshore status` asks the target" in told
+    assert "Nothing waits" not in told
     assert ask(config, "retry", "--json") == 0
     assert json.loads(capsys.readouterr().out)["retried"] == 0
     assert not state_file(config).exists()
@@ -86,10 +89,54 @@ async def test_list(
     assert "Denied: no right\\x1b to read it" in lines[1]
     assert "when asked" in lines[2]
     assert "WAITS" in lines[4]
-    assert lines[5] == (
+    assert "has not reported yet: more may wait" in lines[5]
+    assert lines[6] == (
         "4 keys in the backlog, 2 FAILED, 1 UNSUPPORTED; "
         "the oldest change is of 2026-01-01T00:00:00.000Z."
     )
+
+
+@pytest.mark.parametrize(
+    ("age_s", "stopped_at", "said"),
+    [
+        (5.0, None, ""),
+        (5.0, NOW, "since 2025-12-31T23:59:55.000Z: this is how things were then"),
+        (600.0, None, "since 2025-12-31T23:50:00.000Z: this is how things were then"),
+    ],
+)
+async def test_a_backlog_that_nobody_keeps_is_said_to_be_old(
+    config: Path,
+    running: SqliteBacklog,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    age_s: float,
+    stopped_at: float | None,
+    said: str,
+) -> None:
+    monkeypatch.setattr("farshore.cli.backlog._now", lambda: NOW + 100.0)  # the source is behind
+    state = DaemonState("h", 1, "1", NOW)
+    report = StatusReport(
+        "east-west", NOW - age_s, state, stopped_at=stopped_at, source_offset_s=-100.0
+    )
+    write_local(state_file(config).parent, report)
+    assert in_a_thread(config, "list", "--json") == 0
+    doubt = json.loads(capsys.readouterr().out)["doubt"]
+    assert said in doubt
+    assert bool(doubt) == bool(said)
+
+
+async def test_deletes_alone_keep_no_watermark_back(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    backlog = SqliteBacklog(state_file(config))
+    await backlog.note([Hint("files", "k", NOW, "", 0)], now=NOW)
+    (work,) = await backlog.take(NOW, 1)
+    await backlog.put_back(
+        work, due_at=NOW * 2, attempts=0, reason="PENDING", cause="DeleteGuard", explanation="held"
+    )
+    await backlog.aclose()
+    assert in_a_thread(config, "list") == 0
+    assert "1 key in the backlog; none keeps the watermark back." in capsys.readouterr().out
 
 
 async def test_list_as_json(

@@ -18,6 +18,7 @@ from farshore.cli.console import Console, JsonOption, load_config, run
 from farshore.core.words import counted
 
 if TYPE_CHECKING:
+    from farshore.config import Config
     from farshore.journal.backlog import Backlog, BacklogSummary, Work
 
 LIMIT = 1_000
@@ -52,10 +53,15 @@ def list_(
     console = Console(as_json=as_json)
     summary, rows = _with_backlog(path, look)
     _show(console, rows)
-    console.say(_sentence(summary, len(rows)))
+    doubt = _doubt(load_config(context), path)
+    if doubt:
+        console.say(doubt)
+    if summary.count or path.exists():
+        console.say(_sentence(summary, len(rows)))
     console.document(
         {
             "state_file": str(path),
+            "doubt": doubt,
             "count": summary.count,
             "bytes": summary.bytes,
             "oldest_since": _moment(summary.oldest_since),
@@ -80,7 +86,10 @@ def retry(context: typer.Context, prefix: PrefixOption = "", as_json: JsonOption
     path = _state_file(context)
     console = Console(as_json=as_json)
     count = _with_backlog(path, ask)
-    console.say(f"{_keys(count)} that failed will be tried again now.")
+    said = (
+        f"{_keys(count)} that failed will be tried again now." if count else "Nothing has failed."
+    )
+    console.say(said)
     console.document({"state_file": str(path), "retried": count})
 
 
@@ -88,6 +97,27 @@ def _state_file(context: typer.Context) -> Path:
     from farshore.engine.run import JOURNAL_FILE
 
     return load_config(context).state_dir / JOURNAL_FILE
+
+
+def _doubt(config: Config, path: Path) -> str:
+    """Why the state file may not say what waits; "" when the daemon at work keeps it."""
+    from farshore.control.status import moment_text, read_local
+    from farshore.core.verdict import REPORT_AGE_MAX_S
+
+    ask = "`farshore status` asks the target."
+    if not path.exists():
+        return f"No `farshore run` has kept {path}: what waits is not known here; {ask}"
+    report = read_local(config.state_dir, config.pair.name)
+    if report is None:
+        return f"The `farshore run` of this folder has not reported yet: more may wait; {ask}"
+    age = _now() + (report.source_offset_s or 0.0) - report.written_at
+    if report.stopped_at is None and age <= REPORT_AGE_MAX_S:
+        return ""
+    since = moment_text(report.written_at)
+    return (
+        f"No `farshore run` has replicated from this folder since {since}: this is how things "
+        f"were then; {ask}"
+    )
 
 
 def _with_backlog(path: Path, work: Callable[[Backlog], Coroutine[Any, Any, Result]]) -> Result:
@@ -131,6 +161,8 @@ def _sentence(summary: BacklogSummary, shown: int) -> str:
     parts = [f"{_keys(summary.count)} in the backlog"]
     parts += [f"{count:,} {reason}" for reason, count in sorted(summary.failed.items())]
     parts += [f"{shown:,} shown"] if shown < summary.count else []
+    if summary.oldest_since is None:
+        return f"{', '.join(parts)}; none keeps the watermark back."
     return f"{', '.join(parts)}; the oldest change is of {_moment(summary.oldest_since)}."
 
 
