@@ -39,6 +39,7 @@ from farshore.cli import (
     probe,
     resume,
     runs,
+    scan_endpoints,
     status,
     switch,
     sync,
@@ -87,6 +88,7 @@ app.command("verify")(verify.verify)
 app.command("repair")(verify.repair)
 app.command("status")(status.status)
 app.command("doctor")(doctor.doctor)
+app.command("scan-endpoints")(scan_endpoints.scan_endpoints)
 app.command("fence")(fence.fence)
 app.command("unfence")(fence.unfence)
 app.command("freeze")(freeze.freeze)
