@@ -174,12 +174,13 @@ async def _wish(
         words.by,
         reason(console, words.why),
         hold,
-        tuple(_override(text) for text in words.override),
+        tuple(override(text) for text in words.override),
         words.two_persons,
     )
 
 
-def _override(text: str) -> Override:
+def override(text: str) -> Override:
+    """`RULE=REASON` as a value. `UsageError` without a reason."""
     from farshore.core.runbook import Override
 
     rule, equals, why = text.partition("=")

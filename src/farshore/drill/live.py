@@ -1,0 +1,160 @@
+"""The live drill: a switchover for real, a while at the other site, and the way back.
+
+    preflight ──> switchover ──> soak ──> commit, reprotect ──> failback ──> commit, reprotect
+
+Each way is an approved run of the runbook, kept and resumable like any other. A criterion
+that is met before a flip takes that run back; after it, the run is brought to its end, since
+clients must not stay frozen, and the drill stops there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from farshore.config.facing import facing
+from farshore.core.drill import frozen_s, rpo_of, rto_of, steps_of
+from farshore.core.runbook import Run, Verb
+from farshore.drill.hall import Ask, Hall
+from farshore.drill.probing import probing
+from farshore.drill.sheet import CalledOff, Sheet
+from farshore.errors import NotSafe
+from farshore.runbook.afterwards import Order, commit, prove_protected, reprotect
+from farshore.runbook.desk import Desk, Wish
+from farshore.runbook.preflight import Preflight
+
+PROVE_S_MAX = 600.0
+"""How long the pair may take to be protected again."""
+
+AGAIN_S = 1.0
+SOAK_LOOK_S = 0.5
+
+
+async def live(hall: Hall, ask: Ask, sheet: Sheet) -> None:
+    """The whole drill. `CalledOff` where it stopped; the report says what is to be done."""
+    home, there = hall.config.pair.source, hall.config.pair.target
+    kept = frozenset(one.rule for one in ask.overrides)
+    checks = Preflight(hall.ground(ask.by, ask.why, sheet.drill.id), overridden=kept)
+
+    async def preflight() -> Mapping[str, Any]:
+        await checks.act()
+        return (await checks.look()).evidence
+
+    await sheet.must("preflight", checks.what, preflight)
+    async with hall.accesses() as (source, _):
+        buckets = await hall.buckets(source)
+    ways = Ways(hall, ask, sheet)
+    try:
+        async with probing(hall.config, buckets[0][0], sheet, hall.clock) as client:
+            try:
+                await ways.there_and_back(home, there)
+            finally:
+                if client is not None:
+                    sheet.drill = replace(sheet.drill, client=client.seen)
+    finally:
+        await sheet.step("clean", "Purge what the probing client wrote, on both sides.", ways.clean)
+
+
+@dataclass(slots=True)
+class Ways:
+    """The way there and the way back. What the run under way has come to."""
+
+    hall: Hall
+    ask: Ask
+    sheet: Sheet
+    _before_flip: bool = field(default=False, init=False)
+    _frozen_at: float = field(default=0.0, init=False)
+
+    async def there_and_back(self, home: str, there: str) -> None:
+        run = await self._way("switchover", there)
+        rpo = rpo_of(run, self.hall.config.objectives.rpo_s)
+        self.sheet.drill = replace(self.sheet.drill, rto=rto_of(run), rpo=rpo)
+        self.sheet.require_within()
+        await self.sheet.must("soak", f"Stay at {there} for {self.ask.soak_s:g} s.", self._soak)
+        await self._settled(there)
+        await self._way("failback", home)
+        await self._settled(home)
+
+    async def _settled(self, at: str) -> None:
+        """The switch is final, and the pair protected the way it runs now."""
+        await self.sheet.must("commit", f"{at} stays primary.", self._commit)
+        await self.sheet.must("reprotect", f"Copy from {at}, until both are equal.", self._protect)
+
+    async def _way(self, verb: Verb, to: str) -> Run:
+        """One run, from its plan to its end. `CalledOff` when it is not done."""
+        hall, ask = self.hall, self.ask
+        desk = Desk(hall.written, hall.plane, hall.drivers, hall.clock, self.heard)
+        wish = Wish(verb, to, ask.by, ask.why, overrides=ask.overrides)
+        run = await desk.plan(wish)
+        await desk.keep(run)
+        self.sheet.drill = replace(self.sheet.drill, runs=(*self.sheet.drill.runs, run.id))
+        await desk.approve(run.id, ask.approved_by, agreed=True, why=ask.why)
+        try:
+            run = await desk.go(run.id, ask.by)
+        except CalledOff as error:
+            run = await desk.abort(run.id, ask.by, error.message)
+        self.sheet.add(*steps_of(run))
+        seen = self.sheet.seen
+        seen["frozen_s"] = max(seen.get("frozen_s", 0.0), frozen_s(run, hall.clock.now()))
+        if run.state != "done":
+            raise CalledOff(
+                f"the {verb} is {run.state}: {run.aborted or 'see its steps'}; "
+                f"farshore report {run.id}"
+            )
+        return run
+
+    def heard(self, text: str) -> None:
+        """The runner tells `STEP: OUTCOME …` after each step of a run. `CalledOff` before its
+        flip when a criterion is met."""
+        self.hall.told(text)
+        step, _, _ = text.partition(":")
+        now = self.hall.clock.now()
+        if step == "preflight":
+            self._before_flip, self._frozen_at = True, 0.0
+        elif step == "freeze" and not self._frozen_at:
+            self._frozen_at = now
+        elif step == "flip":
+            self._before_flip = False
+        if self._frozen_at and self._before_flip:
+            seen = self.sheet.seen
+            seen["frozen_s"] = max(seen.get("frozen_s", 0.0), now - self._frozen_at)
+        if self._before_flip:
+            self.sheet.require_within()
+
+    async def _soak(self) -> Mapping[str, Any]:
+        until = self.hall.clock.monotonic() + self.ask.soak_s
+        while (rest := until - self.hall.clock.monotonic()) > 0:
+            self.sheet.require_within()
+            await asyncio.sleep(min(rest, SOAK_LOOK_S))
+        return {"seconds": self.ask.soak_s}
+
+    @property
+    def _order(self) -> Order:
+        return Order(self.ask.by, self.ask.why)
+
+    async def _commit(self) -> Mapping[str, Any]:
+        record = await commit(self.hall.plane, self._order)
+        return {"phase": record.phase, "epoch": record.epoch}
+
+    async def _protect(self) -> Mapping[str, Any]:
+        """The daemon turns round and copies; both sides are read until they are equal."""
+        hall = self.hall
+        await reprotect(hall.plane, self._order)
+        until = hall.clock.monotonic() + PROVE_S_MAX
+        while hall.clock.monotonic() < until:
+            record, proof = await prove_protected(hall.written, hall.plane, hall.clock, self._order)
+            if record.phase == "protected":
+                return {"versions": proof.versions, "differences": 0}
+            await asyncio.sleep(AGAIN_S)
+        raise NotSafe(
+            f"The two sides still differ after {PROVE_S_MAX:g} s.",
+            hint="See `farshore status`; then `farshore reprotect` goes on.",
+        )
+
+    async def clean(self) -> Mapping[str, Any]:
+        """The primary may have changed: its side is purged first."""
+        hall = self.hall
+        hall.config = facing(hall.written, (await hall.plane.read()).record.primary)
+        return {"purged": await hall.clean(), "left": 0}
