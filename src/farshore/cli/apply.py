@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from farshore.cli.console import Console, JsonOption, YesOption, load_config, run
+from farshore.cli.parity import make_alike
 from farshore.core.words import counted
 from farshore.errors import FarshoreError, UsageError
 
@@ -34,12 +35,21 @@ def apply(
             help="A source bucket that is gone on purpose: it is missed no more. May be repeated.",
         ),
     ] = None,
+    parity: Annotated[
+        bool,
+        typer.Option(
+            "--parity",
+            help="Instead: carry CORS, lifecycle, encryption, tags, notifications and policies of "
+            "the buckets from the primary to the other side.",
+        ),
+    ] = False,
     yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Prepare both sites: make buckets, turn versioning on, prove every right.
 
     Shows the plan and asks before anything is changed. A second run finds nothing to do.
+    Exit code 4 when, with --parity, something still differs.
     """
     console = Console(as_json=as_json)
     if not (yes or dry_run or console.can_ask):
@@ -48,6 +58,12 @@ def apply(
             hint="Pass --yes to carry it out, or --dry-run to see it only.",
         )
     config = load_config(context)
+    if parity:
+        if forget:
+            raise UsageError("--parity and --forget are two things.", hint="Call it twice.")
+        told, code = run(make_alike(config, console, dry_run=dry_run, yes=yes))
+        console.document(told)
+        raise typer.Exit(code)
     told = run(_apply(config, console, dry_run=dry_run, yes=yes, forget=forget or []))
     console.document(told)
 

@@ -85,6 +85,8 @@ async def drill(sides: Sides) -> list[Finding]:
     passed = max((r.passed_at for r in records if r.passed_at is not None), default=None)
     limit = sides.config.objectives.drill_max_age_s
     remedy = "Run `farshore drill --level isolated` on a quiet afternoon: docs/doctor.md."
+    if passed is None and sides.silent:
+        return [sides.no_answer("drill", next(iter(sides.silent)))]
     if passed is None:
         told = "none has passed yet" if any(r.any for r in records) else "never"
         return [Finding("drill", "not ok", told, remedy)]
