@@ -11,9 +11,10 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from farshore.demo import witness
+from farshore.demo.front import Front, build, has_haproxy
 from farshore.demo.tree import BIG_KEY, Manifest, write
 from farshore.errors import LabError
 from farshore.lab.regions import Lab
@@ -27,23 +28,33 @@ READS = 50
 Say = Callable[[str], None]
 
 
+class Line(NamedTuple):
+    """One step as it was told."""
+
+    number: int
+    name: str
+    seconds: float
+    outcome: str
+
+
 @dataclass(slots=True)
 class Story:
     """What has happened so far. `objections` must stay empty."""
 
     folder: Path
     say: Say
-    seconds: dict[str, float] = field(default_factory=dict)
+    lines: list[Line] = field(default_factory=list)
     objections: list[str] = field(default_factory=list)
 
     def step(self, name: str, act: Callable[[], str]) -> None:
         """Do one thing, and say in one line what came of it and how long it took."""
         began = time.monotonic()
         outcome = act()
-        self.seconds[name] = time.monotonic() - began
-        self.say(f"{len(self.seconds):>2}. {name:<34} {self.seconds[name]:5.1f} s  {outcome}")
+        line = Line(len(self.lines) + 1, name, time.monotonic() - began, outcome)
+        self.lines.append(line)
+        self.say(f"{line.number:>2}. {line.name:<35} {line.seconds:5.1f} s  {line.outcome}")
 
-    def command(self, *words: str) -> dict[str, Any]:
+    def command(self, *words: str, exits: tuple[int, ...] = (0, 4)) -> dict[str, Any]:
         """Run `farshore WORDS --json` in the demo's folder; differences (4) are an answer."""
         done = subprocess.run(
             [sys.executable, "-m", "farshore", *words, "--json"],
@@ -53,7 +64,7 @@ class Story:
             timeout=COMMAND_SECONDS_MAX,
             check=False,
         )
-        if done.returncode not in (0, 4):
+        if done.returncode not in exits:
             raise LabError(
                 f"`farshore {' '.join(words)}` ended with {done.returncode}: "
                 f"{(done.stdout or done.stderr).strip()[-1000:]}"
@@ -66,33 +77,42 @@ class Story:
         self.objections += claims
 
 
-def tell(lab: Lab, folder: Path, say: Say) -> Story:
-    """The whole story on a lab that is not up yet. The caller ends the lab.
+@dataclass(frozen=True, slots=True)
+class Calm:
+    """What the first half leaves: the lab, and what was written into it."""
+
+    state: LabState
+    manifest: Manifest
+    front: Front
+
+
+def tell(lab: Lab, story: Story) -> Calm:
+    """The first half, on a lab that is not up yet. The caller ends the lab.
 
     The story's `objections` are empty when every check agreed.
     """
-    story = Story(folder, say)
     state: list[LabState] = []
+    fronts: list[Front] = []
     manifest: list[Manifest] = []
 
-    story.step("two regions start", lambda: _start(lab, state))
+    story.step("two regions and a front door", lambda: _start(lab, state, fronts))
     story.step("the app writes a tree into east", lambda: _write(state[0], manifest))
-    story.step("farshore apply", lambda: _apply(story))
+    story.step("farshore apply", lambda: _apply(story, state[0]))
     story.step("farshore backfill", lambda: _backfill(story, manifest[0]))
     story.step("farshore verify --deep", lambda: _verify(story))
     story.step("witness: a plain boto3 walk of west", lambda: _walk(story, state[0], manifest[0]))
     story.step("witness: rclone check east west", lambda: _rclone(story, state[0], manifest[0]))
-    story.step("east dies (SIGKILL)", lambda: _kill(lab, story, state[0]))
-    story.step("the app reads from west", lambda: _read(story, state[0], manifest[0]))
-    story.step("a presigned URL made for west", lambda: _presigned(story, manifest[0]))
-    return story
+    return Calm(state[0], manifest[0], fronts[0])
 
 
-def _start(lab: Lab, state: list[LabState]) -> str:
-    state.append(lab.up(sites=(NEAR, FAR), buckets=(BUCKET,)))
+def _start(lab: Lab, state: list[LabState], fronts: list[Front]) -> str:
+    door = has_haproxy()
+    state.append(lab.up(sites=(NEAR, FAR), buckets=(BUCKET,), front_door=door))
+    fronts.append(build(state[0]))
     operator = witness.client(state[0], NEAR, "operator")
     operator.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
-    return ", ".join(f"{site.name} {site.endpoint}" for site in state[0].sites)
+    sites = [f"{site.name} {site.endpoint}" for site in state[0].sites]
+    return ", ".join([*sites, fronts[0].how])
 
 
 def _write(state: LabState, manifest: list[Manifest]) -> str:
@@ -104,11 +124,14 @@ def _write(state: LabState, manifest: list[Manifest]) -> str:
     )
 
 
-def _apply(story: Story) -> str:
+def _apply(story: Story, state: LabState) -> str:
     story.command("apply", "--yes")
     again = story.command("apply", "--yes")
     if again.get("changes"):
         story.object_to([f"a second apply still wants to change {again['changes']}"])
+    if state.front_door is None:  # the file that clients read must be there before they are
+        why = ("--why", "clients begin at east", "--confirm", NEAR)
+        story.command("switch", "set", NEAR, *why)
     return "versioning on, control buckets made, rights proved, listings probed; again: nothing"
 
 
@@ -155,19 +178,10 @@ def _rclone(story: Story, state: LabState, manifest: Manifest) -> str:
     return f"{testimony.checked:,} current files match, {len(testimony.objections)} objections"
 
 
-def _kill(lab: Lab, story: Story, state: LabState) -> str:
-    lab.kill(NEAR)
-    try:
-        witness.client(state, NEAR, "app").list_objects_v2(Bucket=BUCKET, MaxKeys=1)
-    except witness.GONE as error:
-        return f"east answers no more ({type(error).__name__})"
-    story.object_to(["east still answers after SIGKILL"])
-    return "east still answers"
-
-
-def _read(story: Story, state: LabState, manifest: Manifest) -> str:
-    far = witness.client(state, FAR, "app")
-    living = [item for item in manifest.living() if item[0] != BIG_KEY]
+def read_some(story: Story, calm: Calm) -> str:
+    """The app reads what it wrote, from the far side alone."""
+    far = witness.client(calm.state, FAR, "app")
+    living = [item for item in calm.manifest.living() if item[0] != BIG_KEY]
     chosen = living[:: max(1, len(living) // READS)][:READS]
     for key, digest in chosen:
         body = far.get_object(Bucket=BUCKET, Key=key)["Body"].read()
@@ -176,8 +190,9 @@ def _read(story: Story, state: LabState, manifest: Manifest) -> str:
     return f"{len(chosen)} files read with the app's own keys, bytes as written"
 
 
-def _presigned(story: Story, manifest: Manifest) -> str:
-    key, digest = next(manifest.living())
+def presigned(story: Story, calm: Calm) -> str:
+    """A client that knows nothing but a URL."""
+    key, digest = next(calm.manifest.living())
     url = story.command("presign", "get", key, "--site", FAR)["url"]
     with urllib.request.urlopen(url, timeout=10) as answer:
         body = answer.read()

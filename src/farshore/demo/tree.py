@@ -19,7 +19,7 @@ from typing import Any
 
 from farshore.lab.odd_keys import ODD_KEYS, Fate
 
-FILES_MAX = 2000
+FILES_MAX = 600
 FILE_BYTES_MAX = 1024 * 1024
 REWRITTEN = 300
 DELETED = 100

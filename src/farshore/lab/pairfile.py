@@ -62,7 +62,12 @@ def _pair(state: LabState) -> str:
 
 
 def _switch(door: DoorState, ca_file: Path | None) -> str:
+    trust = [f"ca_file = {_quoted(str(ca_file))}"] if ca_file else []
     lines = [
+        "[switch]",
+        f"endpoint = {_quoted(door.endpoint)}",
+        *trust,
+        "",
         "[[switch.drivers]]",
         'kind = "haproxy"',
         "",
@@ -70,9 +75,8 @@ def _switch(door: DoorState, ca_file: Path | None) -> str:
         f"socket = {_quoted(str(door.socket))}",
         f"map = {_quoted(str(door.map_path))}",
         f"door = {_quoted(door.endpoint)}",
+        *trust,
     ]
-    if ca_file:
-        lines.append(f"ca_file = {_quoted(str(ca_file))}")
     return "\n".join(lines)
 
 
