@@ -8,10 +8,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from farshore.application import Keys, ReadYourWrites, boto3_client, endpoint
+    from farshore.application import Keys, ReadYourWrites, boto3_client, daemon_watermark, endpoint
 
 __version__ = "0.1.0"
-__all__ = ["Keys", "ReadYourWrites", "__version__", "boto3_client", "endpoint"]
+__all__ = [
+    "Keys",
+    "ReadYourWrites",
+    "__version__",
+    "boto3_client",
+    "daemon_watermark",
+    "endpoint",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -6,8 +6,14 @@ key that was written here at T can be read at the near site once the watermark i
 
 from __future__ import annotations
 
+import http.client
+import json
+import urllib.request
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
 
 KEYS_MAX = 10_000
 """Keys that are remembered. Beyond it the oldest are forgotten, and `where` is careful."""
@@ -16,11 +22,33 @@ MARGIN_S = 1.0
 """Times of writes are known to the whole second (Date headers): count from its end."""
 
 
+ASK_SECONDS_MAX = 2.0
+"""A daemon that needs longer for one answer is not there."""
+
+ANSWER_BYTES_MAX = 64 * 1024
+
+
+def daemon_watermark(url: str) -> Callable[[], float | None]:
+    """What `ReadYourWrites` asks: the watermark (Unix seconds) of `farshore run` at this URL,
+    such as http://127.0.0.1:9470. None while the daemon is down, or does not know it."""
+
+    def ask() -> float | None:
+        try:
+            where = f"{url.rstrip('/')}/v1/endpoint"
+            with urllib.request.urlopen(where, timeout=ASK_SECONDS_MAX) as answer:
+                mark = json.loads(answer.read(ANSWER_BYTES_MAX))["watermark"]
+            return None if mark is None else datetime.fromisoformat(mark).timestamp()
+        except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
+            return None  # careful: keys are read where they were written
+
+    return ask
+
+
 class ReadYourWrites:
     """Remembers what this process wrote, and where it can be read.
 
     `near`: the site that is read from by choice. `watermark`: answers Unix seconds by the
-    source's clock, or None when it is not known (`GET /v1/endpoint` has it). Not for several
+    source's clock, or None when it is not known (`daemon_watermark`). Not for several
     threads at once: keep one for each, or one for each user's session.
     """
 
@@ -42,6 +70,11 @@ class ReadYourWrites:
             _, oldest = self._written.popitem(last=False)
             last = self._forgotten
             self._forgotten = oldest if last is None else max(last, oldest, key=lambda w: w[1])
+
+    def answered(self, key: str, site: str, answer: Mapping[str, Any]) -> None:
+        """Like `wrote`, with boto3's answer to the write; its Date header says when."""
+        date = answer["ResponseMetadata"]["HTTPHeaders"]["date"]
+        self.wrote(key, site, parsedate_to_datetime(date).timestamp())
 
     def where(self, key: str) -> str:
         """The site to read this key from."""

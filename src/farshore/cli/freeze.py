@@ -31,8 +31,9 @@ def freeze(
 ) -> None:
     """Ask clients' writes to wait, and wait until none is in flight.
 
-    Proxies answer writes with 503 SlowDown and x-amz-retry-after, which SDKs wait out; reads
-    go on. It ends by itself at the limit, in the proxies, also when this machine dies.
+    Proxies hold a write for two seconds, then answer 503 SlowDown, so that SDKs which try
+    again bear it; reads go on. It ends by itself at the limit, in the proxies, also when this
+    machine dies.
     Exit code 6 when writes were still in flight at the limit.
     """
     config = load_config(context)

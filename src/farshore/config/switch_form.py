@@ -195,7 +195,8 @@ class SwitchForm(Form):
     freeze_max: Duration = Field(
         default=8.0,
         description="How long writes may be frozen before they are let through again by "
-        "themselves. SDKs retry that long without an error in the default, and not much longer.",
+        "themselves. The front door holds a frozen write for two seconds before its 503, and an "
+        "SDK that tries five times bears 8 s of that.",
     )
     propagation_max: Duration = Field(
         default=60.0,

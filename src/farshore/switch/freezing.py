@@ -3,8 +3,9 @@
     freeze ──> drain (writes in flight go to 0) ──> flip ──> thaw
        └── the proxies thaw by themselves at the limit, whatever becomes of us
 
-Reads go on all the while. The limit is what SDKs bear: botocore's default retries wait out
-some eight seconds of `503 SlowDown` with `x-amz-retry-after`, and not much more.
+Reads go on all the while. The limit is what SDKs bear. The front door holds a frozen write for
+two seconds before its 503, so the five attempts of botocore's default retries last for eight
+seconds at least: docs/decisions/0019-frozen-writes-are-held.md.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from farshore.faultpoints import reached
 from farshore.switch.driver import Freezer, Frozen, SwitchDriver, SwitchError, SwitchUnknown
 
 RETRY_AFTER_MS = 5000
-"""What `x-amz-retry-after` says: measured to carry boto3's default retries over 8 s."""
+"""What `x-amz-retry-after` says, to SDKs that obey it: newer botocore does, botocore 1.43 by
+default does not, and is carried over a freeze by the hold alone (decision 0019)."""
 
 DRAIN_LOOK_S = 0.02
 """Pause between two counts of the writes in flight."""
