@@ -7,13 +7,8 @@ object that is written stands below our own prefix and is purged at once.
 
 from __future__ import annotations
 
-import asyncio
-import ssl
-import urllib.error
-import urllib.request
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
-from http import HTTPStatus
 from typing import Any
 
 from farshore.config import Config
@@ -24,6 +19,7 @@ from farshore.core.rules import OWN_PREFIX
 from farshore.errors import StoreError
 from farshore.runbook.ground import Ground
 from farshore.runbook.step import Found, StepFailed
+from farshore.s3.by_url import by_url, context_of
 from farshore.s3.client import S3Client
 from farshore.s3.store import Store
 
@@ -37,7 +33,6 @@ BYTES_MAX = 1 << 20
 """A larger object is asked for, not read: the probe is made while clients wait."""
 
 URL_SECONDS = 60
-URL_SECONDS_MAX = 10.0
 
 BODY = b"farshore probe: written by a presigned URL, and purged at once.\n"
 
@@ -107,14 +102,14 @@ async def _try_bucket(
     entries = await _chosen(replicator, bucket)
     for entry in entries:
         await _read(app, bucket, entry)
-    context = _tls(config, ground.new)
+    context = context_of(config.site(ground.new).ca_file)
     if entries:
         url = app.presign("GET", bucket, entries[0].key, expires_s=URL_SECONDS)
-        await _by_url("GET", url, None, context)
+        await by_url("GET", url, context=context)
     key = canary_key(ground.clock)
     try:
         url = app.presign("PUT", bucket, key, expires_s=URL_SECONDS)
-        await _by_url("PUT", url, BODY, context)
+        await by_url("PUT", url, BODY, context=context)
         await _read_back(app, bucket, key)
     finally:
         await purge_key(replicator, bucket, key)
@@ -146,30 +141,3 @@ async def _read_back(app: Store, bucket: str, key: str) -> None:
     async with app.get(bucket, key) as answer:
         if await answer.read() != BODY:
             raise StepFailed(f"{bucket}/{key} does not hold what the presigned URL wrote.")
-
-
-async def _by_url(
-    method: str, url: str, body: bytes | None, context: ssl.SSLContext | None
-) -> None:
-    """A client that knows nothing but the URL. Its query, the signature, is never repeated."""
-    where = url.partition("?")[0]
-    request = urllib.request.Request(url, data=body, method=method)
-
-    def ask() -> int:
-        with urllib.request.urlopen(request, timeout=URL_SECONDS_MAX, context=context) as answer:
-            answer.read()
-            return int(answer.status)
-
-    try:
-        status = await asyncio.to_thread(ask)
-    except urllib.error.HTTPError as error:
-        raise StepFailed(f"A presigned {method} of {where} answered {error.code}.") from None
-    except OSError as error:
-        raise StepFailed(f"A presigned {method} of {where} failed: {error}.") from None
-    if status >= HTTPStatus.MULTIPLE_CHOICES:
-        raise StepFailed(f"A presigned {method} of {where} answered {status}.")
-
-
-def _tls(config: Config, site: str) -> ssl.SSLContext | None:
-    ca_file = config.site(site).ca_file
-    return ssl.create_default_context(cafile=str(ca_file)) if ca_file else None
