@@ -25,6 +25,7 @@ from farshore.control.status import (
     BacklogState,
     DaemonState,
     FeedReport,
+    LimitState,
     ProofRecord,
     ScanState,
     StatusDocument,
@@ -235,6 +236,14 @@ async def test_all_well_is_safe(world: World) -> None:
         "process 42 on host-a, farshore 0.1.0; reported 1.0 s ago",
     ):
         assert fact in text
+
+
+async def test_rates_that_hold_now_are_shown_with_their_window(world: World) -> None:
+    limits = {"east": LimitState(200, 2**20, "00:00-06:00 UTC"), "west": LimitState()}
+    await world.tell(replace(REPORT, limits=limits), PROOF)
+    _, text = await world.judged()
+    assert "limit           east: 200 requests/s, 1.0 MiB/s (00:00-06:00 UTC)" in text
+    assert "west: none" not in text
 
 
 async def test_nothing_known_is_not_safe_and_says_what_to_do(world: World) -> None:

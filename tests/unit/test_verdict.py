@@ -73,9 +73,14 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"verified_at": None}, "AT RISK", "never been verified"),
     ({"verified_at": NOW - 8 * 86400}, "AT RISK", "The last verify was 8 d 0 h ago"),
     ({"owed": {"FAILED": {"Denied": 2, "Corrupt": 1}}}, "AT RISK", "3 versions could not be"),
+    ({"owed": {"FAILED": {"Denied": 1}}}, "AT RISK", "1 version could not be copied (Denied 1)"),
     ({"owed": {"CONFLICT": {"Conflict": 1}}}, "AT RISK", "entries of its own (Conflict 1)"),
     ({"owed": {"UNSUPPORTED": {"SSE-C": 1}}}, "AT RISK", "(SSE-C 1)"),
-    ({"owed": {"EXPIRED_BEFORE_REPLICATED": {"Gone": 1}}}, "AT RISK", "before they were copied"),
+    (
+        {"owed": {"EXPIRED_BEFORE_REPLICATED": {"Gone": 1}}},
+        "AT RISK",
+        "was purged on the source before it was copied",
+    ),
     ({"deletes_held": 7}, "AT RISK", "holds back 7 deletes"),
     ({"clocks_apart_s": -45.0}, "AT RISK", "45 s apart"),
     ({"stopped_at": NOW - 1}, "AT RISK", "was stopped at 2026-05-01 14:02:10.4 UTC"),
@@ -213,3 +218,10 @@ def test_every_command_that_a_remedy_names_exists() -> None:
     named = set(re.findall(r"`farshore (\w+)", said))
     assert named >= {"verify", "repair", "run"}
     assert named - LATER - known - {"status"} == set()
+
+
+@pytest.mark.parametrize(("side", "name"), [("source_answers", "east"), ("target_answers", "west")])
+def test_the_exposure_alone_says_which_site_is_silent(side: str, name: str) -> None:
+    reasons = verdict(**{side: False, "watermark": NOW - 99, "waiting": 3}).reasons
+    (exposure,) = (reason.text for reason in reasons if reason.name == "exposure")
+    assert exposure.endswith(f"more than 60 s: {name} does not answer.")

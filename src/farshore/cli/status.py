@@ -13,12 +13,20 @@ import typer
 from farshore.cli.console import Console, JsonOption, run, visible
 from farshore.cli.direction import load_facing
 from farshore.cli.progress import human_bytes
+from farshore.core.words import counted
 from farshore.errors import UsageError
 
 if TYPE_CHECKING:
     from farshore.config import Config
     from farshore.control.standing import Reached, Standing
-    from farshore.control.status import FeedReport, LeftOutState, StatusReport, SweepState
+    from farshore.control.status import (
+        FeedReport,
+        LeftOutState,
+        LimitState,
+        StatusReport,
+        SweepState,
+    )
+    from farshore.control.view import View
     from farshore.core.verdict import Snapshot, Verdict
 
 AT_RISK = 3
@@ -171,9 +179,20 @@ def _facts(config: Config, standing: Standing, s: Snapshot) -> Iterator[Row]:
     yield s.target, _reached(standing.target)
     if standing.seen.view is not None:
         yield "roles", standing.seen.view.line
+        yield from _held(standing.seen.view, standing.now)
     yield from _fences(s)
     if standing.trouble:
         yield "trouble", standing.trouble
+
+
+def _held(view: View, now: float) -> Iterator[Row]:
+    """Where clients are sent, and whether their writes wait."""
+    from farshore.control.view import clients_text, freeze_text
+
+    if words := clients_text(view.record):
+        yield "clients", visible(words)
+    if words := freeze_text(view.record, now):
+        yield "freeze", visible(words)
 
 
 def _fences(s: Snapshot) -> Iterator[Row]:
@@ -209,23 +228,26 @@ def _report_facts(report: StatusReport | None, now: float) -> Iterator[Row]:
     if report is None:
         return
     backlog = report.backlog
-    waits = f"{backlog.count:,} keys, about {human_bytes(backlog.bytes)}"
+    waits = f"{counted(backlog.count, 'key')}, about {human_bytes(backlog.bytes)}"
     if backlog.oldest_since is not None:
         waits += f", the oldest for {duration_text(max(now - backlog.oldest_since, 0.0))}"
     yield "backlog", waits if backlog.count else "nothing waits"
     yield "not replicated", _owed(report)
     if report.expired.total:
-        yield "expired", _left_out(report.expired, "versions were gone before they were copied")
+        yield "expired", _left_out(report.expired, *GONE)
     if report.cancelled.total:
-        yield "cancelled", _left_out(report.cancelled, "waiting deletes, by a change of rules")
+        yield "cancelled", _left_out(report.cancelled, *CANCELLED)
     if report.deletes_held:
         yield "deletes held", f"{report.deletes_held:,}"
-    yield "in work", f"{report.in_flight:,} keys"
+    yield "in work", counted(report.in_flight, "key")
     rate = f"{report.versions_per_s:.1f} versions/s, {human_bytes(report.bytes_per_s)}/s"
     yield "rate", rate
+    for site, limit in sorted(report.limits.items()):
+        if words := _limit(limit):
+            yield "limit", f"{site}: {words}"
     if report.scan is not None:
         age = duration_text(max(now - report.scan.finished_at, 0.0))
-        seen = f"{report.scan.keys:,} keys, {report.scan.versions:,} versions"
+        seen = f"{counted(report.scan.keys, 'key')}, {counted(report.scan.versions, 'version')}"
         yield "last scan", f"{age} ago: {seen} on the source"
     if report.sweep is not None:
         yield "sweep", _swept(report.sweep, now)
@@ -268,7 +290,8 @@ def _swept(sweep: SweepState, now: float) -> str:
     words = "tags and locks have not been compared yet"
     if sweep.finished_at is not None:
         age = duration_text(max(now - sweep.finished_at, 0.0))
-        words = f"{age} ago: tags and locks of {sweep.versions:,} versions, {sweep.mended:,} mended"
+        seen = counted(sweep.versions, "version")
+        words = f"{age} ago: tags and locks of {seen}, {sweep.mended:,} mended"
         words += f", {sweep.left:,} differ still" if sweep.left else ""
         if sweep.accounts:
             words += f", {sweep.accounts:,} with grants to accounts that only the source knows"
@@ -277,11 +300,31 @@ def _swept(sweep: SweepState, now: float) -> str:
     return visible(f"{words} ({sweep.trouble})" if sweep.trouble else words)
 
 
-def _left_out(state: LeftOutState, what: str) -> str:
+def _limit(limit: LimitState) -> str:
+    """ "200 requests/s, 1.0 MiB/s (00:00-06:00 UTC)"; "" where there is none."""
+    rates = [f"{limit.requests_per_s:g} requests/s"] if limit.requests_per_s else []
+    rates += [f"{human_bytes(limit.bytes_per_s)}/s"] if limit.bytes_per_s else []
+    words = ", ".join(rates)
+    if limit.window:
+        return f"{words or 'none'} ({limit.window})"
+    return words
+
+
+GONE = (
+    "version was gone before it was copied",
+    "versions were gone before they were copied",
+)
+CANCELLED = (
+    "waiting delete, by a change of rules",
+    "waiting deletes, by a change of rules",
+)
+
+
+def _left_out(state: LeftOutState, one: str, many: str) -> str:
     """How many, and the newest by name."""
     last = state.latest[0] if state.latest else None
     name = f", the last {last.bucket}/{last.key} version {last.version_id}" if last else ""
-    return f"{state.total:,} {what}{visible(name)}"
+    return f"{counted(state.total, one, many)}{visible(name)}"
 
 
 def _verified(standing: Standing, now: float) -> str:
@@ -292,7 +335,8 @@ def _verified(standing: Standing, now: float) -> str:
         return "never, or not recorded" if standing.target.answers else "not known"
     depth = "bytes and metadata" if proof.deep else "order, sizes and ETags"
     age = duration_text(max(now - proof.began_at, 0.0))
-    found = f"{proof.differences:,} differences among {proof.versions:,} versions"
+    among = counted(proof.versions, "version")
+    found = f"{counted(proof.differences, 'difference')} among {among}"
     if not proof.versions:
         found = "there was nothing to compare"
     return f"{age} ago, {depth}: {found}"

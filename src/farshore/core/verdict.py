@@ -19,6 +19,7 @@ from farshore.core.fenced import FenceFact, Unfenceable, sentences
 from farshore.core.rehearsed import told_by_checkup, told_by_drills
 from farshore.core.shrinkage import Shrunk
 from farshore.core.words import at_text as at_text
+from farshore.core.words import counted
 from farshore.core.words import duration_text as duration_text
 
 Word = Literal["SAFE", "AT RISK", "NOT SAFE"]
@@ -198,6 +199,9 @@ def _loss(s: Snapshot, exposure: float) -> str:
 
 
 def _why_late(s: Snapshot) -> str:
+    """What to do about it, in words that say enough where this reason is told alone."""
+    if s.target_answers is False or s.source_answers is False:
+        return f"{s.target if s.target_answers is False else s.source} does not answer"
     if s.paused_by:
         return "go on with `farshore resume`"
     if s.stopped_at is not None or _silent(s):
@@ -205,13 +209,14 @@ def _why_late(s: Snapshot) -> str:
     if s.unserved:
         return f"{_buckets(s.unserved)} not replicated, see below"
     if s.waiting:
-        return f"{s.waiting:,} keys wait, see `farshore backlog list`"
+        wait = counted(s.waiting, "key waits", "keys wait")
+        return f"{wait}, see `farshore backlog list`"
     if s.feeds_late_s and s.exposure_s is not None and s.exposure_s < 2 * s.feeds_late_s:
         return (
             f"hints of these feeds may be {duration_text(s.feeds_late_s)} late, which counts as "
             "exposure: set objectives.rpo well above it, or use a feed that keeps the order"
         )
-    return "wait for the scan under way, or see the reasons below"
+    return "wait for the scan under way, or see what else `farshore status` says"
 
 
 def _silent(s: Snapshot) -> bool:
@@ -267,8 +272,8 @@ def _feeds(s: Snapshot, _: Objectives) -> Iterator[Reason]:
         yield Reason(
             "unreadable",
             "AT RISK",
-            f"{count:,} messages of {feed} could not be read or never came, so changes may be "
-            "unknown until a scan has ended: wait for it, and see who sends them "
+            f"{counted(count, 'message')} of {feed} could not be read or never came, so changes "
+            "may be unknown until a scan has ended: wait for it, and see who sends them "
             "(docs/troubleshooting.md).",
         )
     for text in s.notices:
@@ -370,7 +375,8 @@ def _verified(s: Snapshot, o: Objectives) -> Iterator[Reason]:
         yield Reason(
             "differences",
             "NOT SAFE",
-            f"The last verify, of {at_text(s.verified_at)}, found {s.differences:,} differences: "
+            f"The last verify, of {at_text(s.verified_at)}, found "
+            f"{counted(s.differences, 'difference')}: "
             "run `farshore repair`, then `farshore verify`.",
         )
     if age > o.verify_max_age_s:
@@ -391,22 +397,31 @@ def _owed(s: Snapshot, _: Objectives) -> Iterator[Reason]:
             yield Reason(
                 reason.lower().replace("_", "-"),
                 "AT RISK",
-                f"{count:,} {_SAID[reason]} ({named}): {_REMEDY[reason]}.",
+                f"{counted(count, *_SAID[reason])} ({named}): {_REMEDY[reason]}.",
             )
     if s.deletes_held:
         yield Reason(
             "deletes-held",
             "AT RISK",
-            f"The delete guard holds back {s.deletes_held:,} deletes: look at them with "
+            f"The delete guard holds back {counted(s.deletes_held, 'delete')}: look with "
             "`farshore deletes`, then release or discard them.",
         )
 
 
 _SAID = {
-    "FAILED": "versions could not be copied",
-    "CONFLICT": "versions wait because the target has entries of its own",
-    "UNSUPPORTED": "versions cannot be copied by anybody",
-    "EXPIRED_BEFORE_REPLICATED": "versions were purged on the source before they were copied",
+    "FAILED": ("version could not be copied", "versions could not be copied"),
+    "CONFLICT": (
+        "version waits because the target has entries of its own",
+        "versions wait because the target has entries of its own",
+    ),
+    "UNSUPPORTED": (
+        "version cannot be copied by anybody",
+        "versions cannot be copied by anybody",
+    ),
+    "EXPIRED_BEFORE_REPLICATED": (
+        "version was purged on the source before it was copied",
+        "versions were purged on the source before they were copied",
+    ),
 }
 _REMEDY = {
     "FAILED": "see `farshore backlog list --failed`, mend the cause, then `farshore backlog retry`",
