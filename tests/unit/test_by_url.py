@@ -1,0 +1,70 @@
+"""A presigned URL as a stranger uses it: its signature is never repeated."""
+
+from __future__ import annotations
+
+import http.server
+import threading
+from collections.abc import Iterator
+from typing import ClassVar
+
+import pytest
+
+from farshore.errors import BadRequest, Denied, StoreError, Unreachable
+from farshore.s3.by_url import by_url, context_of
+
+SECRET = "5eed"
+
+
+class Answers(http.server.BaseHTTPRequestHandler):
+    """The status that the path names, and the body that was sent."""
+
+    seen: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self._answer(b"read")
+
+    def do_PUT(self) -> None:
+        self._answer(self.rfile.read(int(self.headers["Content-Length"])))
+
+    def _answer(self, body: bytes) -> None:
+        self.seen.append(self.path)
+        self.send_response(int(self.path[1:4]))
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Quiet."""
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    with http.server.HTTPServer(("127.0.0.1", 0), Answers) as running:
+        thread = threading.Thread(target=running.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{running.server_port}"
+        running.shutdown()
+        thread.join()
+
+
+async def test_what_was_answered(server: str) -> None:
+    assert await by_url("GET", f"{server}/200?s={SECRET}") == b"read"
+    assert await by_url("PUT", f"{server}/200?s={SECRET}", b"sent") == b"sent"
+    assert Answers.seen[-1] == f"/200?s={SECRET}", "it is sent as it was made"
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"), [("/403", Denied), ("/404", BadRequest), ("/503", BadRequest)]
+)
+async def test_a_refusal(server: str, path: str, kind: type[StoreError]) -> None:
+    with pytest.raises(kind) as caught:
+        await by_url("GET", f"{server}{path}?s={SECRET}")
+    assert path[1:] in caught.value.message
+    assert SECRET not in caught.value.message
+
+
+async def test_nobody_there(server: str) -> None:
+    with pytest.raises(Unreachable) as caught:
+        await by_url("GET", f"http://127.0.0.1:1/200?s={SECRET}", seconds_max=2)
+    assert SECRET not in caught.value.message
+    assert context_of(None) is None
