@@ -190,9 +190,9 @@ def _held(view: View, now: float) -> Iterator[Row]:
     from farshore.control.view import clients_text, freeze_text
 
     if words := clients_text(view.record):
-        yield "clients", visible(words)
+        yield "clients", words
     if words := freeze_text(view.record, now):
-        yield "freeze", visible(words)
+        yield "freeze", words
 
 
 def _fences(s: Snapshot) -> Iterator[Row]:

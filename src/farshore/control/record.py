@@ -31,7 +31,7 @@ from farshore.control.both import BothSides, SideLost, losing, new_token
 from farshore.control.instep import bring_into_step
 from farshore.control.ledger import Ledger, key_of
 from farshore.control.sites import open_store
-from farshore.control.view import Shown, View, place_text, said
+from farshore.control.view import Shown, View, changed_text, place_text, said
 from farshore.core.chain import BEGINNING, Draft, Entry, Outcome
 from farshore.core.record import ControlRecord, next_epoch, succeeds
 from farshore.errors import (
@@ -299,7 +299,9 @@ class _Change:
 
     def sentence(self, record: ControlRecord) -> str:
         why = f" ({self.words.why})" if self.words.why else ""
-        return f"{self.words.action}: {record.phase}, primary {record.primary}{why}"
+        changed = changed_text(self.view.record, record)
+        more = f", {changed}" if changed else ""
+        return f"{self.words.action}: {record.phase}, primary {record.primary}{more}{why}"
 
 
 class _Overtaken(Exception):

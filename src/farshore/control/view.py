@@ -10,7 +10,14 @@ from typing import Any, Literal
 from farshore.control.audit import Stored
 from farshore.core.chain import Entry, Head
 from farshore.core.document import moment_text
-from farshore.core.record import ControlRecord, arbiter_place, initial, standing
+from farshore.core.record import (
+    ControlRecord,
+    Freeze,
+    SwitchState,
+    arbiter_place,
+    initial,
+    standing,
+)
 from farshore.errors import Corrupt, StateError
 
 State = Literal["record", "absent", "damaged", "newer", "unreachable"]
@@ -155,6 +162,8 @@ class View:
             "at": moment_text(record.at) if self.written else None,
             "agree": self.agree,
             "strong": self.strong,
+            "switch": _switch_json(record.switch) if self.written else None,
+            "freeze": _freeze_json(record.freeze) if record.freeze else None,
             "conflicts": list(self.conflicts),
             "sites": {
                 shown.site: {"shows": shown.state, "trouble": shown.trouble} for shown in self.shown
@@ -190,6 +199,71 @@ class View:
             return f"{silent[0].site} cannot be asked: {silent[0].trouble}"
         behind = " and ".join(s.site for s in self.shown if s.record != self.record)
         return f"{behind} is behind, and is brought up by the next change or `farshore run`."
+
+
+def clients_text(record: ControlRecord) -> str:
+    """Where clients were sent, by whom and why; "" where no switch was ever set."""
+    switch = record.switch
+    if not switch.at:
+        return ""
+    where = f"go to {switch.active}"
+    if switch.wanted != switch.active:
+        where += (
+            f"; a flip to {switch.wanted} was begun and is not finished: `farshore switch show`"
+        )
+    why = f": {switch.why}" if switch.why else ""
+    return f"{where}; set {moment_text(switch.at)}, by {switch.by or 'nobody'}{why}"
+
+
+def freeze_text(record: ControlRecord, now: float) -> str:
+    """The freeze that is recorded, as of `now` (Unix seconds); "" where there is none."""
+    freeze = record.freeze
+    if freeze is None:
+        return ""
+    why = f": {freeze.why}" if freeze.why else ""
+    who = f"since {moment_text(freeze.since)}, by {freeze.by}{why}"
+    if freeze.until <= now:
+        return f"ended by itself {moment_text(freeze.until)}; {who}"
+    return f"writes wait, until {moment_text(freeze.until)} at most; {who}"
+
+
+def changed_text(before: ControlRecord, after: ControlRecord) -> str:
+    """What a change did to clients, fences and the freeze: "clients go to west"; "" for none."""
+    return ", ".join(_changes(before, after))
+
+
+def _changes(before: ControlRecord, after: ControlRecord) -> Iterator[str]:
+    if after.switch != before.switch:
+        done = after.switch.active == after.switch.wanted
+        yield f"clients {'go' if done else 'are to go'} to {after.switch.wanted}"
+    for fence in after.fences:
+        if fence != before.fence_of(fence.site):
+            yield f"fence of {fence.site} {fence.state}"
+    for fence in before.fences:
+        if after.fence_of(fence.site) is None:
+            yield f"no fence of {fence.site}"
+    if after.freeze != before.freeze:
+        yield f"frozen until {moment_text(after.freeze.until)}" if after.freeze else "thawed"
+
+
+def _switch_json(switch: SwitchState) -> dict[str, Any]:
+    at = moment_text(switch.at) if switch.at else None
+    return {
+        "active": switch.active,
+        "wanted": switch.wanted,
+        "by": switch.by,
+        "why": switch.why,
+        "at": at,
+    }
+
+
+def _freeze_json(freeze: Freeze) -> dict[str, Any]:
+    return {
+        "since": moment_text(freeze.since),
+        "until": moment_text(freeze.until),
+        "by": freeze.by,
+        "why": freeze.why,
+    }
 
 
 def place_text(record: ControlRecord) -> str:
