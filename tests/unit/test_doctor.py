@@ -150,6 +150,18 @@ async def test_a_server_that_does_not_know_a_kind_differs_only_where_the_other_h
     assert (carry.document, carry.why) == ("", "west does not know it")
 
 
+async def test_who_may_not_look_could_not_tell() -> None:
+    clock, config = ManualClock(), config_of()
+    east, west = await both(clock)
+    reads = ("get_bucket_config", "get_versioning", "list_versions")
+    west.hook = Faults(lambda call: Denied("no", status=403) if call.operation in reads else None)
+    sides = sides_of(config, clock, [east, west])
+    for check in (settings.parity, settings.lifecycle, rights.versioning, rights.replicas):
+        states = {finding.state for finding in await check(sides)}
+        assert "not ok" not in states, check
+        assert "could not tell" in states, check
+
+
 async def test_parity_is_shown_and_carried_and_nothing_is_taken_away() -> None:
     clock, config = ManualClock(), config_of()
     east, west = await both(clock)

@@ -15,7 +15,7 @@ from farshore.core.model import Version
 from farshore.core.rules import OWN_PREFIX
 from farshore.core.words import counted
 from farshore.doctor.sides import Sides
-from farshore.errors import BucketMissing, Corrupt, Gone, StoreError
+from farshore.errors import BucketMissing, Corrupt, Denied, Gone, StoreError
 from farshore.fence.trial import try_fence
 from farshore.s3.by_url import by_url, context_of
 from farshore.s3.store import Store
@@ -169,7 +169,7 @@ async def _read_one(store: Store, bucket: str, entry: Version) -> Sighting:
             await answer.read()
     except Gone:
         return Sighting("ok")  # deleted meanwhile
-    except Corrupt as error:
+    except (Denied, Corrupt) as error:
         return Sighting("not ok", error.message.rstrip("."))
     return Sighting("ok")
 

@@ -18,7 +18,7 @@ from farshore.control.record import open_plane
 from farshore.control.sites import open_store
 from farshore.control.view import View
 from farshore.core.checkup import Finding, Sighting
-from farshore.errors import ConfigError, Denied, FarshoreError, StoreError
+from farshore.errors import ConfigError, FarshoreError, StoreError
 from farshore.s3.store import Store
 from farshore.s3.wrap import Retrying, RetryPolicy
 
@@ -89,15 +89,13 @@ class Sides:
     async def each_bucket(
         self, buckets: Sequence[Seen], look: Callable[[Seen], Awaitable[Sequence[Sighting]]]
     ) -> list[Sighting]:
-        """A look at every bucket, a few at once. A refusal is a sighting, too."""
+        """A look at every bucket, a few at once. Who is refused a look could not tell."""
         gate = asyncio.Semaphore(BUCKETS_AT_ONCE)
 
         async def at(bucket: Seen) -> Sequence[Sighting]:
             async with gate:
                 try:
                     return await look(bucket)
-                except Denied as error:
-                    return [Sighting("not ok", error.message.rstrip("."))]
                 except StoreError as error:
                     return [Sighting("could not tell", error.message.rstrip("."))]
 
