@@ -26,6 +26,7 @@ from farshore.cli import (
     config,
     deletes,
     demo,
+    divergent,
     doctor,
     endpoint,
     export,
@@ -38,6 +39,7 @@ from farshore.cli import (
     presign,
     probe,
     resume,
+    runbook,
     runs,
     scan_endpoints,
     status,
@@ -100,7 +102,9 @@ app.command("failover")(runs.failover)
 app.command("failback")(runs.failback)
 app.command("commit")(afterwards.commit)
 app.command("reprotect")(afterwards.reprotect)
+app.add_typer(divergent.app, name="divergent")
 app.command("runs")(runs.runs)
+app.command("runbook")(runbook.runbook)
 app.command("approve")(runs.approve)
 app.command("decline")(runs.decline)
 app.command("abort")(runs.abort)

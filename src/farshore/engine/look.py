@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from itertools import dropwhile
 
@@ -58,7 +59,33 @@ async def rule_for(among: Sequence[Rule], source: Side, pair: KeyPair) -> Rule |
 
 
 async def aligned(source: Side, target: Side, pair: KeyPair, rule: Rule, now: float) -> Alignment:
-    """How the histories align; reads the stamps of versions only if it must.
+    """How the histories align without the divergent versions that a person decided about.
+
+    Those of the target count as kept history. The decisions are asked for only where the
+    histories disagree without them.
+    """
+    found = await _aligned(source, target, pair, rule, now)
+    if found.undisturbed:
+        return found
+    ours, theirs = await _kept(source, pair.key), await _kept(target, pair.key)
+    if not ours and not theirs:
+        return found
+    left = KeyPair(
+        pair.key,
+        tuple(entry for entry in pair.source if entry.version_id not in ours),
+        tuple(entry for entry in pair.target if entry.version_id not in theirs),
+    )
+    found = await _aligned(source, target, left, rule, now)
+    kept = tuple(entry for entry in reversed(pair.target) if entry.version_id in theirs)
+    return replace(found, extra=(*found.extra, *kept))
+
+
+async def _kept(side: Side, key: str) -> frozenset[str]:
+    return await side.kept.of(side.bucket, key) if side.kept is not None else frozenset()
+
+
+async def _aligned(source: Side, target: Side, pair: KeyPair, rule: Rule, now: float) -> Alignment:
+    """How two histories align; reads the stamps of versions only if it must.
 
     The source's are read where the target has versions without a stamp: they may be the
     originals of replicas that the source holds from the time before the direction turned.

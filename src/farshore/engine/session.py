@@ -10,6 +10,8 @@ from typing import NamedTuple
 from farshore.clock import SystemClock
 from farshore.config import Config, Principal, Site
 from farshore.control.contact import make_contact
+from farshore.control.kept import KeptVersions
+from farshore.control.ledger import key_of
 from farshore.control.pacing import Pacing
 from farshore.control.recorded import require_capabilities
 from farshore.control.sites import open_filer, open_store
@@ -35,10 +37,11 @@ class _End(NamedTuple):
     patient: Store
     lister: Lister
     capabilities: Capabilities
+    kept: KeptVersions
 
     def side(self, bucket: str, *, retrying: bool) -> Side:
         store = self.patient if retrying else self.store
-        return Side(self.site.name, bucket, store, self.lister, self.capabilities)
+        return Side(self.site.name, bucket, store, self.lister, self.capabilities, self.kept)
 
 
 @asynccontextmanager
@@ -108,7 +111,9 @@ async def _open_end(
     await make_contact(patient, site, principal)
     capabilities = await require_capabilities(patient, site)
     filer = await stack.enter_async_context(open_filer(config, site.name))
-    return _End(site, store, patient, lister_for(patient, capabilities, filer=filer), capabilities)
+    lister = lister_for(patient, capabilities, filer=filer)
+    kept = KeptVersions(patient, site.control_bucket, key_of(config.pair), site.name)
+    return _End(site, store, patient, lister, capabilities, kept)
 
 
 @asynccontextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from farshore.control.kept import KeptVersions
 from farshore.s3.capabilities import Capabilities
 from farshore.s3.listing import Lister
 from farshore.s3.store import Store
@@ -11,13 +12,17 @@ from farshore.s3.store import Store
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """`store` speaks to the site, `lister` walks it completely, `bucket` is the one meant."""
+    """`store` speaks to the site, `lister` walks it completely, `bucket` is the one meant.
+
+    `kept`: divergent versions there that a person decided about; they explain themselves.
+    """
 
     site: str
     bucket: str
     store: Store
     lister: Lister
     capabilities: Capabilities
+    kept: KeptVersions | None = None
 
     def unconditional(self) -> Side:
         """The same side, as if its server ignored conditions on writes."""

@@ -1,0 +1,106 @@
+"""Divergent versions that a person decided about: they stay where they are, and count no more.
+
+    divergent/PAIR/SITE.json    bucket -> key -> version id -> what was decided, by whom, why, when
+
+The document is in the control bucket of the site that has the versions: lost with them, it
+is missed by nobody. It is asked for only where two histories do not agree.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from farshore.control.documents import Document, read_document, write_document
+from farshore.core.document import moment_text
+from farshore.errors import Precondition, Refused
+from farshore.s3.store import Store
+
+FRESH_S = 1.0
+"""A document that was read so lately is not read again."""
+
+KEPT_MAX = 4000
+"""Versions of one document: it stays below the size of a document that is read."""
+
+TRIES_MAX = 5
+
+Kept = dict[str, dict[str, dict[str, dict[str, str]]]]
+"""Bucket, key and version id to what was decided."""
+
+
+class Decided(NamedTuple):
+    """One decision. `word`: "keep" or "adopt"; `at`: Unix seconds."""
+
+    bucket: str
+    key: str
+    version_id: str
+    word: str
+    by: str
+    why: str
+    at: float
+
+
+class KeptVersions:
+    """The decisions about one site's versions. `bucket`: its control bucket."""
+
+    def __init__(self, store: Store, bucket: str, pair: str, site: str) -> None:
+        self._store = store
+        self._bucket = bucket
+        self._name = f"divergent/{pair}/{site}.json"
+        self._kept: Kept = {}
+        self._read_at = -FRESH_S
+
+    async def of(self, bucket: str, key: str) -> frozenset[str]:
+        """The decided versions of one key. Raises what reading a document raises."""
+        now = asyncio.get_running_loop().time()
+        if now - self._read_at >= FRESH_S:
+            document = await read_document(self._store, self._bucket, self._name)
+            self._kept, self._read_at = _kept(document), now
+        return frozenset(self._kept.get(bucket, {}).get(key, ()))
+
+    async def add(self, decisions: Iterable[Decided]) -> None:
+        """Record decisions. `Refused` when there are too many, or others write all the time."""
+        wanted = list(decisions)
+        for _ in range(TRIES_MAX):
+            document = await read_document(self._store, self._bucket, self._name)
+            kept = _kept(document)
+            for one in wanted:
+                versions = kept.setdefault(one.bucket, {}).setdefault(one.key, {})
+                versions[one.version_id] = _json(one)
+            _require_room(kept)
+            body: dict[str, Any] = {"kept": kept}
+            try:
+                await write_document(
+                    self._store,
+                    self._bucket,
+                    self._name,
+                    body,
+                    if_etag=document.etag if document else "",
+                    absent=document is None,
+                )
+            except Precondition:
+                continue
+            self._read_at = -FRESH_S
+            return
+        raise Refused("Somebody else decides at this moment.", hint="Run the command again.")
+
+
+def _kept(document: Document | None) -> Kept:
+    found: Kept = document.body["kept"] if document else {}
+    return found
+
+
+def _json(one: Decided) -> dict[str, str]:
+    return {"word": one.word, "by": one.by, "why": one.why, "at": moment_text(one.at)}
+
+
+def _require_room(kept: Kept) -> None:
+    count = sum(len(versions) for keys in kept.values() for versions in keys.values())
+    if count > KEPT_MAX:
+        raise Refused(
+            f"{count} divergent versions would be decided; one pair's document has room for "
+            f"{KEPT_MAX}.",
+            hint="Decide about those that matter, key by key, and copy the bucket that the old "
+            "primary has before you begin anew with it.",
+        )
