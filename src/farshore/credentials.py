@@ -15,6 +15,7 @@ import json
 import os
 import shlex
 import subprocess
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,6 +23,9 @@ from pathlib import Path
 from typing import Literal
 
 from farshore.errors import ConfigError
+
+HUNG_AGAIN_S = 30.0
+"""A command that hung is not waited for again this soon."""
 
 COMMAND_TIMEOUT_S = 30.0
 """How long a credentials command may take."""
@@ -142,10 +146,19 @@ def _from_command(
     )
 
 
+_hung: dict[tuple[str, Path], float] = {}
+"""(command, folder) to when it may be tried again: a site is opened more than once."""
+
+
 def _run(source: CredentialSource, who: str, folder: Path, timeout_s: float) -> bytes:
     """The command's standard output. What it printed never enters a message."""
     label = _capital(source.label())
     again = f"Run it yourself in {folder} to see what it says."
+    late = ConfigError(
+        f"{label} for the credentials of {who} did not end within {timeout_s:g} s.", hint=again
+    )
+    if time.monotonic() < _hung.get((source.value, folder), 0.0):
+        raise late
     try:
         done = subprocess.run(
             shlex.split(source.value),
@@ -156,9 +169,8 @@ def _run(source: CredentialSource, who: str, folder: Path, timeout_s: float) -> 
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise ConfigError(
-            f"{label} for the credentials of {who} did not end within {timeout_s:g} s.", hint=again
-        ) from None
+        _hung[source.value, folder] = time.monotonic() + HUNG_AGAIN_S
+        raise late from None
     except OSError as error:
         raise ConfigError(
             f"{label} for the credentials of {who} could not be started: {error.strerror}.",

@@ -31,6 +31,10 @@ def test_a_person_elsewhere_decides_and_a_lost_disk_costs_nothing(
         settle(farshore)
         farshore.put_all({key: [None] for key in KEYS})
         eventually(lambda: laptop.json("deletes")["count"] == 6, 15, "seen from elsewhere")
+        unasked = laptop.run("deletes", "release", "--prefix", "a/")
+        assert unasked.code == 2, "nobody is there to be asked"
+        assert "add --yes" in unasked.stderr
+        assert laptop.json("deletes")["count"] == 6
         assert laptop.json("deletes", "release", "--prefix", "a/", "--yes")["released"] == 2
         eventually(lambda: hidden(farshore) == {"a/0", "a/1"}, 15, "taken up by the daemon")
         assert laptop.json("deletes", "discard", "--prefix", "b/", "--yes")["discarded"] == 2

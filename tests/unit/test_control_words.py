@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from farshore.cli import main
 from farshore.errors import StateError
-from farshore.journal.backlog import ASKED
 from farshore.journal.backlog_sqlite import SqliteBacklog
-from farshore.journal.deletes import Decision, HeldDelete, WaitingDeletes
 from farshore.journal.pause import CURSOR, Pause, pause, paused, resume
 from farshore.testing.backlog import MemoryBacklog
 from tests.unit.pairs import BUCKET, Pair
@@ -98,61 +96,3 @@ def test_sync_refuses_what_it_could_only_wait_for(
     document = json.loads(capsys.readouterr().out.partition("\n")[2])
     assert "(disk change)" in document["error"]["message"]
     assert "farshore resume" in document["error"]["hint"]
-
-
-@pytest.fixture
-def waiting(tmp_path: Path) -> Iterator[WaitingDeletes]:
-    """Three deletes that a daemon holds; the file is open in it."""
-    state_file(tmp_path).parent.mkdir()
-    held = WaitingDeletes(state_file(tmp_path))
-    for key in ("a/1", "a/2", "b\x1b"):
-        held.hold(HeldDelete("files", key, "v", 1_767_225_600.0))
-    yield held
-    held.close()
-
-
-def test_deletes_lists_what_is_held_and_since_when(
-    waiting: WaitingDeletes, ask: Callable[..., int], capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert ask("deletes") == 0
-    said = capsys.readouterr().out
-    assert "2026-01-01T00:00:00.000Z  files/b\\x1b" in said
-    assert "3 deletes held." in said
-    assert ask("deletes", "--json") == 0
-    document = json.loads(capsys.readouterr().out)
-    assert (document["count"], document["since"]) == (3, "2026-01-01T00:00:00.000Z")
-    assert [row["key"] for row in document["rows"]] == ["a/1", "a/2", "b\x1b"]
-
-
-@pytest.mark.parametrize(("word", "decision"), [("release", "released"), ("discard", "discarded")])
-def test_a_decision_is_for_what_is_below_the_prefix_and_wakes_the_daemon(
-    waiting: WaitingDeletes,
-    ask: Callable[..., int],
-    capsys: pytest.CaptureFixture[str],
-    tmp_path: Path,
-    word: str,
-    decision: Decision,
-) -> None:
-    assert ask("deletes", word, "--prefix", "a/") == 2, "nobody is there to be asked"
-    assert "add --yes" in capsys.readouterr().err
-    assert len(waiting.rows()) == 3
-    assert ask("deletes", word, "--prefix", "a/", "--yes", "--json") == 0
-    document = json.loads(capsys.readouterr().out)
-    assert document[decision] == 2
-    assert document["by"]
-    assert [row.key for row in waiting.rows()] == ["b\x1b"]
-    assert waiting.is_decided("files", "a/1", "v", decision)
-    backlog = SqliteBacklog(state_file(tmp_path))
-    assert [(work.key, work.priority) for work in backlog.rows()] == [
-        ("a/1", ASKED),
-        ("a/2", ASKED),
-    ]
-    asyncio.run(backlog.aclose())
-
-
-def test_with_nothing_held_there_is_nothing_to_decide(
-    ask: Callable[..., int], capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert ask("deletes") == 0
-    assert ask("deletes", "release") == 0
-    assert capsys.readouterr().out == "The delete guard holds nothing.\nNothing is held there.\n"
