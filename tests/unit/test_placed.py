@@ -9,12 +9,12 @@ from itertools import pairwise
 import pytest
 
 from farshore.core import stamp
-from farshore.core.model import Version
+from farshore.core.model import Attributes, Version
 from farshore.engine.dispatch import Dispatcher
 from farshore.engine.placed import VERSIONS_MAX, Placed
 from farshore.feed.hint import Hint
 from farshore.s3.capabilities import Capabilities
-from farshore.testing.store.faults import Script
+from farshore.testing.store.faults import Fault, Script
 from farshore.testing.store.memory import EVERYTHING, MemoryStore
 from tests.unit.pairs import BUCKET, Pair
 from tests.unit.test_dispatch import Live
@@ -144,6 +144,7 @@ class Watched(Live):
     """Hears of every request at both sides."""
 
     asked: list[str] = field(default_factory=list)
+    theirs: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.target_script = self._at("west")
@@ -272,6 +273,31 @@ async def test_somebody_else_at_the_target_is_noticed() -> None:
             await live.backlog.note([Hint(BUCKET, key, now, "", 4, (version_id,))], now=now)
         await live.until(lambda: live.summary().failed.get("CONFLICT") == 2)
     assert live.bodies(live.pair.west) == [b"theirs", b"one", b"theirs"]
+
+
+async def test_somebody_who_writes_on_a_marker_meanwhile_is_noticed() -> None:
+    live = await watched()
+    first = live.target_script
+
+    def script(name: str, bucket: str, key: str, number: int) -> Fault | None:
+        if name == "put" and not live.theirs:
+            live.theirs.append(key)
+            west = live.pair.west
+            west._write(west._buckets[BUCKET], key, b"theirs", "etag", Attributes())
+        return first(name, bucket, key, number)
+
+    await live.pair.east.delete(BUCKET, "k")
+    async with live.running():
+        await live.tell("k")
+        live.crew.target = live.pair.side(live.pair.west, EVERYTHING, script)
+        live.again()
+        live.theirs.clear()
+    await live.put("k", b"ours")
+    now = live.pair.clock.now()
+    async with live.running():
+        await live.backlog.note([Hint(BUCKET, "k", now)], now=now)
+        await live.until(lambda: live.summary().failed.get("CONFLICT") == 1)
+    assert live.bodies(live.pair.west) == [b"theirs"]
 
 
 @pytest.mark.parametrize("seed", range(20))

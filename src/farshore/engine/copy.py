@@ -49,13 +49,14 @@ class Ahead(NamedTuple):
 def condition_above(target: Side, above: Version | None) -> Condition:
     """The condition that makes a write fail when the target's top is not what we saw.
 
-    None is possible on a marker, nor where the server ignores conditions: there the
-    lease and the single lane of the key are what keeps writers apart.
+    A marker counts as nothing (S3; `ConditionSuite` shows it on every server). None is
+    possible where the server ignores conditions: there the lease and the single lane of
+    the key are what keeps writers apart.
     """
     can = target.capabilities
-    if above is None:
+    if above is None or above.is_marker:
         return Condition(absent=True) if can.conditional_create else ALWAYS
-    if above.is_marker or not above.etag:
+    if not above.etag:
         return ALWAYS
     return Condition(etag=above.etag) if can.conditional_replace else ALWAYS
 

@@ -309,13 +309,15 @@ class Lane:
         self._crew.tell(version)
 
     async def _mark(self, marker: Version, above: Version | None) -> Version:
-        """A marker is never sent twice blindly: DELETE always adds another (S3-SEMANTICS)."""
+        """A marker is never sent twice blindly: DELETE always adds another (S3-SEMANTICS).
+        No server has a condition for one on a marker, or on nothing."""
         target = self._to
-        condition = condition_above(target, above)
-        if above is None or not target.capabilities.conditional_delete:
-            await target.store.delete(target.bucket, self._key)
-        else:
+        hides = above is not None and not above.is_marker
+        if hides and target.capabilities.conditional_delete:
+            condition = condition_above(target, above)
             await target.store.delete(target.bucket, self._key, condition=condition)
+        else:
+            await target.store.delete(target.bucket, self._key)
         self._got_on()
         self._crew.tally.markers += 1
         self._crew.tell(marker)
