@@ -11,10 +11,12 @@ from farshore.daemon.reports import Reporter
 from farshore.daemon.service import Service
 from farshore.engine.heartbeat import HEARTBEAT_KEY, Heartbeat
 from farshore.engine.reconcile import Scan
+from farshore.errors import StateError
 from farshore.feed.hint import Hint, Notice
 from farshore.testing.backlog import MemoryBacklog
 from tests.unit.pairs import BUCKET, Pair, quiet
 from tests.unit.sites import TOML, config_of
+from tests.unit.test_intake import Scripted
 
 FEED = "webhook"
 
@@ -109,3 +111,21 @@ async def test_a_subscription_that_has_ended_may_have_lost_something(world: Worl
     world.service.intake.listener(FEED).noticed(Notice("ended", "No more events."))
     assert world.service.scan_now.is_set()
     assert not world.reporter.report().feeds_whole
+
+
+async def test_a_journal_that_fails_in_a_feed_ends_the_daemon_with_its_own_words(
+    tmp_path: Path,
+) -> None:
+    world = World(await Pair().ready(), tmp_path)
+
+    class Full(MemoryBacklog):
+        async def note(self, *_: object, **__: object) -> list[tuple[str, str, int]]:
+            raise StateError("the disk is full")
+
+    feed = Scripted()
+    feed.settles = "durable"
+    feed.bring(Hint("files", "k", 1.0))
+    world.service.intake.backlog = Full()
+    world.service.feeds.append(feed)
+    with pytest.raises(StateError, match="the disk is full"):
+        await world.service.run()

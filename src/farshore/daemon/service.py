@@ -166,7 +166,7 @@ class Service:
                 group.create_task(self.reporter.keep_for_ever(PUBLISH_EVERY_S))
                 group.create_task(self._replicate())
         except* FarshoreError as errors:
-            raise errors.exceptions[0] from errors
+            raise _first(errors) from errors
         finally:
             if self._stopping:
                 self.reporter.keep_last()
