@@ -23,14 +23,18 @@ $(STAMP): requirements.txt pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
 	@touch $@
 
-demo: setup $(SERVERS)  ## two regions, one tree, every version replicated and proved
-	$(BIN)/farshore demo
+demo: setup $(SERVERS)  ## two regions, one tree, all of it proved; one dies under load, and the way home
+	$(BIN)/farshore demo --report build/demo.md
 
 test: setup $(SERVERS)  ## all tests, on real servers on loopback
 	$(BIN)/pytest -n 2
 
 test-long: setup $(SERVERS)  ## the many more kills that `make test` leaves out
 	$(BIN)/pytest -n 2 -m long
+
+SEEDS ?= 1000
+simulate: setup  ## simulated runs with faults, checked at every step: make simulate SEEDS=1000
+	$(BIN)/python -m tests.simulation $(SEEDS)
 
 # Debian's own servers for the switch, and promtool: used where they are installed, else
 # unpacked into build/servers, where they bother nobody. Nothing is installed or started.

@@ -1,0 +1,126 @@
+"""Farshore with a defect on purpose, in the simulation alone: the checker must see each one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from farshore.core.align import Alignment
+from farshore.core.model import History, Version
+from farshore.core.plan import plan_key
+from farshore.daemon.reports import Reporter
+from farshore.engine import copy, dispatch, lane, look, placed
+from farshore.engine.guard import DeleteGuard
+from farshore.journal.backlog import Work
+from farshore.s3.store import ALWAYS, Condition
+
+Patch = tuple[object, str, object]
+
+
+@contextmanager
+def mutated(name: str) -> Iterator[None]:
+    """Farshore with the defect of that name, until the block ends."""
+    patches = MUTANTS[name]()
+    before = [getattr(place, what) for place, what, _ in patches]
+    for place, what, instead in patches:
+        setattr(place, what, instead)
+    try:
+        yield
+    finally:
+        for (place, what, _), one in zip(patches, before, strict=True):
+            setattr(place, what, one)
+
+
+def _no_stamps() -> list[Patch]:
+    """Stamps are not read: what a replica is of can only be guessed."""
+
+    async def read_stamp(_side: object, _entry: object) -> None:
+        return None
+
+    return [(look, "read_stamp", read_stamp)]
+
+
+def _acknowledged_before_applied() -> list[Patch]:
+    """A key is done before its lane has run; what goes wrong then is nobody's."""
+    real = dispatch.Dispatcher._settle
+
+    async def settle(self: dispatch.Dispatcher, work: Work, look: Any) -> bool:
+        again = await self._backlog.done(work)
+        await real(self, work, look)
+        return again
+
+    return [(dispatch.Dispatcher, "_settle", settle)]
+
+
+def _no_conditions() -> list[Patch]:
+    """The optimistic path writes without conditions."""
+
+    def condition_above(_target: object, _above: object) -> Condition:
+        return ALWAYS
+
+    return [(copy, "condition_above", condition_above), (lane, "condition_above", condition_above)]
+
+
+def _heartbeat_without_pending() -> list[Patch]:
+    """The watermark follows the heartbeats, whatever waits in the backlog."""
+
+    def feeds_told(self: Reporter) -> None:
+        until = self.heard.complete_until
+        known = self.mark.known_until
+        if until is not None and (known is None or until > known):
+            self.mark = self.mark.backlog_oldest(None).told_until(until)
+
+    return [(Reporter, "_feeds_told", feeds_told)]
+
+
+def _ordered_by_time() -> list[Patch]:
+    """Missing versions are written in the order of their ids, as if that were their order."""
+    real = plan_key
+
+    def by_id(key: str, alignment: Alignment, target: History) -> Any:
+        plan = real(key, alignment, target)
+        ordered = tuple(sorted(plan.steps, key=lambda step: step.version.version_id))
+        return replace(plan, steps=ordered)
+
+    return [(lane, "plan_key", by_id)]
+
+
+def _old_keys_are_new() -> list[Patch]:
+    """A key that is not remembered is taken for new, however old its versions are."""
+
+    def is_young(_self: placed.Placed, source: History) -> bool:
+        return bool(source)
+
+    return [(placed.Placed, "_is_young", is_young)]
+
+
+def _marks_are_lost() -> list[Patch]:
+    """A delete marker that covers nothing on the target is left out."""
+
+    async def mark(self: lane.Lane, marker: Version, above: Version | None) -> Version:
+        return marker
+
+    return [(lane.Lane, "_mark", mark)]
+
+
+def _guard_asleep() -> list[Patch]:
+    """The delete guard lets everything through."""
+
+    def admit(_self: object, _delete: object, _target_keys: int) -> bool:
+        return True
+
+    return [(DeleteGuard, "admit", admit)]
+
+
+MUTANTS: Mapping[str, Callable[[], list[Patch]]] = {
+    "stamps are not looked at": _no_stamps,
+    "acknowledged before it was applied": _acknowledged_before_applied,
+    "written without conditions": _no_conditions,
+    "the watermark forgets the backlog": _heartbeat_without_pending,
+    "ordered by version id": _ordered_by_time,
+    "every key that is not remembered is new": _old_keys_are_new,
+    "markers are left out": _marks_are_lost,
+    "the delete guard sleeps": _guard_asleep,
+}

@@ -1,0 +1,259 @@
+"""The simulated network between farshore and a site, and the sites themselves."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Literal, NoReturn, TypeVar
+
+from farshore.core.model import NO_ATTRIBUTES, Attributes
+from farshore.errors import OutcomeUnknown, StoreError, Unreachable
+from farshore.s3.store import ALWAYS, Body, Condition, Deleted, ObjectRead, Written
+from farshore.testing.store.bucket import Bucket
+from farshore.testing.store.faults import Fault, Faulty, _due
+from farshore.testing.store.memory import Held, MemoryStore
+from farshore.testing.store.scripts import WRITES
+
+T = TypeVar("T")
+
+Told = Callable[[str, str, float, int, tuple[str, ...]], None]
+"""(bucket, key, at, size, versions): an event, as the site tells it."""
+
+LATE_S = 3.0
+"""A request whose answer was given up arrives up to so much later."""
+
+Form = Literal["repeatable", "conditional", "stream"]
+"""How a request may arrive: a stream only while whoever sends it lives."""
+
+
+class Source(MemoryStore):
+    """Tells its events at once, in the order of what happened."""
+
+    told: Told
+
+    def _write(
+        self,
+        bucket: Bucket,
+        key: str,
+        content: bytes,
+        etag: str,
+        attributes: Attributes,
+        part_sizes: tuple[int, ...] = (),
+    ) -> Written:
+        written = super()._write(bucket, key, content, etag, attributes, part_sizes)
+        self.told(bucket.name, key, self._now(), len(content), (written.version_id,))
+        return written
+
+    async def delete(
+        self, bucket: str, key: str, version_id: str = "", *, condition: Condition = ALWAYS
+    ) -> Deleted:
+        deleted = await super().delete(bucket, key, version_id, condition=condition)
+        self.told(bucket, key, self._now(), 0, ())
+        return deleted
+
+    async def put_tags(
+        self, bucket: str, key: str, version_id: str, tags: tuple[tuple[str, str], ...]
+    ) -> None:
+        await super().put_tags(bucket, key, version_id, tags)
+        self.told(bucket, key, self._now(), 0, ())
+
+
+class Target(MemoryStore):
+    """Shows every version to the checker before it stands."""
+
+    appended: Callable[[str, list[Held], Attributes], None]
+    marked: Callable[[str, list[Held]], None]
+
+    def _write(
+        self,
+        bucket: Bucket,
+        key: str,
+        content: bytes,
+        etag: str,
+        attributes: Attributes,
+        part_sizes: tuple[int, ...] = (),
+    ) -> Written:
+        if bucket.name == "files":
+            self.appended(key, self._before(key), attributes)
+        return super()._write(bucket, key, content, etag, attributes, part_sizes)
+
+    async def delete(
+        self, bucket: str, key: str, version_id: str = "", *, condition: Condition = ALWAYS
+    ) -> Deleted:
+        before = self._before(key) if bucket == "files" and not version_id else None
+        deleted = await super().delete(bucket, key, version_id, condition=condition)
+        if before is not None:
+            self.marked(key, before)
+        return deleted
+
+    def _before(self, key: str) -> list[Held]:
+        return [held for held in self.dump("files") if held.version.key == key]
+
+
+class Network(Faulty):
+    """One process's way to one site. Once it is `dead`, nothing passes any more.
+
+    `offset`: the site's clock minus the daemon's. `late`: the share of requests
+    whose answer is given up, and that arrive nevertheless, after that: of those alone that
+    the server checks by a condition. No server has one for a marker on a marker, or on nothing.
+    """
+
+    def __init__(
+        self,
+        store: MemoryStore,
+        script: Callable[[str, str, str, int], Fault | None],
+        rng: random.Random,
+        latency_s: float,
+        late: float,
+        log: Callable[[str], None],
+    ) -> None:
+        super().__init__(store, script)
+        self._rng = rng
+        self._latency_s = latency_s
+        self._log = log
+        self._flying: dict[int, Callable[[], Awaitable[object]]] = {}
+        self._form: Form = "repeatable"  # of the request that is being made just now
+        self.late = late
+        self.dead = False
+        self.is_away: Callable[[], bool] = lambda: False
+        self.offset: Callable[[], float] = lambda: 0.0
+
+    async def _travel(self, action: str, *, done: bool = False) -> None:
+        """`done`: the answer of a request that may have changed something comes back."""
+        await asyncio.sleep(self._rng.random() * self._latency_s)
+        if not self.dead and not self.is_away():
+            return
+        if done and action.split()[0] in WRITES:
+            raise OutcomeUnknown(f"{action}: sent, and no answer came", action=action)
+        raise Unreachable(f"{action}: nobody answers", action=action)
+
+    async def _around(self, fault: Fault | None, action: str, act: Callable[[], Awaitable[T]]) -> T:
+        number = self._number
+        form, self._form = self._form, "repeatable"
+        if form != "stream":
+            self._flying[number] = act
+        try:
+            await self._travel(action)
+            await _due(fault, action, after=False)
+        finally:
+            self._flying.pop(number, None)
+        if form == "conditional" and self.late and self._rng.random() < self.late:
+            self._log(f"late: {action}")
+            self._later(action, act)
+        try:
+            answer = await act()
+        except StoreError as error:
+            self._log(f"{action}: {type(error).__name__}")
+            raise
+        self._log(action)
+        await self._travel(action, done=True)
+        await _due(fault, action, after=True)
+        return answer
+
+    def _later(self, action: str, act: Callable[[], Awaitable[object]]) -> NoReturn:
+        loop = asyncio.get_running_loop()
+        loop.call_later(self._rng.random() * LATE_S, lambda: run_now(act(), self._log))
+        raise OutcomeUnknown(f"{action}: sent, and no answer came", action=action)
+
+    async def put(
+        self,
+        bucket: str,
+        key: str,
+        body: Body,
+        attributes: Attributes = NO_ATTRIBUTES,
+        *,
+        condition: Condition = ALWAYS,
+        content_md5: bytes = b"",
+    ) -> Written:
+        self._form = _form_of(condition) if isinstance(body, bytes) else "stream"
+        return await super().put(
+            bucket, key, body, attributes, condition=condition, content_md5=content_md5
+        )
+
+    async def delete(
+        self, bucket: str, key: str, version_id: str = "", *, condition: Condition = ALWAYS
+    ) -> Deleted:
+        self._form = _form_of(condition)
+        return await super().delete(bucket, key, version_id, condition=condition)
+
+    async def complete_upload(
+        self,
+        bucket: str,
+        key: str,
+        upload_id: str,
+        parts: list[tuple[int, str]],
+        *,
+        condition: Condition = ALWAYS,
+    ) -> Written:
+        self._form = "conditional"  # an upload is completed once
+        return await super().complete_upload(bucket, key, upload_id, parts, condition=condition)
+
+    async def put_part(
+        self,
+        bucket: str,
+        key: str,
+        upload_id: str,
+        number: int,
+        body: Body,
+        *,
+        content_md5: bytes = b"",
+    ) -> str:
+        self._form = "repeatable" if isinstance(body, bytes) else "stream"
+        return await super().put_part(bucket, key, upload_id, number, body, content_md5=content_md5)
+
+    def get(
+        self,
+        bucket: str,
+        key: str,
+        version_id: str = "",
+        *,
+        first: int = 0,
+        last: int | None = None,
+    ) -> AbstractAsyncContextManager[ObjectRead]:
+        inner = super().get(bucket, key, version_id, first=first, last=last)
+        return self._slowly(inner, f"get {bucket}/{key}")
+
+    @asynccontextmanager
+    async def _slowly(
+        self, inner: AbstractAsyncContextManager[ObjectRead], action: str
+    ) -> AsyncIterator[ObjectRead]:
+        await self._travel(action)
+        async with inner as read:
+            self._log(action)
+            await self._travel(action)
+            yield read
+
+    async def server_time_offset(self) -> float:
+        await self._travel("server_time_offset")
+        return self.offset()
+
+    def calm(self) -> None:
+        """From now on the network is quick, and no request is late."""
+        self.late, self._latency_s = 0.0, min(self._latency_s, 0.005)
+
+    def die(self) -> None:
+        """The process was killed. What was under way arrives now, or never."""
+        self.dead = True
+        for act in self._flying.values():
+            if self._rng.random() < 0.5:
+                run_now(act(), self._log)
+        self._flying.clear()
+
+
+def _form_of(condition: Condition) -> Form:
+    return "repeatable" if condition == ALWAYS else "conditional"
+
+
+def run_now(act: Awaitable[object], log: Callable[[str], None]) -> None:
+    """The stores in memory never wait: what they do is done in one go."""
+    steps = act.__await__()
+    try:
+        next(steps)
+    except StopIteration:
+        log("it arrived")
+    except StoreError as error:
+        log(f"it arrived, and was refused: {type(error).__name__}")
+    else:
+        raise RuntimeError("a store in memory waited")

@@ -1,0 +1,121 @@
+"""What happens in one run: drawn from its seed, as data, so that it can be shortened."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
+
+from farshore.testing.store.scripts import Rates
+
+Kind = Literal[
+    "put", "multipart", "delete", "purge", "tag", "again",
+    "kill", "kill and lose the journal", "stop", "jump", "away", "cut the feed",
+    "disk full", "foreign", "empty",
+]  # fmt: skip
+
+Hints = Literal["in order", "late", "lossy"]
+
+CLIENTS: list[Kind] = [
+    *("put",) * 12, "multipart", "delete", "delete", "purge", "tag", "again",
+]  # fmt: skip
+TROUBLES: list[Kind] = [
+    "kill", "kill", "kill and lose the journal", "stop", "jump", "away", "away", "cut the feed",
+    "disk full",
+]  # fmt: skip
+
+STEPS_MAX = 45
+TROUBLES_MAX = 5
+LASTS_S = 40.0
+
+
+class Step(NamedTuple):
+    """Something that is done at `at` seconds. `key`: of a file, or the name of a site;
+    `amount`: what the kind makes of it."""
+
+    at: float
+    kind: Kind
+    key: str
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One run. `deletes_count`: what the delete guard lets through within an hour."""
+
+    seed: int
+    steps: tuple[Step, ...]
+    rates: Rates
+    hints: Hints
+    settles: Literal["durable", "applied"]
+    conditions: bool
+    sub_second: bool
+    latency_s: float
+    late_answers: float
+    deletes_count: int
+    remembered_max: int
+
+    def without(self, begin: int, end: int) -> Plan:
+        """The same, some steps left out."""
+        return replace(self, steps=self.steps[:begin] + self.steps[end:])
+
+    @property
+    def strict(self) -> bool:
+        """Whether the feed tells everything in its time: the exposure is never understated."""
+        return self.hints != "lossy"
+
+
+def plan_of(seed: int) -> Plan:
+    rng = random.Random(seed)
+    keys = [f"{folder}{n}" for folder in ("", "d/", "d-e/") for n in range(rng.choice([1, 2, 5]))]
+    span = rng.choice([2.0, 10.0, LASTS_S])
+    steps = [
+        Step(rng.random() * span, rng.choice(CLIENTS), rng.choice(keys), rng.randrange(10**6))
+        for _ in range(rng.randrange(5, STEPS_MAX))
+    ]
+    for _ in range(rng.randrange(TROUBLES_MAX)):
+        where = rng.choice(["east", "west"])
+        at = rng.random() * span * 1.2
+        steps.append(Step(at, rng.choice(TROUBLES), where, rng.randrange(10**6)))
+    special = rng.choice(["", "", "", "foreign", "empty"])
+    if special == "foreign":
+        steps += [
+            Step(rng.random() * span, "foreign", rng.choice(keys), rng.randrange(10**6))
+            for _ in range(4)
+        ]
+    if special == "empty":
+        steps.append(Step(span * 1.3, "empty", "", 0))
+    rough = rng.choice([0.0, 0.0, 0.02, 0.08])
+    conditions = special == "foreign" or rng.random() < 0.8
+    return Plan(
+        seed,
+        tuple(sorted(steps)),
+        _rates(rng, rough, servers_fail=special != "foreign"),
+        rng.choice(["in order", "in order", "late", "lossy"]),
+        rng.choice(["durable", "applied", "applied"]),
+        conditions,
+        rng.random() < 0.5,
+        rng.choice([0.0, 0.005, 0.1, 0.6]),
+        rough / 2 if conditions else 0.0,
+        3 if special == "empty" else 10_000,
+        rng.choice([1, 4, 4000]),
+    )
+
+
+def _rates(rng: random.Random, rough: float, *, servers_fail: bool) -> Rates:
+    """A server that fails again and again is written to without conditions in the end: not
+    where somebody else writes there, too."""
+
+    def some() -> float:
+        return rng.random() * rough
+
+    failing = some() if servers_fail else 0.0
+    return Rates(
+        unreachable=some(),
+        throttled=some(),
+        server_fault_before=failing,
+        server_fault_after=failing,
+        lost_answer=some(),
+        cut_body=some(),
+        alter_body=some(),
+    )

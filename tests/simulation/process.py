@@ -1,0 +1,187 @@
+"""One farshore process in the simulation: the real service on a simulated network."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from farshore.clock import Clock
+from farshore.config import Config
+from farshore.control.held import HeldDocuments
+from farshore.control.status import StatusDocument
+from farshore.daemon.reports import Reporter
+from farshore.daemon.service import Service
+from farshore.engine.gate import Gate, GateLimits
+from farshore.engine.lane import Crew
+from farshore.engine.placed import Placed
+from farshore.engine.side import Side
+from farshore.engine.tally import Tally
+from farshore.errors import StoreError
+from farshore.journal.backlog_sqlite import SqliteBacklog
+from farshore.journal.deletes import WaitingDeletes
+from farshore.journal.sqlite import SqliteJournal
+from farshore.s3.capabilities import Capabilities
+from farshore.s3.listing import lister_for
+from farshore.s3.wrap import Retrying
+from tests.simulation.network import Network
+from tests.simulation.truth import BUCKET
+
+ROUNDS_MAX = 100
+"""Times that what is left of a killed process is told to end."""
+
+
+class SimulatedClock:
+    """The daemon's own clock. `skew` jumps."""
+
+    def __init__(self, began: float, skew: float) -> None:
+        self._began = began
+        self.skew = skew
+
+    def now(self) -> float:
+        return self._began + self.monotonic() + self.skew
+
+    def monotonic(self) -> float:
+        return asyncio.get_running_loop().time()
+
+
+class WatchedReporter(Reporter):
+    """Tells of every state of the watermark. Its status document goes through the network."""
+
+    said: Callable[[float | None], None] = staticmethod(lambda _: None)
+    way: Network
+    chance: random.Random
+
+    def __setattr__(self, name: str, value: object) -> None:
+        super().__setattr__(name, value)
+        if name == "mark":
+            self.said(self.mark.watermark)
+
+    @asynccontextmanager
+    async def publishing(self) -> AsyncIterator[StatusDocument]:
+        config = self._config
+        store = Retrying(self.way, rng=self.chance)
+        document = StatusDocument(store, config.target.control_bucket, config.pair.name)
+        last = await document.read()
+        if last is not None and self._scan is None:
+            self.mark = self._resumed(last)
+        yield document
+
+    def _keep(self) -> None:
+        """The copy on this machine is of no use to the simulation: the target's is read."""
+
+
+class Daemon(Service):
+    """The real service, for which somebody else opens the sites."""
+
+    crew: Crew
+    chance: random.Random
+    remembered_max: int
+    waiting: WaitingDeletes
+
+    async def _work(self) -> None:
+        await self._work_with([self.crew], self.waiting)
+
+    def _held_documents(self, crews: list[Crew]) -> HeldDocuments:
+        store = Retrying(crews[0].target.store, rng=self.chance)
+        config = self.config
+        return HeldDocuments(store, config.target.control_bucket, config.pair.name, strong=True)
+
+    @asynccontextmanager
+    async def _dispatching(self, crews: list[Crew]) -> AsyncIterator[None]:
+        async with super()._dispatching(crews):
+            assert self.dispatcher is not None
+            can = crews[0].target.capabilities
+            self.dispatcher._placed = {BUCKET: Placed(can, keys_max=self.remembered_max)}
+            yield
+
+
+class Process:
+    """From its start to its end, however it ends."""
+
+    def __init__(
+        self,
+        config: Config,
+        folder: Path,
+        clock: Clock,
+        ways: tuple[Network, Network],
+        can: tuple[Capabilities, Capabilities],
+        rng: random.Random,
+        said: Callable[[float | None], None],
+        remembered_max: int,
+    ) -> None:
+        self.ways = ways
+        self.backlog = SqliteBacklog(folder / "journal.db")
+        self.uploads = SqliteJournal(folder / "uploads.db")
+        self.waiting = WaitingDeletes(folder / "deletes.db")
+        self.reporter = WatchedReporter(config, self.backlog, clock)
+        self.reporter.said = said
+        self.reporter.way, self.reporter.chance = ways[1], rng
+        sides = [_side(BUCKET, way, one, rng) for way, one in zip(ways, can, strict=True)]
+        self.service = Daemon(config, self.backlog, [], clock, lambda _: None, self.reporter)
+        self.service.chance, self.service.remembered_max = rng, remembered_max
+        self.service.waiting = self.waiting
+        self.service.crew = Crew(
+            source=sides[0],
+            target=sides[1],
+            rules=config.pair.rules,
+            clock=clock,
+            journal=self.uploads,
+            gate=Gate(GateLimits(), clock),
+            tally=Tally(),
+            jitter=rng,
+            waiting=self.waiting,
+        )
+        self.task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self.task = asyncio.create_task(self.service.run())
+
+    @property
+    def ended(self) -> BaseException | None:
+        """What it ended with; None while it runs."""
+        if self.task is None or not self.task.done() or self.task.cancelled():
+            return None
+        return self.task.exception()
+
+    async def stop(self, others: set[asyncio.Task[None]]) -> None:
+        """As on SIGTERM: it says that it stops, and ends."""
+        self.service.stop()
+        if self.task is not None:
+            self.task.cancel()
+            await asyncio.wait([self.task], timeout=30.0)
+        await self.kill(others)
+
+    async def kill(self, others: set[asyncio.Task[None]]) -> None:
+        """As on SIGKILL: nothing that it does from now on has an effect. `others` live on."""
+        for way in self.ways:
+            way.die()
+        self.backlog._group._closed = True
+        for _ in range(ROUNDS_MAX):
+            left = [task for task in asyncio.all_tasks() if task not in others]
+            if not left:
+                break
+            for task in left:
+                task.cancel()
+            done, _ = await asyncio.wait(left, timeout=1.0)
+            for task in done:
+                _ = task.cancelled() or task.exception()  # nobody else asks any more
+        self._close()
+
+    def _close(self) -> None:
+        """What was not committed is gone."""
+        group = self.backlog._group
+        group._committer.shutdown()
+        group._db.close()
+        self.backlog._reader.close()
+        self.uploads.close()
+        with contextlib.suppress(StoreError):
+            self.waiting.close()
+
+
+def _side(bucket: str, way: Network, can: Capabilities, rng: random.Random) -> Side:
+    patient = Retrying(way, rng=rng)
+    return Side(way.site, bucket, way, lister_for(patient, can, filer=None), can)

@@ -1,0 +1,46 @@
+"""Two hundred seeds keep every promise; one seed is one run; and the checker can fail."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.simulation.mutants import MUTANTS, mutated
+from tests.simulation.plan import plan_of
+from tests.simulation.shorten import shortened, told
+from tests.simulation.world import simulate
+
+SEEDS = 200
+BATCH = 10
+
+
+@pytest.mark.parametrize("first", range(0, SEEDS, BATCH))
+def test_every_promise_is_kept(first: int) -> None:
+    checks = 0
+    for seed in range(first, first + BATCH):
+        outcome = simulate(plan_of(seed))
+        if outcome.broken:
+            pytest.fail(told(shortened(outcome)))
+        checks += outcome.checks
+    assert checks > BATCH, "the checker has looked at something"
+
+
+@pytest.mark.parametrize("seed", [1, 4])
+def test_a_seed_replays_its_run(seed: int) -> None:
+    once, again = simulate(plan_of(seed)), simulate(plan_of(seed))
+    assert once.log == again.log
+    assert len(once.log) > 100
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_defect_is_caught(name: str) -> None:
+    with mutated(name):
+        assert any(simulate(plan_of(seed)).broken for seed in range(SEEDS))
+
+
+def test_a_failure_is_shortened_and_told_with_its_seed() -> None:
+    with mutated("acknowledged before it was applied"):
+        outcome = next(o for o in map(simulate, map(plan_of, range(SEEDS))) if o.broken)
+        short = shortened(outcome)
+    assert short.broken
+    assert len(short.plan.steps) <= len(outcome.plan.steps)
+    assert f"seed {outcome.plan.seed}: {short.broken}" in told(short)

@@ -1,0 +1,161 @@
+"""What clients were told, and what must therefore be so: the promises, as invariants."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from heapq import heapify, heappop, heappush
+from itertools import dropwhile
+
+from farshore.core import stamp
+from farshore.core.model import Attributes
+from farshore.testing.store.memory import Held, MemoryStore
+
+BUCKET = "files"
+
+
+class Broken(AssertionError):
+    """A promise was broken. Says which, and where."""
+
+
+@dataclass(slots=True)
+class Entry:
+    """One version or marker of the source; `acked_at` by the source's clock."""
+
+    key: str
+    version_id: str
+    is_marker: bool
+    place: int
+    acked_at: float = math.inf
+
+
+@dataclass(slots=True)
+class Truth:
+    """The model: every entry that ever stood on the source, in its order."""
+
+    source: MemoryStore
+    target: MemoryStore
+    histories: dict[str, list[Entry]] = field(default_factory=dict)
+    places: dict[str, int] = field(default_factory=dict)
+    purged: set[str] = field(default_factory=set)
+    touched: set[str] = field(default_factory=set)
+    untold: list[tuple[float, int, Entry]] = field(default_factory=list)
+    excused: set[str] = field(default_factory=set)
+    strict: bool = True
+    checks: int = 0
+    hidden: int = 0
+
+    def written(self, key: str, version_id: str, *, is_marker: bool = False) -> Entry:
+        """The source holds it from now on; nobody was told yet."""
+        history = self.histories.setdefault(key, [])
+        entry = Entry(key, version_id, is_marker, len(history))
+        history.append(entry)
+        self.places[version_id] = entry.place
+        return entry
+
+    def acknowledged(self, entry: Entry, at: float) -> None:
+        """Its client was told."""
+        entry.acked_at = at
+        heappush(self.untold, (at, entry.place, entry))
+
+    # -- at every step ---------------------------------------------------------------
+
+    def said(self, watermark: float | None) -> None:
+        """Everything that was acknowledged before the watermark is on the target."""
+        if watermark is None or not self.strict:
+            return
+        late: list[tuple[float, int, Entry]] = []
+        while self.untold and self.untold[0][0] < watermark:
+            row = heappop(self.untold)
+            self.checks += 1
+            if row[2].key in self.excused:
+                late.append(row)
+            elif not self._stands(row[2]):
+                raise Broken(
+                    f"the exposure is understated: {row[2].key} {row[2].version_id} was "
+                    f"acknowledged at {row[0]:.3f}, the watermark is {watermark:.3f}, and the "
+                    "target lacks it"
+                )
+        self.untold += late
+        heapify(self.untold)
+
+    def appended(self, key: str, before: list[Held], added: Attributes) -> None:
+        """A version was put on top of `before` (newest first) at the target."""
+        mark = stamp.find(added)
+        if mark is None:
+            return
+        top = before[0] if before else None
+        if top is not None and not top.version.is_marker and stamp.find(top.attributes) is None:
+            raise Broken(f"{key}: {mark.version_id} was put on top of somebody else's version")
+        self.checks += 1
+        place = self.places[mark.version_id]
+        for held in before:
+            other = stamp.find(held.attributes)
+            if other is None:
+                continue
+            if other.version_id == mark.version_id:
+                raise Broken(f"{key}: {mark.version_id} stands twice on the target")
+            if self.places[other.version_id] > place:
+                raise Broken(f"{key}: {mark.version_id} was put above {other.version_id}")
+
+    # -- after the dust has settled ----------------------------------------------------
+
+    def settled(self) -> None:
+        """Every history is the same on both sides, its bytes and attributes, too."""
+        for key in sorted(self.histories):
+            self.checks += 1
+            here, there = _of(self.source, key), _of(self.target, key)
+            if key in self.touched:
+                continue
+            if key in self.purged:
+                self._in_order(key, here, there)
+            elif _shape(here) != _shape(there):
+                raise Broken(f"{key} is not the same: {_told(here)} here, {_told(there)} there")
+
+    def _in_order(self, key: str, here: list[Held], there: list[Held]) -> None:
+        """Something was purged: its replica may have been kept. The rest stands, in order."""
+        ids = [held.version.version_id for held in here if not held.version.is_marker]
+        marks = [stamp.find(h.attributes) for h in there if not h.version.is_marker]
+        stand = [mark.version_id for mark in marks if mark and mark.version_id in ids]
+        if stand != ids:
+            raise Broken(f"{key}: {ids} here, {stand} there")
+        bodies = {h.version.version_id: _look(h) for h in here}
+        for held in there:
+            mark = stamp.find(held.attributes)
+            if mark and mark.version_id in bodies and bodies[mark.version_id] != _look(held):
+                raise Broken(f"{key}: {mark.version_id} has other bytes or attributes there")
+
+    def _stands(self, entry: Entry) -> bool:
+        here = _of(self.source, entry.key)
+        if all(held.version.version_id != entry.version_id for held in here):
+            return True  # purged: nothing is owed
+        there = _of(self.target, entry.key)
+        if not entry.is_marker:
+            return any(_origin(held) == entry.version_id for held in there)
+        if entry.key in self.purged:
+            return True  # what it stood on may be gone: its place cannot be told
+        ours = list(dropwhile(lambda h: h.version.version_id != entry.version_id, here))
+        return len(there) >= len(ours) and there[-len(ours)].version.is_marker
+
+
+def _of(store: MemoryStore, key: str) -> list[Held]:
+    return [held for held in store.dump(BUCKET) if held.version.key == key]
+
+
+def _origin(held: Held) -> str:
+    mark = stamp.find(held.attributes)
+    return mark.version_id if mark else ""
+
+
+def _look(held: Held) -> tuple[bool, bytes, Attributes]:
+    return held.version.is_marker, held.body, stamp.without(held.attributes)
+
+
+def _shape(history: list[Held]) -> list[tuple[bool, bytes, Attributes]]:
+    return [_look(held) for held in history]
+
+
+def _told(history: list[Held]) -> str:
+    return " ".join(
+        "marker" if h.version.is_marker else f"{h.version.version_id}<{_origin(h)}" for h in history
+    )

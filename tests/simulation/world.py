@@ -1,0 +1,385 @@
+"""One run: two sites, clients, a daemon that dies now and then, and a checker that looks on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import shutil
+import tempfile
+from collections.abc import Coroutine
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from farshore.core.model import Attributes
+from farshore.errors import FarshoreError, Gone, StateError
+from farshore.feed.hint import Hint
+from farshore.journal.deletes import Verdict
+from farshore.testing.store.faults import Fault
+from farshore.testing.store.memory import EVERYTHING, Held
+from farshore.testing.store.scripts import Rates, seeded
+from tests.simulation.feed import Events, SimulatedFeed
+from tests.simulation.loop import SimulatedLoop
+from tests.simulation.network import Network, Source, Target
+from tests.simulation.plan import Plan, Step
+from tests.simulation.process import Process, SimulatedClock
+from tests.simulation.truth import BUCKET, Broken, Truth
+from tests.unit.sites import TOML, config_of
+
+BEGAN = 1_767_225_600.0
+"""2026-01-01T00:00:00Z"""
+
+SETTLES_WITHIN_S = 3_000.0
+"""Once nothing goes wrong any more, all is in step after so long at the latest."""
+
+SWEEP_EVERY_S = 60.0
+"""A sweep that ends so long after all is calm has begun after it."""
+
+DAEMON = """
+[daemon]
+scan_every = 20
+sweep_every = {sweep}
+sweep_versions_per_s = 1000
+deletes_count = {deletes}
+deletes_share = 0.0
+"""
+
+BEGIN_AGAIN_S = 0.7
+AWAY_MAX_S = 45.0
+DISK_FULL_S = 2.0
+ACK_S = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One run. `broken`: the promise that was, or ""; `log`: what happened, in its order."""
+
+    plan: Plan
+    broken: str
+    log: tuple[str, ...]
+    checks: int
+    seconds: float
+
+
+class World:
+    """Everything that outlives a process."""
+
+    def __init__(self, plan: Plan, loop: SimulatedLoop, folder: Path) -> None:
+        self.plan, self.loop, self.folder = plan, loop, folder
+        self.rng = random.Random(plan.seed + 1)
+        self.log: list[str] = []
+        self.clock = SimulatedClock(BEGAN, 0.0)
+        can = replace(EVERYTHING, sub_second_modified=plan.sub_second)
+        theirs = can
+        if not plan.conditions:
+            theirs = replace(
+                can, conditional_create=False, conditional_replace=False,
+                conditional_complete=False, conditional_delete=False,
+            )  # fmt: skip
+        self.can = (can, theirs)
+        clock = SimulatedClock(BEGAN, 0.0)
+        self.site_clock = clock
+        self.east = Source("east", clock=clock, capabilities=can, seed=1)
+        self.west = Target("west", clock=clock, capabilities=theirs, seed=2)
+        self.truth = Truth(self.east, self.west, strict=plan.strict)
+        self.events = Events(self.rng, plan.hints, plan.settles)
+        self.east.told = self._told
+        self.west.appended = self._appended
+        self.west.marked = self._marked
+        self.away = {"east": 0.0, "west": 0.0}
+        self.calm = False
+        self.starts = 0
+        self.own: set[asyncio.Task[None]] = set()
+        self.process: Process | None = None
+        self.config = config_of(
+            TOML + DAEMON.format(sweep=SWEEP_EVERY_S, deletes=plan.deletes_count),
+            folder / "farshore.toml",
+        )
+
+    def say(self, text: str) -> None:
+        """One line of the log; what goes on all the time is left out once all is calm."""
+        if self.calm and ("heartbeat" in text or "farshore-control" in text):
+            return
+        self.log.append(f"{self.loop.time():9.3f} {text}")
+
+    # -- what the sites do by themselves ---------------------------------------------
+
+    endangered: frozenset[str] = frozenset()
+    """What could be read at the target when the source was emptied."""
+
+    def _told(self, bucket: str, key: str, at: float, size: int, named: tuple[str, ...]) -> None:
+        if bucket == BUCKET:
+            self.events.tell(Hint(bucket, key, at, "", size, named))
+
+    def _appended(self, key: str, before: list[Held], attributes: Attributes) -> None:
+        try:
+            self.truth.appended(key, before, attributes)
+        except Broken as error:
+            self._broke(error)
+
+    def _marked(self, key: str, before: list[Held]) -> None:
+        self.truth.hidden += key in self.endangered and not before[0].version.is_marker
+        if self.truth.hidden > self.plan.deletes_count * self.starts and not self.calm:
+            self._broke(Broken(f"{self.truth.hidden} objects were hidden: the delete guard slept"))
+
+    def _said(self, watermark: float | None) -> None:
+        self.truth.excused |= self._held_keys()
+        try:
+            self.truth.said(watermark)
+        except Broken as error:
+            self._broke(error)
+
+    def _held_keys(self) -> set[str]:
+        if self.process is None or self.plan.deletes_count > 1000:
+            return set()
+        return {delete.key for delete in self.process.waiting.rows()}
+
+    def _broke(self, error: Broken) -> None:
+        """Whoever did it would swallow the error: the run ends with it."""
+        if self.first_broken is None:
+            self.first_broken = error
+            self.say(f"BROKEN: {error}")
+
+    first_broken: Broken | None = None
+
+    # -- processes -----------------------------------------------------------------------
+
+    def _way(self, store: Source | Target, seed: int) -> Network:
+        script = seeded(seed, self.plan.rates)
+        quiet = seeded(seed, Rates())
+
+        def fault(operation: str, bucket: str, key: str, number: int) -> Fault | None:
+            return (quiet if self.calm else script)(operation, bucket, key, number)
+
+        way = Network(store, fault, self.rng, self.plan.latency_s, self.plan.late_answers, self.say)
+        way.is_away = lambda: self.away[store.site] > self.loop.time() and not self.calm
+        way.offset = lambda: float(int(self.site_clock.now())) - self.clock.now()
+        return way
+
+    def start(self) -> None:
+        self.starts += 1
+        seed = self.plan.seed * 1000 + self.starts
+        ways = (self._way(self.east, seed), self._way(self.west, seed + 500))
+        if self.calm:
+            for way in ways:
+                way.calm()
+        self.process = Process(
+            self.config, self.folder, self.clock, ways, self.can, self.rng,
+            self._said, self.plan.remembered_max,
+        )  # fmt: skip
+        mine = ways[0]
+        feed = SimulatedFeed(self.events, self.rng, lambda: not mine.dead and not mine.is_away())
+        self.process.service.feeds.append(feed)
+        self.process.start()
+        self.say("start")
+
+    async def _restart(self, *, lose_journal: bool = False, gently: bool = False) -> None:
+        process = self.process
+        if process is None:
+            return
+        self.process = None
+        await (process.stop(self.own) if gently else process.kill(self.own))
+        if lose_journal:
+            for path in sorted(self.folder.glob("*.db*")):
+                path.unlink()
+        await asyncio.sleep(BEGIN_AGAIN_S)
+        self.start()
+
+    async def _watch(self) -> None:
+        """A supervisor: what ends by itself is started again."""
+        while True:
+            await asyncio.sleep(1.0)
+            process = self.process
+            if process is None or (error := process.ended) is None:
+                continue
+            self.say(f"it ended: {str(error).replace(str(self.folder), '')}")
+            if not isinstance(error, StateError):
+                self._broke(Broken(f"the daemon died of {error!r}"))
+            await self._restart()
+
+    # -- clients and troubles --------------------------------------------------------------
+
+    def spawn(self, coroutine: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(coroutine)
+        self.own.add(task)
+        task.add_done_callback(self.own.discard)
+        return task
+
+    async def _story(self) -> None:
+        doing: list[asyncio.Task[None]] = []
+        for step in self.plan.steps:
+            await asyncio.sleep(max(0.0, step.at - self.loop.time()))
+            self.say(f"step: {step.kind} {step.key} {step.amount}")
+            doing.append(self.spawn(self._do(step)))
+        for task in doing:
+            await task
+
+    async def _do(self, step: Step) -> None:
+        match step.kind:
+            case "kill":
+                await self._restart()
+            case "kill and lose the journal":
+                await self._restart(lose_journal=True)
+            case "stop":
+                await self._restart(gently=True)
+            case "jump":
+                self.clock.skew += (step.amount % 200) / 10 - 10
+            case "away":
+                self.away[step.key] = self.loop.time() + step.amount % AWAY_MAX_S
+            case "cut the feed":
+                self.events.cut()
+            case "disk full":
+                self.loop.disk_full = True
+                await asyncio.sleep(DISK_FULL_S)
+                self.loop.disk_full = False
+            case "foreign":
+                self.truth.touched.add(step.key)
+                await self.west.put(BUCKET, step.key, b"theirs %d" % step.amount)
+            case "empty":
+                shown = [held.version for held in self.west.dump(BUCKET)]
+                self.endangered = frozenset(
+                    one.key for one in shown if one.is_latest and not one.is_marker
+                )
+                for key in sorted(self.truth.histories):
+                    await self._client(Step(step.at, "delete", key, 0))
+            case _:
+                await self._client(step)
+
+    async def _client(self, step: Step) -> None:
+        key, amount = step.key, step.amount
+        east, truth = self.east, self.truth
+        entry = None
+        match step.kind:
+            case "put" | "again":
+                body = b"%d" % amount if step.kind == "put" else b"again"
+                written = await east.put(BUCKET, key, body, _attributes(amount))
+                entry = truth.written(key, written.version_id)
+            case "multipart":
+                upload = await east.create_upload(BUCKET, key, _attributes(amount))
+                parts = []
+                for number in range(1, 2 + amount % 3):
+                    body = b"%d-%d" % (amount, number)
+                    parts.append((number, await east.put_part(BUCKET, key, upload, number, body)))
+                    await asyncio.sleep(self.rng.random() * ACK_S)
+                written = await east.complete_upload(BUCKET, key, upload, parts)
+                entry = truth.written(key, written.version_id)
+            case "delete":
+                deleted = await east.delete(BUCKET, key)
+                entry = truth.written(key, deleted.version_id, is_marker=True)
+            case "purge":
+                await self._purge(key, amount)
+            case "tag":
+                with contextlib.suppress(Gone):
+                    await east.put_tags(BUCKET, key, "", (("tag", str(amount)),))
+        if entry is not None:
+            await asyncio.sleep(self.rng.random() * ACK_S)
+            truth.acknowledged(entry, self.site_clock.now())
+
+    async def _purge(self, key: str, amount: int) -> None:
+        found = [held.version for held in self.east.dump(BUCKET) if held.version.key == key]
+        if found:
+            self.truth.purged.add(key)
+            await self.east.delete(BUCKET, key, found[amount % len(found)].version_id)
+
+    # -- from the beginning to the end -----------------------------------------------------
+
+    async def run(self) -> None:
+        me = asyncio.current_task()
+        assert me is not None
+        self.own.add(me)
+        for store in (self.east, self.west):
+            for bucket in (BUCKET, self.config.target.control_bucket):
+                await store.create_bucket(bucket)
+                await store.put_versioning(bucket, True)
+        self.start()
+        watching = self.spawn(self._watch())
+        story = self.spawn(self._story())
+        await story
+        await self._settle()
+        watching.cancel()
+        if self.process is not None:
+            await self.process.kill(self.own)
+        if self.first_broken is None:
+            self.truth.settled()
+
+    async def _settle(self) -> None:
+        """Nothing goes wrong any more: wait until all is in step."""
+        self.calm, began = True, self.site_clock.now()
+        self.say("calm")
+        if self.process is not None:
+            for way in self.process.ways:
+                way.calm()
+            self.process.service.scan_now.set()
+        until = self.loop.time() + SETTLES_WITHIN_S
+        while not self._in_step(began):
+            if self.first_broken is not None:
+                return
+            if self.loop.time() > until:
+                rows = self.process.backlog.rows() if self.process else []
+                raise Broken(f"it never settles: {rows[:3]}")
+            await asyncio.sleep(2.0)
+            await self._approve()
+
+    async def _approve(self) -> None:
+        """A person looks at what the delete guard holds, and lets it through."""
+        process = self.process
+        if process is None or not process.waiting.any_held():
+            return
+        self.truth.excused |= self._held_keys()  # they count from now on (`_look_again`)
+        rows = process.waiting.rows()
+        process.waiting.decide(rows, Verdict("released", "anna", "desk", self.clock.now()))
+        with contextlib.suppress(FarshoreError):
+            await process.service._look_again(
+                [row for row in process.waiting.standing() if row.decision == "released"]  # type: ignore[misc]
+            )
+
+    def _in_step(self, since: float) -> bool:
+        """A scan and a sweep have begun after `since`, and nothing waits."""
+        process = self.process
+        if process is None:
+            return False
+        mark, sweep = process.reporter.mark, process.reporter.sweep
+        if mark.scanned_at is None or mark.scanned_at < since:
+            return False
+        swept = sweep is not None and (sweep.finished_at or 0.0) > since + SWEEP_EVERY_S
+        if any(step.kind == "tag" for step in self.plan.steps) and not swept:
+            return False
+        rows = process.backlog.rows()
+        return all(row.key in self.truth.touched for row in rows)
+
+
+def _attributes(amount: int) -> Attributes:
+    tags = (("n", str(amount % 7)),) if amount % 3 == 0 else ()
+    return Attributes(metadata=(("amount", str(amount)),), tags=tags)
+
+
+def simulate(plan: Plan) -> Outcome:
+    """One run, from beginning to end, in no time."""
+    rng = random.Random(plan.seed + 2)
+    loop = SimulatedLoop(rng)
+    memory = Path("/dev/shm")
+    folder = Path(tempfile.mkdtemp(dir=memory if memory.is_dir() else None))
+    world = World(plan, loop, folder)
+    broken = ""
+    try:
+        loop.run_until_complete(world.run())
+    except Broken as error:
+        broken = str(error)
+    finally:
+        loop.run_until_complete(_end(world))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
+        shutil.rmtree(folder)
+    if world.first_broken is not None:
+        broken = str(world.first_broken)
+    return Outcome(plan, broken, tuple(world.log), world.truth.checks, loop.time())
+
+
+async def _end(world: World) -> None:
+    me = asyncio.current_task()
+    assert me is not None
+    if world.process is not None and not world.process.ways[0].dead:
+        await world.process.kill({me})
+    for task in [task for task in asyncio.all_tasks() if task is not me]:
+        task.cancel()
+        await asyncio.wait([task])
