@@ -63,8 +63,10 @@ async def asked(desk: EndpointDesk) -> AsyncIterator[Client]:
 class Watched(EndpointDesk):
     """Tells a test when somebody waits."""
 
-    def __init__(self) -> None:
-        super().__init__(CONFIG, ManualClock(), lambda: 1_700_000_000.0)
+    def __init__(self, listeners_max: int = 1000) -> None:
+        super().__init__(
+            CONFIG, ManualClock(), lambda: 1_700_000_000.0, listeners_max=listeners_max
+        )
         self.somebody_waits = asyncio.Event()
 
     async def _other_than(self, etag: str, seconds: float) -> None:
@@ -142,3 +144,16 @@ async def test_events_come_at_once_and_at_every_change(desk: Watched) -> None:
         await desk.tell(at("west"))
         await asyncio.wait_for(reader.readuntil(b'"site": "west"'), 5)
         writer.close()
+
+
+async def test_beyond_the_limit_of_listeners_streams_and_waits_are_refused() -> None:
+    desk = Watched(listeners_max=1)
+    await desk.tell(EAST)
+    async with asked(desk) as client:
+        known = (await client.get()).etag
+        first = asyncio.create_task(client.get("?wait=30", {"if-none-match": known}))
+        await desk.somebody_waits.wait()
+        assert (await client.get("?wait=30", {"if-none-match": known})).status == 503
+        assert (await client.get(headers={"accept": "text/event-stream"})).status == 503
+        await desk.tell(at("west"))
+        assert (await first).body["site"] == "west"

@@ -213,7 +213,9 @@ async def _verify(
 
 
 def _shows(reading: Reading) -> str:
-    return reading.site or (f"? {reading.error}" if reading.error else f"{reading.raw!r}, no site")
+    if reading.site or not reading.error:
+        return reading.site or (f"{reading.raw!r}, no site" if reading.raw else "nothing")
+    return f"? {reading.error}"
 
 
 def _say_view(console: Console, view: SwitchView) -> None:

@@ -47,7 +47,15 @@ Watermark = Callable[[], float | None]
 class EndpointDesk:
     """Knows the last record, and wakes those who wait for another one."""
 
-    def __init__(self, config: Config, clock: Clock, watermark: Watermark) -> None:
+    def __init__(
+        self,
+        config: Config,
+        clock: Clock,
+        watermark: Watermark,
+        *,
+        listeners_max: int = LISTENERS_MAX,
+    ) -> None:
+        self._listeners_max = listeners_max
         self._config = config
         self._clock = clock
         self._watermark = watermark
@@ -92,14 +100,16 @@ class EndpointDesk:
         if self._now is None:
             return JSONResponse({"error": self.trouble}, status_code=503)
         if "text/event-stream" in request.headers.get("accept", ""):
+            if self._waiting >= self._listeners_max:
+                return _too_many()
             return StreamingResponse(self._events(), media_type="text/event-stream")
         known = request.headers.get("if-none-match", "")
         wait_s = _seconds(request.query_params.get("wait", "0"))
         if wait_s is None:
             return JSONResponse({"error": "wait is a number of seconds"}, status_code=400)
         if known == self._etag and wait_s:
-            if self._waiting >= LISTENERS_MAX:
-                return JSONResponse({"error": "too many wait"}, status_code=503)
+            if self._waiting >= self._listeners_max:
+                return _too_many()
             await self._other_than(known, min(wait_s, WAIT_SECONDS_MAX))
         if known == self._etag:
             return Response(status_code=304, headers={"ETag": self._etag})
@@ -140,6 +150,10 @@ class EndpointDesk:
     def _body(self) -> dict[str, Any]:
         mark = self._watermark()
         return {**self._named(), "watermark": None if mark is None else moment_text(mark)}
+
+
+def _too_many() -> Response:
+    return JSONResponse({"error": "too many wait"}, status_code=503)
 
 
 def _seconds(text: str) -> float | None:
