@@ -8,10 +8,8 @@ from collections.abc import Awaitable, Callable
 
 from farshore.clock import Clock
 from farshore.config import Config
-from farshore.engine.run import JOURNAL_FILE
+from farshore.engine.run import held_documents, standing_deletes
 from farshore.engine.session import open_sides
-from farshore.journal.deletes import WaitingDeletes
-from farshore.journal.statefile import IN_MEMORY
 from farshore.proof.verify import Proof, Question, verify
 
 
@@ -30,8 +28,10 @@ async def prove_pair(
     `verify` do.
     """
     found = Proof() if proof is None else proof
-    with contextlib.closing(_discarded(config)) as deletes:
-        async with open_sides(config, retrying=True) as buckets:
+    async with open_sides(config, retrying=True) as buckets:
+        target = buckets[0].target
+        documents = held_documents(config, target.store, target.capabilities)
+        with contextlib.closing(await standing_deletes(documents)) as deletes:
             for source, target in buckets:
                 question = Question(
                     source,
@@ -45,11 +45,6 @@ async def prove_pair(
                 )
                 await verify(question, found)
     return found
-
-
-def _discarded(config: Config) -> WaitingDeletes:
-    path = config.state_dir / JOURNAL_FILE
-    return WaitingDeletes(path if path.exists() else IN_MEMORY)
 
 
 def _paused(seconds: float) -> Callable[[float], Awaitable[None]]:
