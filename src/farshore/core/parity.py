@@ -17,6 +17,9 @@ Facts = frozenset[str]
 NAMED_MAX = 3
 """How many differing facts a sentence names."""
 
+FACT_CHARACTERS_MAX = 100
+"""Of each of them: statements of policies are long."""
+
 
 class Difference(NamedTuple):
     """What only the one or only the other bucket was told, sorted."""
@@ -45,7 +48,11 @@ def sentence(difference: Difference, here: str, there: str) -> str:
 
 def _named(facts: Sequence[str]) -> str:
     more = f" and {len(facts) - NAMED_MAX:,} more" if len(facts) > NAMED_MAX else ""
-    return ", ".join(facts[:NAMED_MAX]) + more
+    return ", ".join(_short(fact) for fact in facts[:NAMED_MAX]) + more
+
+
+def _short(fact: str) -> str:
+    return fact if len(fact) <= FACT_CHARACTERS_MAX else f"{fact[:FACT_CHARACTERS_MAX]}…"
 
 
 def theirs(policy: str) -> str:
@@ -65,7 +72,9 @@ def policy_facts(policy: str, bucket: str) -> Facts:
 
 
 def _statement(statement: Mapping[str, Any], bucket: str) -> str:
-    return _renamed(json.dumps(_plain(statement), sort_keys=True), bucket, "BUCKET")
+    text = _renamed(json.dumps(_plain(statement), sort_keys=True), bucket, "BUCKET")
+    sid = statement.get("Sid", "")
+    return f'statement "{sid}" {text}' if sid else f"statement {text}"
 
 
 def _plain(value: Any) -> Any:

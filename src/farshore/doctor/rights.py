@@ -179,9 +179,11 @@ async def presign(sides: Sides) -> list[Finding]:
 
     async def at(access: Access) -> Finding:
         site = access.site.name
-        signer, who = (access.app, "the app") if access.app else (access.replicator, "our own")
+        signer, who = (
+            (access.app, "the app") if access.app else (access.replicator, "the replicator")
+        )
         if sides.is_fenced(site):
-            signer, who = access.replicator, "our own (fenced: the app's are not tried)"
+            signer, who = access.replicator, "the replicator (fenced: the app's are not tried)"
 
         async def look(bucket: str) -> Sequence[Sighting]:
             return [await _by_url_works(sides, access, signer, bucket)]
@@ -191,7 +193,7 @@ async def presign(sides: Sides) -> list[Finding]:
         return summed(
             "presign",
             await sides.each_bucket(names, look),
-            well=f"PUT and GET in {counted(len(names), 'bucket')}, by {who} URLs",
+            well=f"PUT and GET in {counted(len(names), 'bucket')}, by URLs of {who}",
             remedy="See that the endpoint, its region and the app's rights are right; a proxy "
             "must not change the Host header.",
             site=site,
