@@ -70,6 +70,28 @@ def test_there_and_back_again(pair: Pair, daemon: Daemon) -> None:
     assert acknowledged(running) | acknowledged(later) <= contents(pair, "east").keys()
 
 
+def test_a_rollback_goes_back_while_nothing_was_written(pair: Pair) -> None:
+    assert pair.order("rollback", "--confirm", "east").code != 0, "there is nothing to go back from"
+    pair.switchover("west", *NO_DAEMON)
+    assert pair.done("rollback", "--confirm", "east")["state"] == "done"
+    assert pair.active == "east"
+    assert pair.may_write("east")
+    assert not pair.may_write("west")
+    record = pair.record("east")
+    assert (record["phase"], record["primary"], record["freeze"]) == ("protected", "east", None)
+
+
+def test_a_rollback_is_refused_once_something_was_written(pair: Pair) -> None:
+    pair.switchover("west", *NO_DAEMON)
+    pair.at_the_door().put_object(Bucket=pair.bucket, Key="new", Body=b"after the flip")
+    ended = pair.order("rollback", "--confirm", "east")
+    assert ended.code == 1
+    assert "1 versions were written at west" in json.loads(ended.stdout)["aborted"]
+    assert pair.active == "west"
+    pair.at_the_door().put_object(Bucket=pair.bucket, Key="newer", Body=b"writes go on")
+    assert not pair.may_write("east")
+
+
 # -- east dies -----------------------------------------------------------------------------
 
 

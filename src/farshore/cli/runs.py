@@ -110,6 +110,24 @@ def failback(
     _do(context, "failback", words, hold=False, as_json=as_json)
 
 
+def rollback(
+    context: typer.Context,
+    why: WhyOption = "",
+    by: ByOption = "",
+    approved_by: ApprovedByOption = "",
+    confirm: ConfirmOption = "",
+    override: OverrideOption = [],  # noqa: B006  Typer copies it
+    two_persons: TwoOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Go back after a switchover, before the commit, while nothing was written at the new site.
+
+    Refused when anything was: then commit, reprotect and failback keep what was written.
+    """
+    words = _Words("", why, by, approved_by, confirm, tuple(override), two_persons)
+    _do(context, "rollback", words, hold=False, as_json=as_json)
+
+
 class _Words:
     """What the person said on the command line."""
 
@@ -346,6 +364,8 @@ def _say_end(console: Console, ended: Run) -> None:
         note = f"  {record.note}" if record.note else ""
         console.say(f"  {record.id:<10} {record.outcome or 'under way':<9} {took:6.2f} s{note}")
     match ended.state:
+        case "done" if plan.verb == "rollback":
+            console.say(f"Done: {plan.target} is primary again, as before the switchover.")
         case "done":
             console.say(f"Done: {plan.target} is primary. Then: `farshore commit`.")
         case "planned":

@@ -22,7 +22,7 @@ from farshore.errors import Refused, StateError
 SCHEMA = 1
 """The form of runs that this farshore writes, and the highest that it reads."""
 
-Verb = Literal["switchover", "failover", "failback", "drill"]
+Verb = Literal["switchover", "failover", "failback", "rollback", "drill"]
 Outcome = Literal["ok", "failed", "skipped", "unknown"]
 State = Literal[
     "planned", "approved", "declined", "running", "failed", "unknown", "done", "aborted"

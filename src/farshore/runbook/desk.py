@@ -31,6 +31,7 @@ from farshore.runbook.plans import (
     failover,
     planned,
     require_known,
+    rollback,
     switchover,
 )
 from farshore.runbook.preflight import read_report
@@ -206,6 +207,8 @@ def _book(ground: Ground, wish: Wish) -> Book:
     overridden = require_known(wish.overrides)
     if wish.verb == "failover":
         return failover(ground, hold=wish.hold, overridden=overridden)
+    if wish.verb == "rollback":
+        return rollback(ground, overridden)
     made = switchover(ground, overridden)
     return made._replace(verb=wish.verb)
 

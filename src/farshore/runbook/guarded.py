@@ -44,10 +44,12 @@ async def _at_once(config: Config, site: str, clock: Clock) -> AsyncIterator[Sit
 class FenceOld:
     """The old site's storage refuses clients' writes. `pending_is_enough`: a dead site is
     fenced when it answers again (failover); else it must be seen to bite. `optional`: a site
-    that has no way to be fenced is left so; a person has said that clients are kept away."""
+    that has no way to be fenced is left so; a person has said that clients are kept away.
+    `is_event`: that it stands is a phase of its own."""
 
     ground: Ground
     pending_is_enough: bool = False
+    is_event: bool = True
     optional: bool = False
     id: str = "fence"
     lapses: bool = False
@@ -89,7 +91,7 @@ class FenceOld:
         if not raised.proved and not self.pending_is_enough:
             why = raised.trouble or f"the fence is {raised.fence.state}"
             raise Unreachable(f"{ground.old} was not seen to refuse writes: {why}")
-        if not self.pending_is_enough:
+        if self.is_event and not self.pending_is_enough:
             await ground.change(_fenced, f"{ground.run}.fence")
 
     async def undo(self) -> None:

@@ -21,6 +21,7 @@ from farshore.runbook.guarded import FenceOld, OpenNew
 from farshore.runbook.preflight import RULES, Preflight
 from farshore.runbook.probed import Probe
 from farshore.runbook.quiet import Drain, FreezeWrites, Thaw
+from farshore.runbook.rollback import Quiet, Unwritten
 from farshore.runbook.step import Step
 from farshore.switch.flip import plan_flip
 
@@ -72,6 +73,25 @@ def failover(ground: Ground, *, hold: bool, overridden: frozenset[str] = frozens
     front = Probe(ground, through_front=True, id="front")
     after = (Flip(ground), OpenNew(ground), Probe(ground), Thaw(ground), front)
     return Book("failover", (*begin, *after))
+
+
+def rollback(ground: Ground, overridden: frozenset[str] = frozenset()) -> Book:
+    """Back to the site that was left, before the commit, while nothing was written here."""
+    rules = ("sites", "record", "switch", "fence")
+    return Book(
+        "rollback",
+        (
+            Preflight(ground, rules, ("switched",), overridden=overridden),
+            Quiet(ground),
+            Unwritten(ground),
+            FenceOld(ground, is_event=False),
+            Flip(ground, event="roll_back"),
+            OpenNew(ground),
+            Probe(ground),
+            Thaw(ground),
+            Probe(ground, through_front=True, id="front"),
+        ),
+    )
 
 
 FAILOVER_PHASES: tuple[Phase, ...] = (
