@@ -12,6 +12,7 @@ from farshore.engine.reconcile import Scan
 from farshore.errors import Unreachable
 from farshore.testing.backlog import MemoryBacklog
 from farshore.testing.clock import ManualClock
+from tests.unit.pairs import Pair
 from tests.unit.sites import TOML, config_of
 
 MARK = 100.0
@@ -112,3 +113,28 @@ def test_the_last_report_says_that_it_was_stopped(tmp_path: Path) -> None:
     kept = read_local(tmp_path / ".farshore", "east-west")
     assert kept is not None
     assert kept.stopped_at == MARK
+
+
+# -- clocks --------------------------------------------------------------------------
+
+
+class SetClock(ManualClock):
+    """A clock that somebody sets; the monotonic one goes on."""
+
+    ahead = 0.0
+
+    def now(self) -> float:
+        return super().now() + self.ahead
+
+
+async def test_a_clock_that_is_set_does_not_move_what_is_known_of_the_sources(
+    tmp_path: Path,
+) -> None:
+    clock, pair = SetClock(), await Pair().ready()
+    reporter = Reporter(config_of(TOML, tmp_path / "farshore.toml"), MemoryBacklog(), clock)
+    await reporter.measure_clocks([pair.crew()])
+    before = reporter.now()
+    clock.ahead = 3600.0
+    assert reporter.now() == pytest.approx(before)
+    clock.advance(2.0)
+    assert reporter.now() == pytest.approx(before + 2.0)

@@ -94,6 +94,7 @@ class Reporter:
         self._crews: list[Crew] = []
         self._samples: deque[Sample] = deque()
         self._source_offset_s: float | None = None
+        self._source_ahead_s = 0.0  # its clock minus our monotonic one
         self._target_offset_s: float | None = None
         self._source_answers: bool | None = None
         self._target_answers: bool | None = None
@@ -212,8 +213,11 @@ class Reporter:
     # -- answers -----------------------------------------------------------------
 
     def offset(self) -> float:
-        """The source's clock minus ours, as last measured."""
-        return self._source_offset_s or 0.0
+        """The source's clock minus ours. Our clock may be set at any time: what was measured
+        before that is carried on by the one that nobody sets."""
+        if self._source_offset_s is None:
+            return 0.0
+        return self._source_ahead_s + self._clock.monotonic() - self._clock.now()
 
     def ready(self) -> str:
         """What keeps us from replicating; "" when nothing does."""
@@ -377,7 +381,9 @@ class Reporter:
             self._source_answers, self._target_answers = ours is not None, theirs is not None
             if theirs is None:
                 self._troubles["target"] = f"{self._config.pair.target} does not answer"
-            self._source_offset_s = self._source_offset_s if ours is None else ours
+            if ours is not None:
+                self._source_offset_s = ours
+                self._source_ahead_s = ours + self._clock.now() - self._clock.monotonic()
             self._target_offset_s = self._target_offset_s if theirs is None else theirs
 
 
