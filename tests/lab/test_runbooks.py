@@ -154,6 +154,16 @@ def test_two_persons_agree_and_the_second_begins_it(pair: Pair) -> None:
     assert pair.active == "west"
 
 
+def test_a_plan_is_kept_and_begun_later(pair: Pair) -> None:
+    run = pair.done("plan", "switchover", *NO_DAEMON)
+    assert (run["state"], run["plan"]["target"]) == ("planned", "west")
+    assert pair.active == "east"
+    assert pair.order("plan", "holiday").code == 2
+    pair.done("approve", run["id"])
+    assert pair.json("resume", run["id"])["state"] == "done"
+    assert pair.active == "west"
+
+
 def test_one_run_at_a_time(pair: Pair) -> None:
     run = pair.switchover("west", *NO_DAEMON, "--two-persons", "--by", "one@desk")
     second = pair.order("failover", "--to", "west", "--confirm", "west")

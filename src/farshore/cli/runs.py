@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -128,6 +128,40 @@ def rollback(
     _do(context, "rollback", words, hold=False, as_json=as_json)
 
 
+PLANNED = ("switchover", "failover", "failback", "rollback")
+
+
+def plan(
+    context: typer.Context,
+    verb: Annotated[
+        str,
+        typer.Argument(metavar="RUNBOOK", help="One of switchover, failover, failback, rollback."),
+    ],
+    to: ToOption = "",
+    writes: Annotated[
+        str, typer.Option(help="After a failover: allow, or hold: clients read only.")
+    ] = "allow",
+    why: WhyOption = "",
+    by: ByOption = "",
+    override: OverrideOption = [],  # noqa: B006  Typer copies it
+    two_persons: TwoOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Plan a run and keep it, without making it; `farshore approve` and `resume` follow.
+
+    When it begins, it is planned again: what has changed meanwhile is refused.
+    """
+    if verb not in PLANNED or writes not in WRITES:
+        raise UsageError(
+            f"There is no runbook {verb} with --writes {writes}.",
+            hint=f"One of {', '.join(PLANNED)}; --writes {' or '.join(WRITES)}.",
+        )
+    home = load_config(context).pair.source if verb == "failback" else ""
+    words = _Words(to or home, why, by, "", "", tuple(override), two_persons, only_plan=True)
+    hold = verb == "failover" and writes == "hold"
+    _do(context, cast("Verb", verb), words, hold=hold, as_json=as_json)
+
+
 class _Words:
     """What the person said on the command line."""
 
@@ -140,7 +174,10 @@ class _Words:
         confirm: str,
         override: tuple[str, ...],
         two_persons: bool,
+        *,
+        only_plan: bool = False,
     ) -> None:
+        self.only_plan = only_plan or two_persons
         self.to = to
         self.why = why
         self.by = author(by)
@@ -170,10 +207,10 @@ async def _plan_and_go(
         wish = await _wish(config, desk, console, verb, words, hold=hold)
         planned = await desk.plan(wish)
         _say_plan(console, planned)
-        if not words.two_persons:
+        if not words.only_plan:
             require_named(console, wish.to, words.confirm, f"{wish.to} will be primary.")
         await desk.keep(planned)
-        if words.two_persons:
+        if words.only_plan:
             return planned
         await desk.approve(planned.id, words.approved_by, agreed=True, why=wish.why)
         return await desk.go(planned.id, words.by)
@@ -369,7 +406,8 @@ def _say_end(console: Console, ended: Run) -> None:
         case "done":
             console.say(f"Done: {plan.target} is primary. Then: `farshore commit`.")
         case "planned":
-            console.say(f"Planned as {ended.id}. Somebody else: `farshore approve {ended.id}`.")
+            who = "Somebody else" if ended.two_persons else "Then"
+            console.say(f"Planned as {ended.id}. {who}: `farshore approve {ended.id}`.")
         case "aborted":
             console.say(f"Aborted: {ended.aborted}. {plan.source} is primary, as before.")
         case _:
