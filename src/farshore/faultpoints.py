@@ -32,7 +32,7 @@ PLACES: dict[str, str] = {
     "run.undone": "a step of an aborted run was undone; the run's document does not say so",
     "freeze.recorded": "the record says frozen; no proxy has been told",
     "freeze.applied": "the proxies answer 503; nothing has been drained",
-    "drill.written": "an isolated drill has written its scratch objects; nobody has replicated them",
+    "drill.written": "an isolated drill has written its scratch objects; they are not replicated",
     "drill.flipped": "an isolated drill has flipped its test switch; both sides hold its objects",
 }
 """Name to what has happened so far, and what has not."""

@@ -79,7 +79,8 @@ def refusal(words: list[str], *, whole: bool) -> str:
         return f"{name} takes {len(arguments)} arguments, not {given}"
     if whole and given < sum(p.required for p in arguments):
         return f"{name} wants more arguments"
-    return f"{name} is no command to run" if whole and hasattr(command, "commands") else ""
+    only_a_group = hasattr(command, "commands") and not command.invoke_without_command
+    return f"{name} is no command to run" if whole and only_a_group else ""
 
 
 def calls(page: str) -> Iterator[tuple[list[str], bool]]:

@@ -28,6 +28,7 @@ from farshore.cli import (
     demo,
     divergent,
     doctor,
+    drill,
     endpoint,
     export,
     fence,
@@ -107,6 +108,8 @@ app.command("reprotect")(afterwards.reprotect)
 app.add_typer(divergent.app, name="divergent")
 app.command("runs")(runs.runs)
 app.command("runbook")(runbook.runbook)
+app.add_typer(drill.app, name="drill")
+app.command("report")(drill.report)
 app.command("approve")(runs.approve)
 app.command("decline")(runs.decline)
 app.command("abort")(runs.abort)

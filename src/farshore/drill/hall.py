@@ -25,6 +25,7 @@ from farshore.drill.account import of_drill
 from farshore.drill.cabinet import Cabinet
 from farshore.drill.scratch import Side, purge
 from farshore.drill.sheet import CalledOff, Sheet, Told
+from farshore.errors import FarshoreError
 from farshore.runbook.ground import Ground
 from farshore.s3.wrap import Retrying
 from farshore.switch.driver import SwitchDriver
@@ -183,6 +184,8 @@ async def _played(hall: Hall, ask: Ask, sheet: Sheet, script: Script) -> str:
         await script(hall, ask, sheet)
     except CalledOff as error:
         return error.message
+    except FarshoreError as error:
+        return f"{error.message} {error.hint}".strip()
     return ""
 
 

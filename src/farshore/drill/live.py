@@ -20,13 +20,16 @@ from farshore.core.runbook import Run, Verb
 from farshore.drill.hall import Ask, Hall
 from farshore.drill.probing import probing
 from farshore.drill.sheet import CalledOff, Sheet
-from farshore.errors import NotSafe
+from farshore.errors import NotSafe, Refused
 from farshore.runbook.afterwards import Order, commit, prove_protected, reprotect
 from farshore.runbook.desk import Desk, Wish
 from farshore.runbook.preflight import Preflight
 
 PROVE_S_MAX = 600.0
 """How long the pair may take to be protected again."""
+
+PLANS_MAX = 10
+"""A way is planned again when the exposure has changed by the time that it begins."""
 
 AGAIN_S = 1.0
 SOAK_LOOK_S = 0.5
@@ -71,6 +74,22 @@ class Ways:
         run = await self._way("switchover", there)
         rpo = rpo_of(run, self.hall.config.objectives.rpo_s)
         self.sheet.drill = replace(self.sheet.drill, rto=rto_of(run), rpo=rpo)
+        try:
+            await self._back(home, there)
+        except CalledOff as error:
+            raise CalledOff(f"{error.message}. {await self._left()}".strip()) from None
+
+    async def _left(self) -> str:
+        """What a person does who takes over where the drill has stopped."""
+        record = (await self.hall.plane.read()).record
+        if record.phase == "protected":
+            return ""
+        return (
+            f"Clients are at {record.primary}, the pair is {record.phase.replace('_', ' ')}: "
+            "what is left is `farshore commit`, `farshore reprotect`, `farshore failback`."
+        )
+
+    async def _back(self, home: str, there: str) -> None:
         self.sheet.require_within()
         await self.sheet.must("soak", f"Stay at {there} for {self.ask.soak_s:g} s.", self._soak)
         await self._settled(there)
@@ -84,20 +103,20 @@ class Ways:
 
     async def _way(self, verb: Verb, to: str) -> Run:
         """One run, from its plan to its end. `CalledOff` when it is not done."""
-        hall, ask = self.hall, self.ask
-        desk = Desk(hall.written, hall.plane, hall.drivers, hall.clock, self.heard)
-        wish = Wish(verb, to, ask.by, ask.why, overrides=ask.overrides)
-        run = await desk.plan(wish)
-        await desk.keep(run)
-        self.sheet.drill = replace(self.sheet.drill, runs=(*self.sheet.drill.runs, run.id))
-        await desk.approve(run.id, ask.approved_by, agreed=True, why=ask.why)
-        try:
-            run = await desk.go(run.id, ask.by)
-        except CalledOff as error:
-            run = await desk.abort(run.id, ask.by, error.message)
+        desk = Desk(
+            self.hall.written, self.hall.plane, self.hall.drivers, self.hall.clock, self.heard
+        )
+        for attempt in range(1, PLANS_MAX + 1):
+            try:
+                run = await self._run(desk, verb, to)
+                break
+            except Refused:
+                if attempt == PLANS_MAX:
+                    raise
+                await asyncio.sleep(AGAIN_S)
         self.sheet.add(*steps_of(run))
         seen = self.sheet.seen
-        seen["frozen_s"] = max(seen.get("frozen_s", 0.0), frozen_s(run, hall.clock.now()))
+        seen["frozen_s"] = max(seen.get("frozen_s", 0.0), frozen_s(run, self.hall.clock.now()))
         if run.state != "done":
             raise CalledOff(
                 f"the {verb} is {run.state}: {run.aborted or 'see its steps'}; "
@@ -105,11 +124,31 @@ class Ways:
             )
         return run
 
+    async def _run(self, desk: Desk, verb: Verb, to: str) -> Run:
+        """Plan, approve and run. `Refused`, with nothing begun, when what may be lost moved out
+        of its range between the plan and the beginning."""
+        ask = self.ask
+        run = await desk.plan(Wish(verb, to, ask.by, ask.why, overrides=ask.overrides))
+        await desk.keep(run)
+        await desk.approve(run.id, ask.approved_by, agreed=True, why=ask.why)
+        try:
+            run = await desk.go(run.id, ask.by)
+        except CalledOff as error:
+            run = await desk.abort(run.id, ask.by, error.message)
+        except Refused as error:
+            if not (await desk.runs.load(run.id)).began_at:
+                await desk.abort(run.id, ask.by, error.message)
+            raise
+        self.sheet.drill = replace(self.sheet.drill, runs=(*self.sheet.drill.runs, run.id))
+        return run
+
     def heard(self, text: str) -> None:
         """The runner tells `STEP: OUTCOME …` after each step of a run. `CalledOff` before its
         flip when a criterion is met."""
         self.hall.told(text)
-        step, _, _ = text.partition(":")
+        step, _, outcome = text.partition(": ")
+        if not outcome.startswith("ok"):
+            return  # a step that failed or is taken back: the runner ends the run by itself
         now = self.hall.clock.now()
         if step == "preflight":
             self._before_flip, self._frozen_at = True, 0.0

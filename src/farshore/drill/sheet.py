@@ -35,12 +35,16 @@ class Sheet:
         self._told = told
 
     async def step(self, name: str, what: str, work: Work) -> bool:
-        """Make one step; whether it stands. Errors of ours become its outcome."""
+        """Make one step; whether it stands. Errors of ours become its outcome,
+        all but `CalledOff`, which ends the drill."""
         began = self._clock.now()
         note, evidence = "", dict[str, Any]()
         outcome: Outcome = "ok"
+        off: CalledOff | None = None
         try:
             evidence = dict(await work())
+        except CalledOff as error:
+            outcome, note, off = "skipped", f"cut short: {error.message}", error
         except LeftOut as error:
             outcome, note = "skipped", error.message
         except OutcomeUnknown as error:
@@ -49,6 +53,8 @@ class Sheet:
             outcome, note = "failed", f"{error.message} {error.hint}".strip()
         made = DrillStep(name, what, began, self._clock.now(), outcome, note, evidence=evidence)
         self.add(made)
+        if off is not None:
+            raise off
         return made.stands
 
     async def must(self, name: str, what: str, work: Work) -> None:
