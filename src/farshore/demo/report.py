@@ -14,7 +14,7 @@ def render(story: Story, storm: Storm) -> str:
     measured = (
         f"- RTO {storm.rto_s:.1f} s: from the kill to the first write that west acknowledged.",
         f"- RPO {storm.rpo_s:.1f} s: {lost} of the writes that east had acknowledged were not in "
-        "west after the failover. East kept them.",
+        f"west after the failover{'; east kept them' * bool(lost)}.",
         f"- {len(storm.workload.acks)} writes acknowledged, {storm.workload.reads} reads, "
         f"{len(storm.workload.refused)} requests failed after boto3's own retries.",
         f"- Clients came in by {storm.workload.front.how}.",

@@ -282,13 +282,14 @@ class Chapters:
         )
         return Section(
             "Take a switchover back",
-            "Before `farshore commit`, when the app is worse off than before.",
+            f"Before `farshore commit`, and while no client has written at {self._away}; else "
+            "*Stabilise*, then *Failback*.",
             (
                 Command(
                     line,
                     (0,),
-                    f"{home} is primary again, with everything that was written meanwhile.",
-                    "it says what stands in the way; after a commit it is *Failback*.",
+                    f"{home} is primary again, and protected as before.",
+                    f"5: something was written at {self._away} alone: *Stabilise*, *Failback*.",
                 ),
                 *self._switch_shows(home),
             ),
