@@ -251,7 +251,8 @@ class World:
         entry = None
         match step.kind:
             case "put" | "again":
-                body = b"%d" % amount if step.kind == "put" else b"again"
+                amount = amount if step.kind == "put" else 0
+                body = b"%d" % amount
                 written = await east.put(BUCKET, key, body, _attributes(amount))
                 entry = truth.written(key, written.version_id)
             case "multipart":
