@@ -314,7 +314,9 @@ def _failback(storm: Storm) -> str:
         storm.story.object_to([f"a request failed in the failback: {one}" for one in failed])
     steps = {one["id"]: one for one in run["steps"]}
     frozen = seconds_between(steps["freeze"]["began_at"], steps["thaw"]["ended_at"])
-    return f"writes waited for {frozen:.1f} s, {counted(len(failed), 'request')} failed, east is primary"
+    became = "waited" if storm.state.front_door else "were refused by the fence"
+    count = counted(len(failed), "request")
+    return f"writes {became} for {frozen:.1f} s, {count} failed, east is primary"
 
 
 def _back(storm: Storm) -> dict[str, Any]:
