@@ -27,10 +27,10 @@ demo: setup $(SERVERS)  ## two regions, one tree, all of it proved; one dies und
 	$(BIN)/farshore demo --report build/demo.md
 
 test: setup $(SERVERS)  ## all tests, on real servers on loopback
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist worksteal
 
 test-long: setup $(SERVERS)  ## the many more kills that `make test` leaves out
-	$(BIN)/pytest -n 2 -m long
+	$(BIN)/pytest -n 2 --dist worksteal -m long
 
 SEEDS ?= 1000
 simulate: setup  ## simulated runs with faults, checked at every step: make simulate SEEDS=1000

@@ -69,6 +69,7 @@ _buckets = iter(BUCKETS[1:])
 def pair(fronted_lab: Lab, tmp_path: Path) -> Iterator[Pair]:
     """A pair of its own behind the front door; afterwards clients go to east, both sites are up."""
     bucket = next(_buckets)
+    to_east(fronted_lab)
     seed(fronted_lab, bucket)
     yield Pair(tmp_path, fronted_lab, bucket)
     for site in fronted_lab.status().sites:

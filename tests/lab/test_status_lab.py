@@ -51,4 +51,4 @@ def test_differences_are_not_safe(farshore: Farshore) -> None:
     assert farshore.run("verify").code == 4
     code, document = asked(farshore)
     assert code == 4
-    assert "found 1 differences" in " ".join(r["text"] for r in document["reasons"])
+    assert "found 1 difference" in " ".join(r["text"] for r in document["reasons"])

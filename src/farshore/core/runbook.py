@@ -103,11 +103,16 @@ class Plan:
 
     def as_agreed(self, fresh: Plan) -> Plan:
         """The plan as it is now, with what was agreed to in place of a smaller loss: a daemon
-        that still copied a moment ago moves the watermark while a person reads."""
-        agreed, now = self.shown.watermark, fresh.shown.watermark
-        if self.verb != "failover" or agreed is None or now is None or now < agreed:
-            return fresh
-        return replace(fresh, shown=self.shown)
+        that still copies moves the watermark while a person reads."""
+        return replace(fresh, shown=self.shown) if self._loses_no_more(fresh.shown) else fresh
+
+    def _loses_no_more(self, now: Shown) -> bool:
+        """Whether what may be lost now is at most what was agreed to."""
+        if self.verb == "failover":
+            agreed, mark = self.shown.watermark, now.watermark
+            return agreed is not None and mark is not None and mark >= agreed
+        was, is_ = self.shown.exposure_s, now.exposure_s
+        return was is not None and is_ is not None and is_ <= was
 
     @property
     def digest(self) -> str:

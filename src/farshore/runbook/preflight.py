@@ -23,6 +23,9 @@ CONTACT_SECONDS_MAX = 5.0
 REPORT_AGE_MAX_S = 30.0
 """A daemon that is at work reports every few seconds."""
 
+DAEMON_LOOKS_MAX = 15
+DAEMON_LOOK_S = 1.0
+
 EXPOSURE_MAX_S = 30.0
 """With more than this still to copy, the freeze would end before the copying does."""
 
@@ -120,6 +123,15 @@ class Preflight:
         return "; ".join(unproved)
 
     async def _daemon(self) -> str:
+        """A daemon that has just turned round is given the time of its first scan."""
+        for _ in range(DAEMON_LOOKS_MAX):
+            why = await self._wrong_daemon()
+            if not why:
+                return ""
+            await self.ground.sleep(DAEMON_LOOK_S)
+        return why
+
+    async def _wrong_daemon(self) -> str:
         report = await read_report(self.ground)
         if report is None:
             return "no daemon has ever reported; start `farshore run`"
