@@ -23,7 +23,7 @@ CONTACT_SECONDS_MAX = 5.0
 REPORT_AGE_MAX_S = 30.0
 """A daemon that is at work reports every few seconds."""
 
-DAEMON_LOOKS_MAX = 15
+DAEMON_LOOKS_MAX = 60
 DAEMON_LOOK_S = 1.0
 
 EXPOSURE_MAX_S = 30.0
