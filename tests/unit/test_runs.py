@@ -13,7 +13,7 @@ from farshore.control.both import BothSides
 from farshore.control.ledger import Ledger
 from farshore.control.runs import Runs, run_name
 from farshore.core.runbook import Approval, Plan, Run, StepPlan
-from farshore.errors import OutcomeUnknown, Refused, Unreachable, UsageError
+from farshore.errors import BucketMissing, OutcomeUnknown, Refused, Unreachable, UsageError
 from farshore.testing.clock import ManualClock
 from farshore.testing.store.faults import Faulty
 from farshore.testing.store.memory import MemoryStore
@@ -134,6 +134,12 @@ async def test_without_any_side_it_says_so(ground: Ground) -> None:
     for work in (ground.runs().ids(), ground.runs().load(RUN.id), shelf.save(agreed())):
         with pytest.raises(Unreachable, match="east is down"):
             await work
+
+
+async def test_before_apply_it_says_what_to_do() -> None:
+    with pytest.raises(BucketMissing) as caught:
+        await Ground().runs().ids()
+    assert "farshore apply" in caught.value.hint
 
 
 async def test_a_run_that_is_nowhere_is_named_with_those_that_are(ground: Ground) -> None:

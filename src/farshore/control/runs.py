@@ -19,6 +19,7 @@ from farshore.control.documents import Damaged, Document
 from farshore.control.ledger import Ledger, in_time
 from farshore.core.runbook import Run
 from farshore.errors import (
+    BucketMissing,
     Corrupt,
     OutcomeUnknown,
     Precondition,
@@ -216,6 +217,11 @@ def _overtaken(run: Run, there: Copy) -> Refused:
     )
 
 
-def _nobody(errors: Sequence[StoreError]) -> Unreachable:
+def _nobody(errors: Sequence[StoreError]) -> StoreError:
+    if errors and all(isinstance(error, BucketMissing) for error in errors):
+        return BucketMissing(
+            "Neither site has a control bucket yet: nothing was prepared.",
+            hint="Run `farshore apply` first: it makes them.",
+        )
     why = "; ".join(error.message for error in errors)
     return Unreachable(f"No control bucket has the run: {why}")
