@@ -57,8 +57,18 @@ class Daemon:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is not None:
+            error.add_note(self._last_words())
         self.kill()
+
+    def _last_words(self) -> str:
+        """For whoever reads of a failure: what it said, and how it stood."""
+        try:
+            stands = json.dumps(self.report(), indent=1)
+        except (OSError, AssertionError) as why:
+            stands = f"its port does not answer: {why}"
+        return f"The daemon said:\n{''.join(self.said)}\nIt stands so:\n{stands}"
 
     def _read(self) -> None:
         assert self.process.stderr is not None
