@@ -33,8 +33,8 @@ test-long: setup $(SERVERS)  ## the many more kills that `make test` leaves out
 	$(BIN)/pytest -n 2 --dist worksteal -m long
 
 SEEDS ?= 1000
-simulate: setup  ## simulated runs with faults, checked at every step: make simulate SEEDS=1000
-	$(BIN)/python -m tests.simulation $(SEEDS)
+simulate: setup  ## simulated runs with faults, on all cores: SEEDS=1000; SEED=n replays one
+	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
 
 # Debian's own servers for the switch, and promtool: used where they are installed, else
 # unpacked into build/servers, where they bother nobody. Nothing is installed or started.

@@ -1,32 +1,102 @@
-"""`python -m tests.simulation SEEDS [FIRST]`: so many runs, and the first failure shortened."""
+"""`python -m tests.simulation [--seeds N] [--first N] [--seed N] [--jobs N]`: runs in parallel.
+
+Each seed is a run of its own, in whatever process. A failure is told with its seed and with
+the fewest steps that still show it; `--seed` replays that one run and shows its whole log.
+"""
 
 from __future__ import annotations
 
+import argparse
+import multiprocessing
+import os
+import resource
 import sys
 import time
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from tests.simulation.plan import plan_of
 from tests.simulation.shorten import shortened, told
 from tests.simulation.world import simulate
 
+SEEDS = 1000
+SEEDS_AT_ONCE = 4
+"""So many go to a process at one time: few, for the slow ones are spread over all."""
 
-def main(count: int, first: int) -> int:
+
+class Ran(NamedTuple):
+    """What became of one seed. `told`: of a failure, for people."""
+
+    seed: int
+    told: str
+    checks: int
+    simulated_s: float
+
+
+def ran(seed: int) -> Ran:
+    """One run, whatever process it is in."""
+    outcome = simulate(plan_of(seed))
+    failure = told(shortened(outcome)) if outcome.broken else ""
+    return Ran(seed, failure, outcome.checks, outcome.seconds)
+
+
+def _all(seeds: range, jobs: int) -> Iterator[Ran]:
+    if jobs == 1:
+        yield from map(ran, seeds)
+        return
+    with multiprocessing.get_context("fork").Pool(jobs) as pool:
+        yield from pool.imap_unordered(ran, seeds, SEEDS_AT_ONCE)
+        pool.close()
+        pool.join()
+
+
+def _cpu_s() -> float:
+    """CPU seconds of this process and of those that it has waited for."""
+    who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return sum(one.ru_utime + one.ru_stime for one in map(resource.getrusage, who))
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)  # noqa: T201  it is a command
+
+
+def many(seeds: range, jobs: int) -> int:
+    """How many runs broke a promise."""
     began, checks, simulated, failed = time.monotonic(), 0, 0.0, 0
-    for seed in range(first, first + count):
-        outcome = simulate(plan_of(seed))
-        checks += outcome.checks
-        simulated += outcome.seconds
-        if outcome.broken:
+    for one in _all(seeds, jobs):
+        checks += one.checks
+        simulated += one.simulated_s
+        if one.told:
             failed += 1
-            print(told(shortened(outcome)), flush=True)  # noqa: T201  it is a command
-    took = time.monotonic() - began
-    print(  # noqa: T201  it is a command
-        f"{count} seeds from {first} in {took:.1f} s ({count / took:.1f} seeds/s), "
+            _say(one.told)
+    took, cpu = time.monotonic() - began, _cpu_s()
+    _say(
+        f"{len(seeds)} seeds from {seeds.start} in {took:.1f} s on {jobs} processes "
+        f"({len(seeds) / took:.1f} seeds/s, {cpu / len(seeds):.3f} CPU s each), "
         f"{simulated / 3600:.1f} h simulated, {checks} checks, {failed} failed"
     )
-    return 1 if failed else 0
+    return failed
+
+
+def replay(seed: int) -> int:
+    """One run again, with everything that happened."""
+    outcome = simulate(plan_of(seed))
+    _say("\n".join(outcome.log))
+    _say(told(shortened(outcome)) if outcome.broken else f"seed {seed}: every promise was kept")
+    return 1 if outcome.broken else 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation")
+    parser.add_argument("--seeds", type=int, default=SEEDS, help="how many")
+    parser.add_argument("--first", type=int, default=0, help="the first of them")
+    parser.add_argument("--seed", type=int, help="this one alone, with its log")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
+    given = parser.parse_args()
+    if given.seed is not None:
+        return replay(given.seed)
+    return 1 if many(range(given.first, given.first + given.seeds), max(1, given.jobs)) else 0
 
 
 if __name__ == "__main__":
-    numbers = [int(word) for word in sys.argv[1:]]
-    sys.exit(main(numbers[0] if numbers else 1000, numbers[1] if len(numbers) > 1 else 0))
+    sys.exit(main())
