@@ -64,3 +64,20 @@ def test_without_the_target_nobody_can_decide(farshore: Farshore, lab: Lab) -> N
     ended = farshore.run("deletes", "release", "--yes", "--json")
     assert ended.code == 1
     assert "west" in ended.error["message"]
+
+
+def test_what_came_into_step_in_another_way_is_listed_no_longer(farshore: Farshore) -> None:
+    configure(farshore, deletes_count=0, deletes_share=0.0)
+    farshore.put_all({key: [b"1"] for key in KEYS})
+    with Daemon(farshore) as daemon:
+        daemon.until_ready()
+        settle(farshore)
+        farshore.put_all({key: [None] for key in KEYS})
+        eventually(lambda: farshore.json("deletes")["count"] == 6, 15, "all are held")
+        farshore.s3("west").delete_object(Bucket=farshore.bucket, Key="a/0")
+        farshore.put_all({"a/1": [b"2"]})
+        eventually(lambda: farshore.json("deletes")["count"] == 4, 30, "two are in step")
+        daemon.terminate()
+    farshore.put_all({"b/0": [b"2"]})
+    farshore.run("sync", "b/")
+    assert [row["key"] for row in farshore.json("deletes")["rows"]] == ["b/1", "c/0", "c/1"]

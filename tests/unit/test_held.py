@@ -10,6 +10,7 @@ import pytest
 
 from farshore.control.held import HeldDocuments, Shown
 from farshore.control.keeper import Keeper
+from farshore.engine.run import kept_up_to_date
 from farshore.errors import OutcomeUnknown, StoreError
 from farshore.journal.deletes import HeldDelete, StandingDelete, Verdict, WaitingDeletes
 from farshore.testing.store.call import Call
@@ -195,6 +196,40 @@ async def test_many_rows_take_pages_of_which_only_the_changed_are_written(world:
     everything = await docs.decide(await world.shown(), rows[1:], word("discarded"))
     assert len(everything) == 399
     assert set((await world.standing()).values()) == {"discarded"}
+
+
+async def test_a_run_without_a_daemon_publishes_what_came_into_step(world: World) -> None:
+    waiting = world.cache()
+    hold_all(waiting)
+    await world.keeper(waiting).exchange()
+    waiting.close()
+    await world.documents().decide(await world.shown(), ROWS[1:2], word("released"))
+    async with kept_up_to_date(world.documents()) as its_own:
+        assert its_own.is_decided("files", "k1", "v1", "released")
+        for key in ("k0", "k1"):
+            its_own.settled("files", key, "newer")
+    assert list(await world.standing()) == ["k2", "k3", "k4", "k5"]
+    again = world.cache()
+    await world.keeper(again).exchange()
+    assert list(decisions(again)) == ["k2", "k3", "k4", "k5"]
+    assert {row.key for row in world.looked_at} == {"k0", "k1"}, "its backlog may know of them"
+
+
+async def test_a_run_whose_target_goes_away_ends_in_its_own_words(world: World) -> None:
+    waiting = world.cache()
+    hold_all(waiting)
+    await world.keeper(waiting).exchange()
+
+    async def run() -> None:
+        async with kept_up_to_date(world.documents()) as its_own:
+            its_own.settled("files", "k0", "newer")
+            world.west.hook = Breaking(1, after=False)
+            raise StoreError("the run's own")
+
+    with pytest.raises(StoreError, match="the run's own"):
+        await run()
+    world.west.hook = None
+    assert len(await world.standing()) == 6, "left to the next daemon"
 
 
 class Breaking:

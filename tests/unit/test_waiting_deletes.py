@@ -109,10 +109,10 @@ async def test_a_discarded_delete_is_not_replicated_by_anybody() -> None:
     assert (hidden(live), waiting.count("discarded")) == (set(), 6)
     assert crew.tally.causes["DiscardedDelete"] == 6
     clock = live.pair.clock
-    for expected, knows in ((0, crew.discarded), (6, lambda *_: False)):
+    for expected, knows in ((0, crew.waiting), (6, None)):
         tally = Scan(clock.now())
-        await scan(crew.source, crew.target, (), live.backlog, clock, tally, discarded=knows)
-        assert tally.found == expected
+        await scan(crew.source, crew.target, (), live.backlog, clock, tally, deletes=knows)
+        assert (tally.found, live.count()) == (expected, expected)
 
 
 async def test_verify_counts_a_discarded_delete_as_excluded_and_a_held_one_as_missing() -> None:
@@ -214,3 +214,48 @@ def test_without_a_file_nothing_is_shared_and_nothing_is_left_behind(
     one.hold(delete("a"))
     assert (one.any_held(), other.any_held()) == (True, False)
     assert list(tmp_path.iterdir()) == []
+
+
+async def scanned(live: Live) -> Scan:
+    clock, crew = live.pair.clock, live.crew
+    tally = Scan(clock.now())
+    waiting = live.guard.waiting
+    await scan(crew.source, crew.target, crew.rules, live.backlog, clock, tally, deletes=waiting)
+    return tally
+
+
+async def test_what_came_into_step_in_another_way_leaves_the_list_with_the_next_scan() -> None:
+    live = await flooded(count=0)
+    east, west = live.pair.east, live.pair.west
+    await west.delete(BUCKET, "k0")  # the target got the marker
+    marker = next(h.version for h in east.dump(BUCKET) if h.version.key == "k1")
+    assert marker.is_marker
+    await east.delete(BUCKET, "k1", marker.version_id)  # the delete was taken back
+    for entry in [h.version for h in east.dump(BUCKET) if h.version.key == "k2"]:
+        await east.delete(BUCKET, "k2", entry.version_id)  # purged, and nothing is left to delete
+    await east.put(BUCKET, "k3", b"two")  # written anew
+    async with live.running():
+        tally = await scanned(live)
+        assert tally.found == 3, "two deletes that are held still, and one that is written"
+        await live.until(lambda: held(live) == ["k4", "k5"] and live.count() == 2)
+    assert hidden(live) == {"k0", "k3"}, "k3 has its marker beneath what is new"
+    assert live.summary().held == 2
+
+
+async def test_a_discarded_delete_that_stands_is_not_looked_at_by_every_scan() -> None:
+    live = await flooded(count=0)
+    live.guard.waiting.decide(live.guard.waiting.rows(), said("discarded"))
+    async with live.running():
+        await live.note(*KEYS)
+        await live.until(lambda: live.count() == 0)
+    await live.pair.west.delete(BUCKET, "k0")  # somebody did it by hand
+    await scanned(live)
+    assert live.count() == 0
+
+
+async def test_a_backfill_forgets_what_came_into_step() -> None:
+    live = await flooded(count=0)
+    await live.pair.west.delete(BUCKET, "k0")
+    await live.pair.east.put(BUCKET, "k1", b"two")
+    await Backfill(live.crew, Scope()).run()
+    assert held(live) == ["k2", "k3", "k4", "k5"]

@@ -361,7 +361,7 @@ class Service:
                     self.backlog,
                     self.clock,
                     tally,
-                    discarded=crew.discarded,
+                    deletes=crew.waiting,
                 )
                 self._wake()
             shrunk = await note_sizes(self.backlog, tally.buckets, self.clock.now())

@@ -64,7 +64,7 @@ async def ask(
             tally,
             prefix=prefix,
             priority=ASKED,
-            discarded=deletes.is_discarded,
+            deletes=deletes,
         )
         offset = await source.store.server_time_offset()
     until = clock.now() + offset + CLOCK_RESOLUTION_S

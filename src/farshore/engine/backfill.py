@@ -122,9 +122,11 @@ class Backfill:
         tally.versions += len(pair.source)
         tally.target_keys += bool(pair.target)
         if not pair.source:
+            self._crew.settled(pair.key, pair.source)
             return False  # only on the target: nothing here ever deletes it
         if identical(pair.source, pair.target):
             tally.in_step += 1
+            self._crew.settled(pair.key, pair.source)
             return False
         tally.to_do += max(0, len(pair.source) - len(pair.target))
         return True
@@ -159,6 +161,7 @@ class Backfill:
         await Lane(self._crew, pair, rule).run()
 
     def _exclude(self, pair: KeyPair) -> None:
+        self._crew.settled(pair.key, pair.source)
         for entry in pair.source:
             self._crew.tally.refuse(
                 NotCopied(

@@ -278,8 +278,10 @@ class Dispatcher:
     def _note_cancelled(self, work: Work, pair: KeyPair, rule: Rule | None) -> None:
         """A delete that waited, and whose rule is gone or no longer wants deletes."""
         top = pair.source[0] if pair.source else None
-        waited = work.cause in (DELAYED_MARKER, DELETE_GUARD)
-        if not waited or top is None or not top.is_marker:
+        if top is None or not top.is_marker:
+            return
+        held = self._guard.waiting.is_held(work.bucket, work.key, top.version_id)
+        if not held and work.cause not in (DELAYED_MARKER, DELETE_GUARD):
             return
         if rule is None or rule.exclude or rule.delete_markers == "never":
             one = LeftOut(work.bucket, work.key, top.version_id, self._clock.now())

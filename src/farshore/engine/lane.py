@@ -111,6 +111,12 @@ class Crew:
         """Whether a person said that this delete marker is not to be replicated."""
         return self.waiting is not None and self.waiting.is_discarded(bucket, key, version_id)
 
+    def settled(self, key: str, source: History) -> None:
+        """Nothing more is owed of this key. `source`: its history there, as it was looked at."""
+        if self.waiting is not None:
+            newest = source[0].version_id if source else ""
+            self.waiting.settled(self.source.bucket, key, newest)
+
     def silent_s(self) -> float:
         """Seconds since anything was written."""
         return self.clock.monotonic() - self.last_success
@@ -225,6 +231,8 @@ class Lane:
             crew.held.append(pair)
         else:
             await self._perform(plan.steps)
+            if not self._refused and not crew.stop.is_set():
+                crew.settled(self._key, self._pair.source)
 
     async def _account_for(self, gap: Sequence[Version]) -> None:
         """Versions missing beneath newer replicas: nobody puts them there, so say why."""

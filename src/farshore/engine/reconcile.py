@@ -15,17 +15,11 @@ from farshore.core.join import KeyPair
 from farshore.core.model import NULL_VERSION
 from farshore.core.rules import Rule
 from farshore.engine.backfill import joined
-from farshore.engine.look import (
-    Discarded,
-    aligned,
-    nothing_discarded,
-    rule_for,
-    without_discarded,
-    written_at,
-)
+from farshore.engine.look import aligned, rule_for, without_discarded, written_at
 from farshore.engine.side import Side
 from farshore.feed.hint import Hint
 from farshore.journal.backlog import NAMED_MAX, Backlog
+from farshore.journal.deletes import WaitingDeletes
 
 BATCH_MAX = 500
 """Keys noted in one commit."""
@@ -58,13 +52,17 @@ async def scan(
     *,
     prefix: str = "",
     priority: int = 0,
-    discarded: Discarded = nothing_discarded,
+    deletes: WaitingDeletes | None = None,
 ) -> None:
     """Walk both sides and note every key that differs. Raises what listings raise.
 
-    A key whose newest entry is a delete that was `discarded` does not differ by it.
+    A key whose newest entry is a delete that was discarded (in `deletes`) does not differ by
+    it. Keys of deletes that stood there when the walk began, and that are no longer owed, are
+    noted, too: whoever looks at them forgets that delete.
     """
+    deletes = deletes or WaitingDeletes()
     waiting: list[Hint] = []
+    overcome = deletes.keys(source.bucket, prefix)
     keys = 0
     async for pairs in joined(source, target, prefix):
         for pair in pairs:
@@ -72,17 +70,21 @@ async def scan(
             tally.versions += len(pair.source)
             keys += bool(pair.source)
             tally.target_keys += bool(pair.target)
+            kept = without_discarded(source, pair, deletes.is_discarded)
+            if kept is not pair:
+                overcome.discard(pair.key)
             if identical(pair.source, pair.target) or not pair.source:
                 continue
-            kept = without_discarded(source, pair, discarded)
             hint = await _missing(source, target, rules, kept, clock.now())
             if hint is not None:
+                overcome.discard(pair.key)
                 tally.found += 1
                 tally.oldest = hint.at if tally.oldest is None else min(tally.oldest, hint.at)
                 waiting.append(hint)
         if len(waiting) >= BATCH_MAX:
             await backlog.note(waiting, now=clock.now(), priority=priority)
             waiting = []
+    waiting += [Hint(source.bucket, key) for key in sorted(overcome)]
     if waiting:
         await backlog.note(waiting, now=clock.now(), priority=priority)
     if not prefix:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 
 from farshore.clock import Clock
 from farshore.config import Config
 from farshore.control.held import HeldDocuments
+from farshore.control.keeper import EXCHANGE_SECONDS_MAX, Keeper
 from farshore.control.lease import hold, obeys_conditions
 from farshore.control.mandate import under_mandate
 from farshore.control.record import open_plane
@@ -19,8 +20,9 @@ from farshore.engine.gate import COUNT_MIN, Gate, GateLimits
 from farshore.engine.lane import Crew
 from farshore.engine.session import Sides, open_sides
 from farshore.engine.tally import Tally
+from farshore.errors import StoreError
 from farshore.fence.waiting import put_up_all
-from farshore.journal.deletes import WaitingDeletes
+from farshore.journal.deletes import HeldDelete, WaitingDeletes
 from farshore.journal.sqlite import SqliteJournal
 from farshore.s3.capabilities import Capabilities
 from farshore.s3.pace import Throttle
@@ -69,7 +71,8 @@ async def working_crews(
 ) -> AsyncIterator[list[Crew]]:
     """A crew for every pair of buckets, while the source is primary and the lease is held.
 
-    `waiting`: the held deletes, for who keeps them; else they are read from the target.
+    `waiting`: the held deletes, for who keeps them; else they are read from the target, and
+    those that come into step leave the list there at the end.
     `leaving_out`: see `open_sides`.
     Fences that wait for a site are put up before anything else is done with it.
     `Refused` when another worker holds the lease, or the control record forbids copying, or
@@ -104,8 +107,8 @@ async def working_crews(
         await replicated.remember(pairs)
         await replicated.require_sole_writer(pairs, clock)
         if waiting is None:
-            waiting = await standing_deletes(held_documents(config, control, capabilities))
-            stack.callback(waiting.close)
+            documents = held_documents(config, control, capabilities)
+            waiting = await stack.enter_async_context(kept_up_to_date(documents))
         crews = [make_crew(config, sides, tally, stop, clock, journal) for sides in buckets]
         for crew in crews:
             crew.waiting = waiting
@@ -129,6 +132,29 @@ def held_documents(config: Config, store: Store, capabilities: Capabilities) -> 
 async def standing_deletes(documents: HeldDocuments) -> WaitingDeletes:
     """What people decided about deletes, read now. Raises what documents raise."""
     return WaitingDeletes.of((await documents.read()).rows.values())
+
+
+@asynccontextmanager
+async def kept_up_to_date(documents: HeldDocuments) -> AsyncIterator[WaitingDeletes]:
+    """Held deletes in memory, for a run that holds the lease and is no daemon. What has been
+    settled of them is published when it ends. Raises what documents raise, at the beginning.
+
+    What it does not reach is looked at by the next daemon: the edition is another one then.
+    """
+    with closing(WaitingDeletes()) as waiting:
+        keeper = Keeper(documents, waiting, _not_now)
+        await keeper.exchange()
+        try:
+            yield waiting
+        finally:
+            # Should this fail, the first scan of the next daemon does the same.
+            with suppress(StoreError, TimeoutError):
+                async with asyncio.timeout(EXCHANGE_SECONDS_MAX):
+                    await keeper.exchange()
+
+
+async def _not_now(_: Sequence[HeldDelete]) -> None:
+    """The run looks at every key by itself."""
 
 
 def make_crew(

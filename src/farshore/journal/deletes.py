@@ -71,6 +71,8 @@ WHERE decision = :decision AND {BELOW}
 ORDER BY bucket, key LIMIT :limit
 """
 
+KEYS = f"SELECT key FROM waiting_delete WHERE bucket = :bucket AND {BELOW}"
+
 COUNT = "SELECT count(*) FROM waiting_delete WHERE decision = ?"
 
 ANY_HELD = "SELECT EXISTS (SELECT 1 FROM waiting_delete WHERE decision = 'held')"
@@ -250,6 +252,12 @@ class WaitingDeletes:
                 HeldDelete(_text(bucket), _text(key), version_id, held_at)
                 for bucket, key, version_id, held_at in self._db.execute(ROWS, values)
             ]
+
+    def keys(self, bucket: str, prefix: str = "") -> set[str]:
+        """Keys of this bucket with a delete that stands here, whatever was decided about it."""
+        values = {"bucket": _bytes(bucket), "prefix": _bytes(prefix)}
+        with reporting(self._path, "read"):
+            return {_text(key) for (key,) in self._db.execute(KEYS, values)}
 
     def count(self, decision: Decision) -> int:
         """How many stand so."""
