@@ -98,7 +98,7 @@ class Daemon:
 
     @property
     def url(self) -> str:
-        """Where it serves, once it has said so."""
+        """Where it serves, once it has said so; after it has turned round, the newest place."""
         found: list[str] = []
 
         def told() -> bool:
@@ -107,7 +107,7 @@ class Daemon:
             return bool(found)
 
         eventually(told, START_SECONDS_MAX, "an address")
-        return found[0]
+        return found[-1]
 
     def ask(self, path: str, *, token: str = "", body: bytes | None = None) -> Answer:
         """GET, or POST where there is a body."""

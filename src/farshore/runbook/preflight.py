@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -23,8 +24,12 @@ CONTACT_SECONDS_MAX = 5.0
 REPORT_AGE_MAX_S = 30.0
 """A daemon that is at work reports every few seconds."""
 
-DAEMON_LOOKS_MAX = 60
 DAEMON_LOOK_S = 1.0
+SILENT_LOOKS_MAX = 8
+"""A daemon reports every 5 seconds: one that has not by then is not there."""
+
+BEHIND_LOOKS_MAX = 60
+"""Who has just turned round needs a scan, and the time to copy what it found."""
 
 EXPOSURE_MAX_S = 30.0
 """With more than this still to copy, the freeze would end before the copying does."""
@@ -66,12 +71,16 @@ class Preflight:
 
     async def act(self) -> None:
         kept = [rule for rule in self.rules if rule not in self.overridden]
-        results = await asyncio.gather(*(self._check(rule) for rule in kept))
-        wrong = [f"{rule}: {why}" for rule, why in zip(kept, results, strict=True) if why]
-        if wrong:
-            raise StepFailed("; ".join(wrong), hint="Mend it, and plan again.")
+        await self._require([rule for rule in kept if rule != "daemon"])
+        await self._require([rule for rule in kept if rule == "daemon"])  # it may take a minute
         passed = dict.fromkeys(kept, "ok")
         self._passed = passed | dict.fromkeys(self.overridden, "set aside by a person")
+
+    async def _require(self, rules: Sequence[str]) -> None:
+        results = await asyncio.gather(*(self._check(rule) for rule in rules))
+        wrong = [f"{rule}: {why}" for rule, why in zip(rules, results, strict=True) if why]
+        if wrong:
+            raise StepFailed("; ".join(wrong), hint="Mend it, and plan again.")
 
     async def _check(self, rule: str) -> str:
         """Why the rule does not hold; "" when it does."""
@@ -123,25 +132,32 @@ class Preflight:
         return "; ".join(unproved)
 
     async def _daemon(self) -> str:
-        """A daemon that has just turned round is given the time of its first scan."""
-        for _ in range(DAEMON_LOOKS_MAX):
-            why = await self._wrong_daemon()
-            if not why:
-                return ""
+        """A daemon that has just started or turned round is waited for, one that is not there
+        is not."""
+        for look in range(BEHIND_LOOKS_MAX):
+            report = await read_report(self.ground)
+            age = self._age(report)
+            why = self._silent(age) or self._behind(report)
+            if not why or (age > REPORT_AGE_MAX_S and look >= SILENT_LOOKS_MAX):
+                return why
             await self.ground.sleep(DAEMON_LOOK_S)
         return why
 
-    async def _wrong_daemon(self) -> str:
-        report = await read_report(self.ground)
-        if report is None:
+    def _age(self, report: StatusReport | None) -> float:
+        """Seconds since the daemon reported; infinite if it never has."""
+        return math.inf if report is None else self.ground.clock.now() - report.written_at
+
+    def _silent(self, age: float) -> str:
+        if age == math.inf:
             return "no daemon has ever reported; start `farshore run`"
-        now = self.ground.clock.now()
-        age = now - report.written_at
         if age > REPORT_AGE_MAX_S:
             return f"the daemon reported {age:.0f} s ago; start `farshore run`"
-        if report.watermark is None:
+        return ""
+
+    def _behind(self, report: StatusReport | None) -> str:
+        if report is None or report.watermark is None:
             return "the daemon has no watermark yet; wait for its first scan"
-        exposure = now - report.watermark
+        exposure = self.ground.clock.now() - report.watermark
         if exposure > EXPOSURE_MAX_S:
             return f"the exposure is {exposure:.0f} s; wait until it is below {EXPOSURE_MAX_S:g} s"
         return ""
