@@ -13,6 +13,7 @@ from farshore.cli import main
 from farshore.control.status import DaemonState, StatusReport, write_local
 from farshore.feed.hint import Hint
 from farshore.journal.backlog_sqlite import SqliteBacklog
+from farshore.journal.ledger import Ledgers, LeftOut
 
 from .sites import TOML
 
@@ -170,3 +171,44 @@ def test_a_damaged_state_file(config: Path, capsys: pytest.CaptureFixture[str]) 
     state_file(config).write_bytes(b"no database " * 1000)
     assert ask(config, "list") == 1
     assert "it is only a cache" in capsys.readouterr().err
+
+
+def test_what_expired_and_what_was_cancelled_is_listed_by_name(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ledgers = Ledgers.at(state_file(config))
+    ledgers.expired.record(
+        [LeftOut("files", f"{'ab'[n % 2]}/{n}\x1b", f"v{n}", NOW + n) for n in range(1500)]
+    )
+    ledgers.cancelled.record([LeftOut("files", "c\ud800", "m", NOW)])
+    ledgers.close()
+    assert ask(config, "expired") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["FOUND", "KEY", "VERSION"]
+    assert lines[1].split() == ["2026-01-01T00:24:59.000Z", "files/b/1499\\x1b", "v1499"]
+    assert len(lines) == 1003
+    assert lines[-1] == (
+        "1,500 versions in all were purged on the source before they were copied; "
+        "1,000 shown, the newest first: --limit shows more."
+    )
+    assert ask(config, "expired", "--prefix", "a/", "--limit", "5000", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["total"], told["kept"], len(told["rows"])) == (1500, 750, 750)
+    assert told["rows"][0]["key"] == "a/1498\x1b"
+    assert ask(config, "cancelled", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["rows"] == [
+        {"bucket": "files", "key": "c\\ud800", "version_id": "m", "at": "2026-01-01T00:00:00.000Z"}
+    ]
+
+
+def test_where_nothing_expired_nothing_is_made(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ask(config, "expired") == 0
+    told = capsys.readouterr().out
+    assert "is not known here" in told
+    assert "No version" not in told
+    assert not state_file(config).exists()
+    Ledgers.at(state_file(config)).close()
+    assert ask(config, "cancelled") == 0
+    assert "No delete was cancelled" in capsys.readouterr().out

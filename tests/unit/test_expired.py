@@ -13,7 +13,7 @@ from farshore.engine.expired import NOT_LISTED, named_in_vain
 from farshore.engine.look import read_both
 from farshore.engine.reconcile import Scan, scan
 from farshore.feed.hint import Hint
-from farshore.journal.ledger import ROWS_MAX, Ledger, Ledgers, LeftOut
+from farshore.journal.ledger import PAGE_ROWS, PRUNE_EVERY, ROWS_MAX, Ledger, Ledgers, LeftOut
 from farshore.testing.backlog import MemoryBacklog
 from farshore.testing.clock import ManualClock
 from farshore.testing.store.faults import LoseEntries, on
@@ -151,8 +151,28 @@ def test_the_ledger_counts_for_ever_and_keeps_the_latest(tmp_path: Path) -> None
     assert again.total() == ROWS_MAX + 5
     assert [row.key for row in again.latest(2)] == [f"k{ROWS_MAX + 4}", f"k{ROWS_MAX + 3}"]
     assert again.since(ROWS_MAX) == 5
-    assert again.since(0.0) <= ROWS_MAX + 1
+    for begin in range(0, 2 * PRUNE_EVERY, 100):
+        again.record([LeftOut("b", f"m{n}", "v", 1e6 + n) for n in range(begin, begin + 100)])
+    assert ROWS_MAX <= again.kept() <= ROWS_MAX + PRUNE_EVERY
     again.close()
+
+
+def test_a_ledger_is_read_page_by_page_whatever_has_one_time(tmp_path: Path) -> None:
+    ledger = Ledger("cancelled", tmp_path / "state.sqlite")
+    rows = [
+        LeftOut("b", f"{'ab'[n % 2]}/{n}", f"v{turn}", float(n // 700))
+        for n in range(PAGE_ROWS + 200)
+        for turn in range(2)
+    ]
+    ledger.record(rows)
+    pages = list(ledger.pages())
+    assert [len(page) for page in pages] == [PAGE_ROWS, PAGE_ROWS, 400]
+    found = [row for page in pages for row in page]
+    assert found == sorted(rows, key=lambda row: (-row.at, row.key, row.version_id))
+    below = [row for page in ledger.pages("a/") for row in page]
+    assert below == [row for row in found if row.key.startswith("a/")]
+    assert (ledger.kept("a/"), ledger.kept("c")) == (len(below), 0)
+    ledger.close()
 
 
 def test_the_status_has_the_count_and_the_latest_names(tmp_path: Path) -> None:

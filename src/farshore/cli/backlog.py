@@ -1,4 +1,4 @@
-"""`farshore backlog`: what waits, why, and "try it again now".
+"""`farshore backlog`: what waits, why, what never will be replicated, and "try it again now".
 
 It reads and writes the state file itself, whether `farshore run` is at work or not.
 """
@@ -20,13 +20,15 @@ from farshore.core.words import counted
 if TYPE_CHECKING:
     from farshore.config import Config
     from farshore.journal.backlog import Backlog, BacklogSummary, Work
+    from farshore.journal.ledger import Name
 
 LIMIT = 1_000
 
 Result = TypeVar("Result")
 
 app = typer.Typer(
-    help="Show what is known and not yet on the target, or try it again.", no_args_is_help=True
+    help="Show what is known and not yet on the target, or never will be; or try it again.",
+    no_args_is_help=True,
 )
 
 PrefixOption = Annotated[str, typer.Option(help="Only keys that begin with this.")]
@@ -71,6 +73,50 @@ def list_(
             "rows": [_document(work) for work in rows],
         }
     )
+
+
+LimitOption = Annotated[
+    int, typer.Option(min=1, max=1_000_000, help="At most so many, the newest first.")
+]
+
+
+@app.command()
+def expired(
+    context: typer.Context,
+    prefix: PrefixOption = "",
+    limit: LimitOption = LIMIT,
+    as_json: JsonOption = False,
+) -> None:
+    """List the versions that were purged on the source before they were copied.
+
+    By a person or a lifecycle rule. They are on neither side, and nothing can bring them
+    back; they are counted for ever, and the latest 100,000 are kept by name.
+    """
+    _show_left_out(context, "expired", prefix, limit, as_json=as_json)
+
+
+@app.command()
+def cancelled(
+    context: typer.Context,
+    prefix: PrefixOption = "",
+    limit: LimitOption = LIMIT,
+    as_json: JsonOption = False,
+) -> None:
+    """List the deletes that waited until their rule no longer wanted them.
+
+    The target keeps these objects. The latest 100,000 are kept by name.
+    """
+    _show_left_out(context, "cancelled", prefix, limit, as_json=as_json)
+
+
+def _show_left_out(
+    context: typer.Context, name: Name, prefix: str, limit: int, *, as_json: bool
+) -> None:
+    from farshore.cli.left_out import show
+
+    path = _state_file(context)
+    doubt = _doubt(load_config(context), path)
+    show(Console(as_json=as_json), path, name, prefix, limit, doubt)
 
 
 @app.command()

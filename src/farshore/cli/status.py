@@ -234,9 +234,9 @@ def _report_facts(report: StatusReport | None, now: float) -> Iterator[Row]:
     yield "backlog", waits if backlog.count else "nothing waits"
     yield "not replicated", _owed(report)
     if report.expired.total:
-        yield "expired", _left_out(report.expired, *GONE)
+        yield "expired", _left_out(report.expired, "expired", *GONE)
     if report.cancelled.total:
-        yield "cancelled", _left_out(report.cancelled, *CANCELLED)
+        yield "cancelled", _left_out(report.cancelled, "cancelled", *CANCELLED)
     if report.deletes_held:
         yield "deletes held", f"{report.deletes_held:,}"
     yield "in work", counted(report.in_flight, "key")
@@ -320,11 +320,12 @@ CANCELLED = (
 )
 
 
-def _left_out(state: LeftOutState, one: str, many: str) -> str:
-    """How many, and the newest by name."""
+def _left_out(state: LeftOutState, command: str, one: str, many: str) -> str:
+    """How many, the newest by name, and what lists the others."""
     last = state.latest[0] if state.latest else None
     name = f", the last {last.bucket}/{last.key} version {last.version_id}" if last else ""
-    return f"{counted(state.total, one, many)}{visible(name)}"
+    others = f"; `farshore backlog {command}` lists them" if state.total > 1 else ""
+    return f"{counted(state.total, one, many)}{visible(name)}{others}"
 
 
 def _verified(standing: Standing, now: float) -> str:

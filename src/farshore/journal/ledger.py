@@ -8,15 +8,22 @@ In the state file; losing it costs the count, nothing else.
 
 from __future__ import annotations
 
+import math
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from farshore.journal.statefile import IN_MEMORY, opened, reporting
 
-ROWS_MAX = 10_000
-"""Versions that are kept by name, the latest; older ones are only counted."""
+ROWS_MAX = 100_000
+"""Entries that are kept by name, the latest; older ones are only counted."""
+
+PRUNE_EVERY = 1_000
+"""Entries after which those beyond `ROWS_MAX` are forgotten: until then there may be more."""
+
+PAGE_ROWS = 1_000
+"""Entries that are read at one time: whoever writes need not wait for a long list."""
 
 Name = Literal["expired", "cancelled"]
 
@@ -41,15 +48,20 @@ CREATE TABLE IF NOT EXISTS {name}_total (
 FIRST_TOTAL = "INSERT OR IGNORE INTO {name}_total VALUES (1, 0)"
 
 RECORD = "INSERT OR IGNORE INTO {name} VALUES (?, ?, ?, ?)"
-COUNT = "UPDATE {name}_total SET count = count + ?"
+COUNT = "UPDATE {name}_total SET count = count + ? RETURNING count"
 PRUNE = """
 DELETE FROM {name} WHERE at < (SELECT at FROM {name} ORDER BY at DESC LIMIT 1 OFFSET {rows})
 """
 
 TOTAL = "SELECT count FROM {name}_total"
 SINCE = "SELECT count(*) FROM {name} WHERE at >= ?"
-LATEST = """
-SELECT bucket, key, version_id, at FROM {name} ORDER BY at DESC, bucket, key, version_id LIMIT ?
+BELOW = "substr(key, 1, length(:prefix)) = :prefix"
+KEPT = f"SELECT count(*) FROM {{name}} WHERE {BELOW}"
+PAGE = f"""
+SELECT bucket, key, version_id, at FROM {{name}}
+WHERE at <= :at AND (at < :at OR (bucket, key, version_id) > (:bucket, :key, :version_id))
+  AND {BELOW}
+ORDER BY at DESC, bucket, key, version_id LIMIT :limit
 """
 
 
@@ -60,6 +72,9 @@ class LeftOut(NamedTuple):
     key: str
     version_id: str
     at: float
+
+
+_BEFORE_ALL = LeftOut("", "", "", math.inf)
 
 
 class Ledger:
@@ -84,8 +99,9 @@ class Ledger:
             try:
                 rows = [(_bytes(e.bucket), _bytes(e.key), e.version_id, e.at) for e in found]
                 new = sum(self._db.execute(self._sql(RECORD), row).rowcount for row in rows)
-                self._db.execute(self._sql(COUNT), (new,))
-                self._db.execute(self._sql(PRUNE))
+                ((count,),) = self._db.execute(self._sql(COUNT), (new,)).fetchall()
+                if count // PRUNE_EVERY > (count - new) // PRUNE_EVERY:
+                    self._db.execute(self._sql(PRUNE))
                 self._db.execute("COMMIT")
             except sqlite3.Error:
                 self._db.execute("ROLLBACK")
@@ -96,20 +112,43 @@ class Ledger:
         return self._number(TOTAL)
 
     def since(self, at: float) -> int:
-        """How many were found since then; at most `ROWS_MAX`."""
-        return self._number(SINCE, at)
+        """How many were found since then, of those that are kept by name."""
+        return self._number(SINCE, (at,))
 
-    def _number(self, question: str, *values: float) -> int:
+    def kept(self, prefix: str = "") -> int:
+        """How many of the keys that begin with `prefix` are kept by name."""
+        return self._number(KEPT, {"prefix": _bytes(prefix)})
+
+    def _number(self, question: str, values: Sequence[float] | dict[str, bytes] = ()) -> int:
         with reporting(self._path, "read"):
             (number,) = self._db.execute(self._sql(question), values).fetchone()
         return int(number)
 
     def latest(self, limit: int) -> list[LeftOut]:
         """The newest first."""
+        return self._page(_BEFORE_ALL, "", limit)
+
+    def pages(self, prefix: str = "") -> Iterator[list[LeftOut]]:
+        """All that is kept by name, the newest first, so many at a time. What is recorded
+        meanwhile may be missing."""
+        last = _BEFORE_ALL
+        while page := self._page(last, prefix, PAGE_ROWS):
+            yield page
+            last = page[-1]
+
+    def _page(self, last: LeftOut, prefix: str, limit: int) -> list[LeftOut]:
+        """What comes after `last`."""
+        values = {
+            **last._asdict(),
+            "bucket": _bytes(last.bucket),
+            "key": _bytes(last.key),
+            "prefix": _bytes(prefix),
+            "limit": limit,
+        }
         with reporting(self._path, "read"):
             return [
                 LeftOut(_text(bucket), _text(key), version_id, at)
-                for bucket, key, version_id, at in self._db.execute(self._sql(LATEST), (limit,))
+                for bucket, key, version_id, at in self._db.execute(self._sql(PAGE), values)
             ]
 
     def close(self) -> None:
