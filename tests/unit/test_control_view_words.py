@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from farshore.control.view import changed_text, clients_text, freeze_text
+from farshore.control.view import Shown, State, View, changed_text, clients_text, freeze_text
 from farshore.core.record import ControlRecord, Fence, Freeze, SwitchState, initial
 
 BEFORE = initial("east.west", "east")
@@ -45,3 +45,25 @@ def test_a_flip_that_is_not_finished_is_told() -> None:
     )
     unfinished = clients_text(switched("west", "east"))
     assert "go to east; a flip to west was begun and is not finished" in unfinished
+
+
+def seen(state: State, trouble: str, record: ControlRecord | None = BEFORE) -> View:
+    return View(
+        "east.west",
+        "east",
+        (Shown("east", "record", record), Shown("west", state, trouble=trouble)),
+    )
+
+
+def test_a_newer_record_is_told_once_with_what_to_do() -> None:
+    view = seen("newer", "west has a record of a newer farshore.")
+    assert view.sentence.count("newer farshore") == 1
+    (conflict,) = view.conflicting
+    assert conflict == (view.conflicts[0], "use the newer farshore here, too")
+
+
+def test_a_damaged_record_is_written_anew_only_where_another_one_stands() -> None:
+    (conflict,) = seen("damaged", "west is damaged.").conflicting
+    assert "`farshore run`" in conflict.remedy
+    (alone,) = seen("damaged", "west is damaged.", None).conflicting
+    assert "older versions" in alone.remedy

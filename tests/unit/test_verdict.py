@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farshore.cli.reference import commands
+from farshore.core.aftermath import Open
 from farshore.core.checkup import Checkup, Wrong
 from farshore.core.rehearsed import FINDINGS_MAX, JUDGED_FROM_NOW
 from farshore.core.verdict import (
@@ -34,6 +35,7 @@ GOOD = Snapshot(
     scan_versions=10,
     verified_at=NOW - 3600,
     verified_deep=True,
+    verified_versions=10,
     reported_at=NOW - 1,
     heartbeat_age_s=2.0,
     waiting=0,
@@ -96,6 +98,22 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ),
     ({"drilled_at": None}, "AT RISK", "No drill has passed yet"),
     ({"drilled_at": NOW - 91 * 86400}, "AT RISK", "was 91 d 0 h ago, more than 90 d 0 h"),
+    (
+        {"checkup": Checkup(NOW - 60, (), ("rights at west", "ttl"), 4)},
+        "AT RISK",
+        "could not tell of rights at west, ttl: run it again",
+    ),
+    ({"verified_versions": 0}, "AT RISK", "found nothing to compare, and there are 10 versions at"),
+    (
+        {"conflicts": (("west is damaged.", "`farshore run` writes it anew"),)},
+        "AT RISK",
+        "west is damaged: `farshore run` writes it anew.",
+    ),
+    (
+        {"left_open": (Open("unprotected", "NOT SAFE", "Not copied: `farshore reprotect`."),)},
+        "NOT SAFE",
+        "Not copied: `farshore reprotect`.",
+    ),
     ({"unheard": ("a", "b")}, "AT RISK", "No heartbeat comes of a, b"),
     ({"unserved": tuple("abcdefg")}, "AT RISK", "Buckets a, b, c, d, e and 2 more are at east"),
 ]
@@ -142,6 +160,20 @@ def test_what_is_judged_from_now_is_not_told_again_by_an_old_check_up() -> None:
     many = verdict(checkup=Checkup(NOW - 60, (*[parity] * 6, LACKS)))
     assert (many.word, len(many.reasons)) == ("NOT SAFE", FINDINGS_MAX + 1)
     assert "2 more are not ok" in many.reasons[-1].text
+
+
+def test_what_is_only_told_changes_no_verdict() -> None:
+    fenced = Open("old-side-fenced", None, "east is fenced: leave it.")
+    assert verdict(left_open=(fenced,)) == Verdict("SAFE", ())
+
+
+def test_a_verify_of_nothing_is_not_told_twice_where_there_is_nothing() -> None:
+    found = verdict(verified_versions=0, scan_versions=0)
+    assert [reason.name for reason in found.reasons] == ["nothing-seen"]
+
+
+def test_what_a_check_up_could_not_tell_from_now_is_judged_elsewhere() -> None:
+    assert verdict(checkup=Checkup(NOW - 60, (), ("drill", "fence at east"), 9)).word == "SAFE"
 
 
 def test_the_worst_comes_first() -> None:
@@ -208,16 +240,12 @@ def test_durations(seconds: float, text: str) -> None:
     assert duration_text(seconds) == text
 
 
-LATER = {"run", "backlog", "deletes", "resume", "drill"}
-"""Commands of the daemon and of drills; dropped from here as they arrive."""
-
-
 def test_every_command_that_a_remedy_names_exists() -> None:
     known = {name.split()[1] for name, _ in commands() if " " in name}
     said = " ".join(r.text for changes, _, _ in BAD for r in verdict(**changes).reasons)
     named = set(re.findall(r"`farshore (\w+)", said))
     assert named >= {"verify", "repair", "run"}
-    assert named - LATER - known - {"status"} == set()
+    assert named - known == set()
 
 
 @pytest.mark.parametrize(("side", "name"), [("source_answers", "east"), ("target_answers", "west")])

@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 
 from farshore.clock import Clock
 from farshore.config import Config, Site
+from farshore.control.aftermath import see_runs
 from farshore.control.checkups import NO_DRILLS, Drills, read_checkup, read_drills
 from farshore.control.contact import make_contact
 from farshore.control.fenced import NOTHING_SEEN, SeenFences, see_fences
@@ -26,6 +27,7 @@ from farshore.control.status import (
     read_local,
     read_proof,
 )
+from farshore.core.aftermath import NO_RUNS, Open, Proved, SeenRuns, left_open
 from farshore.core.checkup import Checkup
 from farshore.core.shrinkage import Shrunk
 from farshore.core.verdict import Snapshot
@@ -52,7 +54,7 @@ class Standing:
     """All that could be had. `local`: the report is this machine's own copy.
 
     `now`: by the source's clock, as well as it is known. `vanished`: sentences about buckets
-    that were replicated and are gone from the source.
+    that were replicated and are gone from the source. `runs`: of runbooks.
     """
 
     now: float
@@ -66,6 +68,7 @@ class Standing:
     vanished: tuple[str, ...] = ()
     checkup: Checkup | None = None
     drills: Drills = NO_DRILLS
+    runs: SeenRuns = NO_RUNS
 
 
 class Opener(Protocol):
@@ -97,9 +100,10 @@ async def stand(config: Config, clock: Clock, opener: Opener | None = None) -> S
             _reach(ours, config.source), _reach(theirs, config.target), _fences(config, both, clock)
         )
         report, proof, trouble = await _documents(config, theirs, target)
-        vanished, (checkup, drills) = await asyncio.gather(
+        vanished, (checkup, drills), runs = await asyncio.gather(
             _vanished(config, ours, theirs, source.answers and target.answers),
             _rehearsed(config, theirs, target),
+            see_runs(config, _answering(config, both, source, target), clock),
         )
     local = None
     if report is None and not target.answers:
@@ -117,7 +121,20 @@ async def stand(config: Config, clock: Clock, opener: Opener | None = None) -> S
         vanished=vanished,
         checkup=checkup,
         drills=drills,
+        runs=runs,
     )
+
+
+def _answering(
+    config: Config, stores: Mapping[str, Store | ConfigError], source: Reached, target: Reached
+) -> dict[str, Store]:
+    """The stores that are worth asking."""
+    reached = {config.pair.source: source, config.pair.target: target}
+    return {
+        name: store
+        for name, store in stores.items()
+        if reached[name].answers and not isinstance(store, ConfigError)
+    }
 
 
 async def _rehearsed(
@@ -254,6 +271,7 @@ def snapshot_of(config: Config, standing: Standing) -> Snapshot:
         scan_versions=_versions_seen(scan, proof),
         verified_at=proof.began_at if proof else None,
         verified_deep=proof.deep if proof else False,
+        verified_versions=proof.versions if proof else None,
         differences=proof.differences if proof else 0,
         reported_at=report.written_at if report else None,
         stopped_at=report.stopped_at if report else None,
@@ -275,11 +293,24 @@ def snapshot_of(config: Config, standing: Standing) -> Snapshot:
         unversioned=report.unversioned if report else (),
         fences=standing.seen.fences,
         cannot_fence=standing.seen.cannot,
+        conflicts=standing.seen.view.conflicting if standing.seen.view else (),
+        left_open=open_items(config, standing),
         checkup=standing.checkup,
         checkup_wanted=bool(config.switch.drivers),
         drilled=standing.drills.any,
         drilled_at=standing.drills.passed_at,
     )
+
+
+def open_items(config: Config, standing: Standing) -> tuple[Open, ...]:
+    """What a switch has left to be done; nothing where no record could be read."""
+    view, proof = standing.seen.view, standing.proof
+    if view is None:
+        return ()
+    record, pair = view.record, config.pair
+    other = pair.target if record.primary == pair.source else pair.source
+    proved = Proved(proof.began_at, proof.divergent) if proof else None
+    return left_open(record, other, standing.runs, proved)
 
 
 def _unread(report: StatusReport) -> dict[str, int]:

@@ -216,7 +216,8 @@ class StatusReport:
 @dataclass(frozen=True, slots=True)
 class ProofRecord:
     """What the last verify of everything found. `deep`: it read and compared all bytes.
-    `scope`: of what was compared, as in `StatusReport`."""
+    `divergent`: of the differences, how many are versions at the other side that nobody of ours
+    wrote. `scope`: of what was compared, as in `StatusReport`."""
 
     pair: str
     began_at: Moment
@@ -227,6 +228,7 @@ class ProofRecord:
     differences: int
     host: str
     scope: str = ""
+    divergent: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """The document's body."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from farshore.control.audit import Stored
 from farshore.core.chain import Entry, Head
@@ -21,6 +21,15 @@ from farshore.core.record import (
 from farshore.errors import Corrupt, StateError
 
 State = Literal["record", "absent", "damaged", "newer", "unreachable"]
+
+BROUGHT_UP = "`farshore run`, or the next change of roles, writes what stands to both sides"
+
+
+class Conflict(NamedTuple):
+    """Something that is not as it should be, one sentence, and what to do about it."""
+
+    text: str
+    remedy: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,22 +139,30 @@ class View:
     @property
     def conflicts(self) -> tuple[str, ...]:
         """What is not as it should be, a sentence each; a site that is merely behind is none."""
-        return tuple(sentence for shown in self.shown for sentence in self._conflicts(shown))
+        return tuple(conflict.text for conflict in self.conflicting)
 
-    def _conflicts(self, shown: Shown) -> Iterator[str]:
-        if shown.state in ("damaged", "newer"):
-            yield shown.trouble
+    @property
+    def conflicting(self) -> tuple[Conflict, ...]:
+        """The same, each with its remedy."""
+        return tuple(found for shown in self.shown for found in self._conflicts(shown))
+
+    def _conflicts(self, shown: Shown) -> Iterator[Conflict]:
+        if shown.state == "newer":
+            yield Conflict(shown.trouble, "use the newer farshore here, too")
+        elif shown.state == "damaged":
+            anew = "look at the object's older versions there, and purge the damaged one"
+            yield Conflict(shown.trouble, BROUGHT_UP if self.written else anew)
         elif shown.rolled_back is not None:
             now = place_text(shown.record) if shown.record else "no record"
-            yield (
-                f"{shown.site} was rolled back: {place_text(shown.rolled_back)} stood there, and "
-                f"now {now}."
-            )
+            stood = place_text(shown.rolled_back)
+            text = f"{shown.site} was rolled back: {stood} stood there, and now {now}."
+            yield Conflict(text, f"find out who restored that bucket; {BROUGHT_UP}")
         elif shown.record is not None and not self.record.comes_from(shown.record):
-            yield (
+            yield Conflict(
                 f"{shown.site} shows {place_text(shown.record)} by {said(shown.record)}; it was "
                 f"decided without what stands now, {place_text(self.record)} by "
-                f"{said(self.record)}, and has lost."
+                f"{said(self.record)}, and has lost.",
+                f"see what it did with `farshore audit list`; {BROUGHT_UP}",
             )
 
     def to_json(self) -> dict[str, Any]:
@@ -186,7 +203,8 @@ class View:
     @property
     def sentence(self) -> str:
         """How the two sites agree, for people."""
-        return " ".join((self._agreement, *self.conflicts))
+        agreement = self._agreement
+        return " ".join((agreement, *(text for text in self.conflicts if text not in agreement)))
 
     @property
     def _agreement(self) -> str:

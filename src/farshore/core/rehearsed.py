@@ -55,6 +55,17 @@ def told_by_checkup(
         yield Told(
             "doctor-more", "AT RISK", f"{count:,} more {verb} not ok: run `farshore doctor`."
         )
+    yield from _untold(checkup.unknown)
+
+
+def _untold(unknown: tuple[str, ...]) -> Iterator[Told]:
+    """What a check-up could not tell is not ok. "rights at west" is of the check `rights`."""
+    names = [name for name in unknown if name.split(" at ")[0] not in JUDGED_FROM_NOW]
+    if names:
+        shown = ", ".join(names[:FINDINGS_MAX])
+        more = f" and {len(names) - FINDINGS_MAX:,} more" if len(names) > FINDINGS_MAX else ""
+        text = f"`farshore doctor` could not tell of {shown}{more}: run it again, and see why."
+        yield Told("doctor-unknown", "AT RISK", text)
 
 
 def _is_grave(wrong: Wrong, target: str) -> bool:
