@@ -14,7 +14,6 @@ from farshore.cli.console import Console, JsonOption, YesOption, run
 from farshore.cli.direction import load_facing
 from farshore.cli.progress import human_bytes, human_seconds, shown
 from farshore.core.words import counted
-from farshore.errors import StoreError
 
 if TYPE_CHECKING:
     from farshore.config import Config
@@ -78,11 +77,17 @@ def repair(
 
 async def _verify(config: Config, console: Console, *, deep: bool, prefix: str) -> bool:
     """Whether the sides differ."""
-    began, began_at = time.monotonic(), time.time()
+    from farshore.clock import SystemClock
+    from farshore.proof.recorded import record_proof
+
+    clock = SystemClock()
+    began, began_at = time.monotonic(), clock.now()
     gone: list[str] = []
     proof = await _prove(config, console, deep=deep, prefix=prefix, gone=gone)
     if not prefix:
-        await _record(config, console, proof, deep=deep, began_at=began_at)
+        trouble = await record_proof(config, clock, proof, deep=deep, began_at=began_at)
+        if trouble:
+            console.note(trouble)
     for found in proof.differences:
         console.say(
             f"{found.kind}: {found.bucket}/{found.key} "
@@ -154,42 +159,6 @@ async def _decided_deletes(
         found = WaitingDeletes()
     with contextlib.closing(found) as deletes:
         yield deletes
-
-
-async def _record(
-    config: Config, console: Console, proof: Proof, *, deep: bool, began_at: float
-) -> None:
-    """Leave what was found in the target's control bucket, for `farshore status`.
-
-    The differences are this command's result; a record that cannot be written is only said.
-    Times are the source's: a Date header is behind its clock, so none of them is too late.
-    """
-    import socket
-
-    from farshore.control.sites import open_store
-    from farshore.control.status import ProofRecord, write_proof
-    from farshore.s3.wrap import Retrying
-
-    async with (
-        contextlib.aclosing(open_store(config, config.pair.source, "replicator")) as source,
-        contextlib.aclosing(open_store(config, config.pair.target, "replicator")) as target,
-    ):
-        try:
-            offset = await Retrying(source).server_time_offset()
-            record = ProofRecord(
-                pair=config.pair.name,
-                began_at=began_at + offset,
-                finished_at=time.time() + offset,
-                deep=deep,
-                keys=proof.keys,
-                versions=proof.versions,
-                differences=proof.wrong,
-                host=socket.gethostname(),
-                scope=config.pair.scope,
-            )
-            await write_proof(Retrying(target), config.target.control_bucket, record)
-        except StoreError as error:
-            console.note(f"This result was not recorded at {config.pair.target}: {error.message}")
 
 
 def _line(proof: Proof) -> str:

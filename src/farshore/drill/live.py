@@ -183,9 +183,9 @@ class Ways:
         await reprotect(hall.plane, self._order)
         until = hall.clock.monotonic() + PROVE_S_MAX
         while hall.clock.monotonic() < until:
-            record, proof = await prove_protected(hall.written, hall.plane, hall.clock, self._order)
-            if record.phase == "protected":
-                return {"versions": proof.versions, "differences": 0}
+            proved = await prove_protected(hall.written, hall.plane, hall.clock, self._order)
+            if proved.record.phase == "protected":
+                return {"versions": proved.proof.versions, "differences": 0}
             await asyncio.sleep(AGAIN_S)
         raise NotSafe(
             f"The two sides still differ after {PROVE_S_MAX:g} s.",

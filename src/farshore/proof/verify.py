@@ -50,6 +50,8 @@ LOOKS_MAX = 3
 
 LOOK_PAUSE_S = 1.0
 
+FOREIGN: frozenset[difference.Kind] = frozenset({"foreign", "foreign-marker"})
+
 
 @dataclass(slots=True)
 class Proof:
@@ -69,6 +71,11 @@ class Proof:
     def wrong(self) -> int:
         """Differences beside the deletes that the delete guard holds for a person."""
         return sum(found.kind != "held" for found in self.differences)
+
+    @property
+    def divergent(self) -> int:
+        """Versions and markers at the target that nobody of ours wrote there."""
+        return sum(found.kind in FOREIGN for found in self.differences)
 
     def to_json(self) -> dict[str, object]:
         """A flat object with the differences as a list."""

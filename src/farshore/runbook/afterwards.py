@@ -9,6 +9,7 @@ what that side alone has stays there, is listed, and is for a person to decide a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from farshore.clock import Clock
 from farshore.config import Config
@@ -17,6 +18,7 @@ from farshore.control.record import ControlPlane
 from farshore.core.record import ControlRecord
 from farshore.errors import Refused
 from farshore.proof.pair import prove_pair
+from farshore.proof.recorded import record_proof
 from farshore.proof.verify import Proof
 
 
@@ -51,23 +53,32 @@ async def reprotect(plane: ControlPlane, order: Order) -> ControlRecord:
     return await plane.change(turn, by=order.by, why=order.why, action="reprotect")
 
 
+class Proved(NamedTuple):
+    """The control record as it stands then, and what was read. `trouble`: why what was read
+    could not be recorded for `farshore status`, "" when it was."""
+
+    record: ControlRecord
+    proof: Proof
+    trouble: str
+
+
 async def prove_protected(
     config: Config, plane: ControlPlane, clock: Clock, order: Order
-) -> tuple[ControlRecord, Proof]:
-    """Read both sides from the new primary; without a difference, the pair is protected.
-
-    Answers the record as it stands then, and what was read.
-    """
+) -> Proved:
+    """Read both sides from the new primary; without a difference, the pair is protected. What
+    was found is recorded as `farshore verify` does, differences, too."""
     record = (await plane.read()).record
     if record.phase != "reprotecting":
         raise Refused(
             f"The pair is {record.phase.replace('_', ' ')}: there is nothing to prove for it.",
             hint="`farshore commit`, then `farshore reprotect`.",
         )
-    proof = await prove_pair(facing(config, record.primary), clock)
+    faced, began_at = facing(config, record.primary), clock.now()
+    proof = await prove_pair(faced, clock)
+    trouble = await record_proof(faced, clock, proof, deep=False, began_at=began_at)
     if proof.differences:
-        return record, proof
+        return Proved(record, proof, trouble)
     proved = await plane.change(
         lambda r: r.stepped("protect"), by=order.by, why=order.why, action="protect"
     )
-    return proved, proof
+    return Proved(proved, proof, trouble)

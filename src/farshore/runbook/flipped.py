@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from farshore.core.record import ControlRecord, SwitchState
 from farshore.core.roles import Event
 from farshore.runbook.ground import Ground
 from farshore.runbook.step import Found
+from farshore.switch.driver import SwitchError
 from farshore.switch.flip import SwitchView, flip, plan_flip, survey
+from farshore.switch.traffic import noted, traffic
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +32,26 @@ class Flip:
         ground = self.ground
         record = await ground.record()
         view = await survey(ground.drivers)
-        seen = {"switch": view.sentence(), "primary": record.primary, "phase": record.phase}
+        seen: dict[str, Any] = {
+            "switch": view.sentence(),
+            "primary": record.primary,
+            "phase": record.phase,
+        }
         if view.state == "unknown":
             return Found(None, view.sentence(), seen)
         moved = view.site == ground.new or view.state == "none"
         after = "switched" if self.event == "flip" else "protected"
         done = moved and record.primary == ground.new and record.phase == after
-        return Found(done, "" if done else view.sentence(), seen)
+        return Found(done, "" if done else view.sentence(), seen | await self._counted(done))
+
+    async def _counted(self, done: bool) -> dict[str, Any]:
+        """What the proxies have counted by the flip, for the error rates before and after it. A
+        number that cannot be had is no reason to doubt the flip."""
+        try:
+            found = await traffic(self.ground.drivers) if done else {}
+        except SwitchError:
+            return {}
+        return {"traffic": noted(found)} if found else {}
 
     async def act(self) -> None:
         ground = self.ground

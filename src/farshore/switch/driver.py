@@ -49,12 +49,13 @@ class Traits:
     `cas`: the changed thing itself refuses a change from another value than expected; where
     it does not, the driver compares first and the control record's lock keeps others out.
     `moves_live_clients`: clients with open connections follow without a restart.
-    `freezes`: the driver is a `Freezer`, too.
+    `freezes`: the driver is a `Freezer`, too. `counts`: it is a `traffic.Counter`, too.
     """
 
     cas: bool
     moves_live_clients: bool
     freezes: bool = False
+    counts: bool = False
 
 
 class Reading(NamedTuple):

@@ -27,6 +27,7 @@ from farshore.switch.haproxy_map import ACTIVE
 from farshore.switch.haproxy_places import Places, Seen
 from farshore.switch.haproxy_runtime import StatRow
 from farshore.switch.place import require_answer, stands_already
+from farshore.switch.traffic import Traffic
 
 
 class HaproxyDriver(HaproxyFreezer):
@@ -49,7 +50,7 @@ class HaproxyDriver(HaproxyFreezer):
 
     @property
     def traits(self) -> Traits:
-        return Traits(cas=False, moves_live_clients=True, freezes=True)
+        return Traits(cas=False, moves_live_clients=True, freezes=True, counts=True)
 
     async def current(self) -> Position:
         """Every proxy's running map, then every map file: what a reload would make of it."""
@@ -152,8 +153,22 @@ class HaproxyDriver(HaproxyFreezer):
         through = (self._reading(Seen(*seen)) for seen in doors)
         return Position((*position.readings, *through))
 
+    async def traffic(self) -> tuple[Traffic, ...]:
+        """Of both sites, over all proxies, since each was started. `SwitchError`."""
+        stats = await asyncio.gather(*(m.runtime.stat() for m in self._places.maps))
+        return tuple(
+            _counted(site, [row for rows in stats for row in rows]) for site in self._sites
+        )
+
     async def aclose(self) -> None:
         """Every command has a connection of its own: nothing is open."""
+
+
+def _counted(site: str, rows: Sequence[StatRow]) -> Traffic:
+    """Of a site's backends as wholes: what a proxy answers in its place counts, too."""
+    names = (f"{site}-r", f"{site}-w")
+    mine = [row for row in rows if row.backend in names and row.server == "BACKEND"]
+    return Traffic(site, sum(row.requests for row in mine), sum(row.failed for row in mine))
 
 
 def _others(readings: Sequence[Reading], to: str) -> str:

@@ -27,12 +27,15 @@ _MAP_HINT = "name the map as the proxy's configuration does, and look that it is
 
 
 class StatRow(NamedTuple):
-    """One line of `show stat`: a server or a whole backend. `sessions`: in flight now."""
+    """One line of `show stat`: a server or a whole backend. `sessions`: in flight now;
+    `requests`, `failed` (answered with 5xx): since the proxy was started."""
 
     backend: str
     server: str
     sessions: int
     status: str
+    requests: int = 0
+    failed: int = 0
 
 
 def _word(text: str) -> str:
@@ -94,7 +97,14 @@ class Runtime:
         names = header.removeprefix("# ").split(",")
         rows = (dict(zip(names, line.split(","), strict=False)) for line in lines if line)
         return tuple(
-            StatRow(row["pxname"], row["svname"], int(row["scur"] or 0), row["status"])
+            StatRow(
+                row["pxname"],
+                row["svname"],
+                int(row["scur"] or 0),
+                row["status"],
+                int(row.get("req_tot") or 0),
+                int(row.get("hrsp_5xx") or 0),
+            )
             for row in rows
             if row["svname"] != "FRONTEND"
         )
