@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+
+import pytest
 
 from farshore.core.rules import Rule
 from farshore.engine.dispatch import FLYING_MAX, Dispatcher
 from farshore.engine.guard import DeleteGuard, GuardLimits
 from farshore.engine.reconcile import Scan, scan
-from farshore.errors import Denied
+from farshore.errors import Denied, StateError
 from farshore.feed.hint import Hint
 from farshore.journal.backlog import BacklogSummary, Work
 from farshore.journal.deletes import Verdict
@@ -253,3 +256,37 @@ async def test_while_paused_nothing_is_taken_that_is_noted() -> None:
         await resume(live.backlog)
         await live.until(lambda: live.count() == 0)
     assert live.pair.equal()
+
+
+async def test_nothing_is_begun_once_a_pause_has_been_written() -> None:
+    live = Live(await Pair().ready())
+    await live.pair.east.put(BUCKET, "k", b"one")
+    async with live.running():
+        await asyncio.sleep(0)  # it has looked, and naps
+        await pause(live.backlog, Pause("anna", "host1", live.pair.clock.now()))
+        hints = [Hint(BUCKET, "k", live.pair.clock.now())]
+        await live.backlog.note(hints, now=live.pair.clock.now())  # nobody wakes it
+        assert (live.dispatcher.flying, live.count()) == (0, 1)
+
+
+class Full(MemoryBacklog):
+    """Nothing can be marked as done: the disk is full."""
+
+    async def done(self, work: Work) -> bool:
+        raise StateError("the disk is full")
+
+
+async def test_lanes_that_fail_together_end_the_dispatcher_and_are_all_heard() -> None:
+    live = Live(await Pair().ready(), backlog=Full())
+    unheard: list[str] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: unheard.append(str(context["message"])))
+    for number in range(8):
+        await live.pair.east.put(BUCKET, f"k{number}", b"one")
+    await live.note(*(f"k{number}" for number in range(8)))
+    with pytest.raises(StateError, match="the disk is full"):
+        await live.dispatcher.run()
+    del live
+    gc.collect()
+    loop.set_exception_handler(None)
+    assert unheard == []

@@ -93,7 +93,6 @@ class Dispatcher:
         self._placed = {bucket: Placed(crew.target.capabilities) for bucket, crew in crews.items()}
         self._taking = 0  # keys that the journal is asked for just now
         self._behind = False  # more keys are due than were taken last
-        self._paused = False
         self._awake = asyncio.Event()
         self._failed: BaseException | None = None
         self.target_keys = 0
@@ -147,11 +146,15 @@ class Dispatcher:
     def _offered(self, work: Work) -> bool:
         """A key is being noted: into a lane with it, if there is room and nothing older waits."""
         full = len(self._lanes) + self._taking >= FLYING_MAX
-        if full or self._behind or self._paused:
+        if full or self._behind or self._is_paused():
             self._awake.set()
             return False
         self._start(work)
         return True
+
+    def _is_paused(self) -> bool:
+        """Asked anew each time: once `farshore pause` has ended, nothing more is begun."""
+        return paused(self._backlog) is not None
 
     async def _take(self) -> None:
         """Fill the lanes with what is due. When more is due than there is room for, wait for
@@ -159,8 +162,7 @@ class Dispatcher:
         room = min(TAKE_MAX, FLYING_MAX - len(self._lanes))
         if room < (GROUP_MAX if self._behind else 1):
             return
-        self._paused = paused(self._backlog) is not None
-        if self._paused:
+        if self._is_paused():
             return
         self._taking = room
         try:
@@ -180,9 +182,14 @@ class Dispatcher:
         else:
             look = asyncio.create_task(self._look_at_all(crew, [work.key for work in group]))
             self._looks.add(look)
-            look.add_done_callback(self._looks.discard)
+            look.add_done_callback(self._looked)
         for work in group:
             self._start(work, look)
+
+    def _looked(self, look: asyncio.Task[Pairs]) -> None:
+        self._looks.discard(look)
+        if not look.cancelled():
+            look.exception()  # each of its lanes raises it, unless they have all been cancelled
 
     async def _look_at_all(self, crew: Crew, keys: list[str]) -> Pairs:
         found = await look_at_all(crew, keys)
@@ -197,7 +204,8 @@ class Dispatcher:
     def _ended(self, lane: asyncio.Task[None]) -> None:
         self._lanes.discard(lane)
         if not lane.cancelled():
-            self._failed = self._failed or lane.exception()
+            error = lane.exception()  # taken from each: they fail together when the disk is full
+            self._failed = self._failed or error
         if self._behind or self._failed:
             self._awake.set()
 
