@@ -78,6 +78,10 @@ class AnsweredBench(Bench, Protocol):
         """Connections are taken and requests are read, and nothing is answered, until `heal`."""
         ...
 
+    def impatient(self) -> SwitchDriver:
+        """A driver that waits for an answer no longer than a test should, where it can be told."""
+        ...
+
 
 class FreezerBench(Bench, Protocol):
     """A thing that can ask writes to wait."""
@@ -341,7 +345,7 @@ class AnsweredSwitchSuite(SwitchSuite):
         await stands(bench, driver, EAST)
 
     async def test_a_mute_server_is_not_waited_for_forever(self, bench: AnsweredBench) -> None:
-        driver = bench.driver()
+        driver = bench.impatient()
         plan = await driver.plan(WEST)
         await bench.silence()
         async with asyncio.timeout(CALL_SECONDS_MAX):

@@ -70,6 +70,9 @@ class HaproxyBench:
         proxy = Proxy(self.relay.address, str(self._proxy.map), door=self._proxy.url)
         return HaproxyDriver(HaproxySwitch("front", (proxy,)), SITES)
 
+    def impatient(self) -> SwitchDriver:
+        return self.driver()
+
     async def put(self, site: str) -> None:
         put(self._proxy, site)
 

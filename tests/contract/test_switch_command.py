@@ -37,6 +37,9 @@ class CommandBench:
         argv = (*PROGRAM, "--token=hunter2", str(self.state))
         return CommandDriver(CommandSwitch("command", argv, TIMEOUT_S, VALUES, self.folder))
 
+    def impatient(self) -> CommandDriver:
+        return self.driver()
+
     def write(self, value: str) -> None:
         self.state.write_text(json.dumps(dict.fromkeys(PLACES, value)))
 

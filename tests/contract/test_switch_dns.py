@@ -23,6 +23,7 @@ ADDRESSES = {EAST: "10.0.0.1", WEST: "10.0.0.2"}
 OPCODE_UPDATE = 5
 TTL = 5
 PROPAGATION_MAX_S = 60.0
+IMPATIENT_S = 1.0
 POLL_S = 0.05
 
 
@@ -52,9 +53,13 @@ class DnsBench:
         address = f"{HOST}:{self.line.port}"
         return DnsSwitch("dns", address, ZONE, record, "switch", "hmac-sha256", "A_VARIABLE")
 
-    def driver(self) -> DnsDriver:
+    def driver(self, **options: float) -> DnsDriver:
         source = self.source()
-        return DnsDriver(source, tsig_key(source, self.server.keys.switch), PROPAGATION_MAX_S)
+        key = tsig_key(source, self.server.keys.switch)
+        return DnsDriver(source, key, PROPAGATION_MAX_S, **options)
+
+    def impatient(self) -> DnsDriver:
+        return self.driver(ask_s_max=IMPATIENT_S, update_s_max=IMPATIENT_S)
 
     async def write(self, value: str, *, kind: str = "", ttl: int = TTL) -> None:
         await asyncio.to_thread(self.server.write, kind or self.kind, value, ttl=ttl)
@@ -318,7 +323,7 @@ async def test_a_resolver_that_does_not_answer_is_a_reading_with_its_error(
 ) -> None:
     with held_ports(1) as (dead,):  # held, and nobody listens
         bench.resolvers = (cache.address, f"{HOST}:{dead}")
-        seen = await bench.driver().verify(EAST)
+        seen = await bench.impatient().verify(EAST)
     assert [bool(reading.error) for reading in seen.readings] == [False, False, True]
     assert [reading.vantage for reading in seen.readings][1:] == [
         f"resolver {server}" for server in bench.resolvers

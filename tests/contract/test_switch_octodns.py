@@ -79,6 +79,9 @@ class OctodnsBench:
         record = Record(RECORD, "CNAME", TTL, VALUES, resolvers)
         return OctodnsDriver(OctodnsSwitch("octodns", self.file, ZONE, record), 60.0, **options)
 
+    def impatient(self) -> OctodnsDriver:
+        return self.driver()
+
     async def write(self, value: str, *, ttl: int = TTL) -> None:
         await asyncio.to_thread(self.server.write, ZONE, RECORD, "CNAME", f"{value}.", ttl=ttl)
 

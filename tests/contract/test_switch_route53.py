@@ -27,6 +27,7 @@ from .switch_suite import EAST, WEST, AnsweredSwitchSuite
 TTL = 5
 KEYS = Credentials("test", "hunter2")
 NUMBERS = itertools.count()
+IMPATIENT_S = 1.0
 
 
 def is_change(chunk: bytes) -> bool:
@@ -53,13 +54,18 @@ class Route53Bench:
         made = self.client.create_hosted_zone(Name=zone, CallerReference=zone)
         self.zone_id = str(made["HostedZone"]["Id"]).rpartition("/")[2]
 
-    def driver(self) -> Route53Driver:
+    def driver(self, **options: float) -> Route53Driver:
         record = Record(self.record, "CNAME", TTL, self.values, ())
         source = CredentialSource("env", "A_VARIABLE")
         endpoint = f"http://{HOST}:{self.line.port}"
         switch = Route53Switch("route53", self.zone_id, record, "us-east-1", source, endpoint, None)
-        api = AwsApi("route53", region="us-east-1", endpoint=endpoint, ca_file=None, keys=keys)
+        api = AwsApi(
+            "route53", region="us-east-1", endpoint=endpoint, ca_file=None, keys=keys, **options
+        )
         return Route53Driver(switch, api, 60.0)
+
+    def impatient(self) -> Route53Driver:
+        return self.driver(read_s_max=IMPATIENT_S)
 
     def change(self, action: str, kind: str, **more: Any) -> None:
         record_set = {"Name": f"{self.record}.", "Type": kind, **more}
@@ -118,8 +124,8 @@ class Closing(Route53Bench):
         super().__init__(server, line, zone)
         self.given: list[Route53Driver] = []
 
-    def driver(self) -> Route53Driver:
-        self.given.append(super().driver())
+    def driver(self, **options: float) -> Route53Driver:
+        self.given.append(super().driver(**options))
         return self.given[-1]
 
 

@@ -24,6 +24,7 @@ VALUES = {EAST: "https://s3.east.example.net", WEST: "https://s3.west.example.ne
 STRANGE = "https://s3.elsewhere.example.org"
 KEYS = Credentials("test", "hunter2")
 NUMBERS = itertools.count()
+IMPATIENT_S = 1.0
 
 
 def is_change(chunk: bytes) -> bool:
@@ -47,13 +48,18 @@ class SsmBench:
             region_name="eu-west-1",
         )
 
-    def driver(self) -> SsmDriver:
+    def driver(self, **options: float) -> SsmDriver:
         endpoint = f"http://{HOST}:{self.line.port}"
         source = CredentialSource("env", "A_VARIABLE")
         switch = SsmSwitch("ssm", self.parameter, VALUES, "eu-west-1", source, endpoint, None)
-        api = AwsApi("ssm", region="eu-west-1", endpoint=endpoint, ca_file=None, keys=keys)
+        api = AwsApi(
+            "ssm", region="eu-west-1", endpoint=endpoint, ca_file=None, keys=keys, **options
+        )
         self.given.append(SsmDriver(switch, api))
         return self.given[-1]
+
+    def impatient(self) -> SsmDriver:
+        return self.driver(read_s_max=IMPATIENT_S)
 
     async def write(self, value: str, kind: str = "String") -> None:
         await asyncio.to_thread(

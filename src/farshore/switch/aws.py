@@ -26,8 +26,8 @@ from botocore.exceptions import ConnectionError as SdkConnectionError
 from farshore.credentials import Credentials
 from farshore.switch.driver import SwitchError
 
-CONNECT_SECONDS_MAX = 3
-READ_SECONDS_MAX = 8
+CONNECT_SECONDS_MAX = 3.0
+READ_SECONDS_MAX = 8.0
 
 _DENIED = {
     "AccessDenied",
@@ -99,12 +99,14 @@ class AwsApi:
         endpoint: str,
         ca_file: Path | None,
         keys: Callable[[], Awaitable[Credentials]],
+        read_s_max: float = READ_SECONDS_MAX,
     ) -> None:
         self._service = service
         self._region = region
         self._endpoint = endpoint
         self._ca_file = ca_file
         self._keys = keys
+        self._read_s_max = read_s_max
         self._stack = AsyncExitStack()
         self._client: Any = None
 
@@ -135,7 +137,7 @@ class AwsApi:
                 verify=str(self._ca_file) if self._ca_file else None,
                 config=SdkConfig(
                     connect_timeout=CONNECT_SECONDS_MAX,
-                    read_timeout=READ_SECONDS_MAX,
+                    read_timeout=self._read_s_max,
                     retries={"mode": "standard", "total_max_attempts": 1},
                 ),
             )
@@ -151,7 +153,7 @@ def _told(what: str) -> Iterator[None]:
     except ClientError as error:
         raise _refusal(what, error) from None
     except ConnectTimeoutError:
-        raise ApiSilent(f"{what}: no connection within {CONNECT_SECONDS_MAX} s") from None
+        raise ApiSilent(f"{what}: no connection within {CONNECT_SECONDS_MAX:g} s") from None
     except EndpointConnectionError as error:
         # The SDK has one word for a connection that was never made and one that broke.
         if isinstance(error.kwargs.get("error"), ClientConnectorError):

@@ -81,11 +81,21 @@ def tsig_key(source: DnsSwitch, secret: str) -> dns.tsig.Key:
 class DnsDriver:
     """A `SwitchDriver` of one record. `propagation_max_s`: a TTL above it is a finding."""
 
-    def __init__(self, source: DnsSwitch, key: dns.tsig.Key, propagation_max_s: float) -> None:
+    def __init__(
+        self,
+        source: DnsSwitch,
+        key: dns.tsig.Key,
+        propagation_max_s: float,
+        *,
+        ask_s_max: float = ASK_SECONDS_MAX,
+        update_s_max: float = UPDATE_SECONDS_MAX,
+    ) -> None:
         self._source = source
         self._record = source.record
         self._key = key
         self._propagation_max_s = propagation_max_s
+        self._ask_s_max = ask_s_max
+        self._update_s_max = update_s_max
         self._vantage = f"authority {source.server}"
 
     @property
@@ -141,7 +151,8 @@ class DnsDriver:
 
     async def verify(self, to: str) -> Position:
         """The authority, and every resolver."""
-        (reading, _), others = await asyncio.gather(self._look(), resolver_readings(self._record))
+        resolvers = resolver_readings(self._record, self._ask_s_max)
+        (reading, _), others = await asyncio.gather(self._look(), resolvers)
         return Position((reading, *others))
 
     async def aclose(self) -> None:
@@ -150,7 +161,8 @@ class DnsDriver:
     async def _look(self) -> tuple[Reading, float]:
         """What the authority answers, and how long resolvers keep that."""
         try:
-            answer = await ask_authority(self._record, self._source.server, self._key)
+            server = self._source.server
+            answer = await ask_authority(self._record, server, self._key, self._ask_s_max)
         except KeyRefused as error:
             raise KeyRefused(
                 f"{self.name}: {self._vantage}, key {self._source.tsig_name}: {error.message}.",
@@ -183,11 +195,11 @@ class DnsDriver:
     async def _send(self, update: dns.update.UpdateMessage) -> dns.rcode.Rcode:
         """The authority's verdict. Before the connection stands nothing has been changed."""
         async with AsyncExitStack() as stack:
-            with self._untouched(), no_answer():
-                async with asyncio.timeout(ASK_SECONDS_MAX):
+            with self._untouched(), no_answer(self._ask_s_max):
+                async with asyncio.timeout(self._ask_s_max):
                     line = await stack.enter_async_context(connected(self._source.server))
             with self._unclear():
-                async with asyncio.timeout(UPDATE_SECONDS_MAX):
+                async with asyncio.timeout(self._update_s_max):
                     answer = await exchange(line, update)
         return answer.rcode()
 

@@ -68,13 +68,15 @@ def presentation(kind: str, value: str) -> str:
     return f"{value}." if kind == "CNAME" else value
 
 
-async def ask_authority(record: Record, server: str, key: dns.tsig.Key) -> Answer:
+async def ask_authority(
+    record: Record, server: str, key: dns.tsig.Key, seconds_max: float = ASK_SECONDS_MAX
+) -> Answer:
     """Ask by TCP, signed. `KeyRefused` for the key; any other `SwitchError` is no answer."""
     question = _question(record)
     question.flags &= ~dns.flags.RD
     question.use_tsig(key)
-    with no_answer():
-        async with asyncio.timeout(ASK_SECONDS_MAX), connected(server) as line:
+    with no_answer(seconds_max):
+        async with asyncio.timeout(seconds_max), connected(server) as line:
             answer = await exchange(line, question)
     found = _answer(record, answer)
     if not answer.flags & dns.flags.AA:
@@ -82,38 +84,43 @@ async def ask_authority(record: Record, server: str, key: dns.tsig.Key) -> Answe
     return found
 
 
-async def ask_resolver(record: Record, server: str) -> Answer:
+async def ask_resolver(record: Record, server: str, seconds_max: float = ASK_SECONDS_MAX) -> Answer:
     """Ask by UDP, by TCP where the answer is long. `SwitchError` when there is no answer."""
     for attempt in range(ASKS_MAX):
         try:
-            return _answer(record, await _ask_resolver(_question(record), server))
+            return _answer(record, await _ask_resolver(_question(record), server, seconds_max))
         except _Silence:
             if attempt == ASKS_MAX - 1:
                 raise
     raise AssertionError("there is at least one attempt")
 
 
-async def _ask_resolver(question: dns.message.Message, server: str) -> dns.message.Message:
-    with no_answer():
-        async with asyncio.timeout(ASK_SECONDS_MAX):
+async def _ask_resolver(
+    question: dns.message.Message, server: str, seconds_max: float
+) -> dns.message.Message:
+    with no_answer(seconds_max):
+        async with asyncio.timeout(seconds_max):
             host, port = _host_and_port(server)
             loop = asyncio.get_running_loop()
             found = await loop.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
             answer, _ = await dns.asyncquery.udp_with_fallback(
-                question, str(found[0][4][0]), timeout=ASK_SECONDS_MAX, port=port
+                question, str(found[0][4][0]), timeout=seconds_max, port=port
             )
     return answer
 
 
-async def resolver_readings(record: Record) -> tuple[Reading, ...]:
+async def resolver_readings(
+    record: Record, seconds_max: float = ASK_SECONDS_MAX
+) -> tuple[Reading, ...]:
     """What every configured resolver answers now; all are asked at once."""
-    return tuple(await asyncio.gather(*(_resolver(record, server) for server in record.resolvers)))
+    asked = (_resolver(record, server, seconds_max) for server in record.resolvers)
+    return tuple(await asyncio.gather(*asked))
 
 
-async def _resolver(record: Record, server: str) -> Reading:
+async def _resolver(record: Record, server: str, seconds_max: float) -> Reading:
     vantage = f"resolver {server}"
     try:
-        answer = await ask_resolver(record, server)
+        answer = await ask_resolver(record, server, seconds_max)
     except SwitchError as error:
         return Reading(vantage, "", "", error.message)
     return shown(vantage, answer.raw, record)
@@ -130,12 +137,12 @@ class _Silence(SwitchError):
 
 
 @contextmanager
-def no_answer() -> Iterator[None]:
+def no_answer(seconds_max: float) -> Iterator[None]:
     """Every way in which a question fails, as `SwitchError` or `KeyRefused`."""
     try:
         yield
     except (TimeoutError, dns.exception.Timeout):
-        raise _Silence(f"it did not answer within {ASK_SECONDS_MAX:g} s") from None
+        raise _Silence(f"it did not answer within {seconds_max:g} s") from None
     except socket.gaierror:
         raise SwitchError("its name is not known here") from None
     except (OSError, EOFError) as error:
