@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SERVERS := build/servers/.ready
 export PATH := $(CURDIR)/build/servers/bin:$(PATH)
+# Compiled once, not anew by each of the many commands that the tests run, whatever is set outside.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help setup demo test test-long check bench docs lock clean
 
