@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import shutil
 import signal
@@ -137,6 +138,73 @@ async def test_work_of_a_note_that_failed_changes_nothing(file: Path) -> None:
     await waiting
     assert backlog.rows() == []
     await backlog.aclose()
+
+
+@pytest.fixture
+async def unheard() -> AsyncIterator[list[str]]:
+    """What asyncio complains of: errors that nobody was told."""
+    told: list[str] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: told.append(str(context["message"])))
+    yield told
+    loop.set_exception_handler(None)
+
+
+async def go_away(backlog: SqliteBacklog, turns: int) -> None:
+    """Ask for work, together with a note that fails, and do not wait for the answer."""
+    taking = asyncio.ensure_future(backlog.take(1.0, 9))
+    await asyncio.sleep(0)  # it asks first, and shares its transaction with the next
+    large = [f"more-{number}" for number in range(400)]
+    noting = asyncio.ensure_future(note(backlog, *large))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    taking.cancel()
+    with pytest.raises(StateError):
+        await noting
+    await asyncio.wait([taking])
+
+
+@pytest.mark.parametrize("turns", range(4))
+async def test_on_a_full_disk_the_error_of_who_went_away_is_no_complaint(
+    file: Path, unheard: list[str], turns: int
+) -> None:
+    backlog = SqliteBacklog(file, bytes_max=200_000)
+    with pytest.raises(StateError):
+        await fill(backlog, [])
+    await asyncio.create_task(go_away(backlog, turns))
+    await backlog.aclose()
+    gc.collect()
+    assert unheard == []
+
+
+class NoRollback(sqlite3.Connection):
+    """A disk on which even going back fails."""
+
+    def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+        if sql in ("COMMIT", "ROLLBACK"):
+            raise sqlite3.OperationalError(f"disk I/O error ({sql})")
+        return super().execute(sql, *values)
+
+
+async def test_a_disk_that_cannot_even_go_back_tells_everybody_why(
+    file: Path, unheard: list[str]
+) -> None:
+    opened(file, "CREATE TABLE t (n INTEGER) STRICT").close()
+    db = sqlite3.connect(file, factory=NoRollback, isolation_level=None, check_same_thread=False)
+    group = GroupCommit(db, file)
+
+    def insert(db: sqlite3.Connection) -> None:
+        db.execute("INSERT INTO t VALUES (1)")
+
+    outcomes = await asyncio.gather(
+        *(group.perform(insert) for _ in range(3)), return_exceptions=True
+    )
+    assert ["COMMIT" in str(outcome) for outcome in outcomes] == [True] * 3
+    with pytest.raises(StateError, match="a transaction"):
+        await group.perform(insert)
+    await group.aclose()
+    gc.collect()
+    assert unheard == []
 
 
 async def test_a_backlog_that_is_full_takes_up_again_when_work_is_done(file: Path) -> None:

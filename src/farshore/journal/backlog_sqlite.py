@@ -297,10 +297,15 @@ class SqliteBacklog:
         try:
             await asyncio.shield(asking)
         except asyncio.CancelledError:
-            # Nobody will hear the answer, whenever it comes: the rows must not stay taken.
-            asking.add_done_callback(lambda _: self._release_all(found))
+            asking.add_done_callback(partial(self._unheard, found))
             raise
         return found
+
+    def _unheard(self, found: list[Work], asking: asyncio.Future[None]) -> None:
+        """Nobody hears the answer, or the error: the rows must not stay taken."""
+        if not asking.cancelled():
+            asking.exception()
+        self._release_all(found)
 
     def _take(self, db: sqlite3.Connection, now: float, limit: int, found: list[Work]) -> None:
         priority = PRIORITY_MAX + 1

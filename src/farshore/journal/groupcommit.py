@@ -13,6 +13,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -143,9 +144,14 @@ class GroupCommit:
         await loop.run_in_executor(self._committer, self._db.execute, "COMMIT")
 
     def _undo(self) -> None:
-        """Back to before the group; on some errors SQLite has done so by itself."""
+        """Back to before the group; on some errors SQLite has done so by itself.
+
+        A disk that fails may fail this, too: everybody must be told of the first error all the
+        same, and a transaction that stays open refuses the next BEGIN.
+        """
         if self._db.in_transaction:
-            self._db.execute("ROLLBACK")
+            with suppress(sqlite3.Error):
+                self._db.execute("ROLLBACK")
 
     def _answer(self, results: list[Any]) -> None:
         group, self._group = self._group, []
