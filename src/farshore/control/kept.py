@@ -42,10 +42,14 @@ class Decided(NamedTuple):
 
 
 class KeptVersions:
-    """The decisions about one site's versions. `bucket`: its control bucket."""
+    """The decisions about one site's versions. `bucket`: its control bucket. `strong`: the
+    server obeys conditions (a probed capability); else what was written is read back."""
 
-    def __init__(self, store: Store, bucket: str, pair: str, site: str) -> None:
+    def __init__(
+        self, store: Store, bucket: str, pair: str, site: str, *, strong: bool = True
+    ) -> None:
         self._store = store
+        self._strong = strong
         self._bucket = bucket
         self._name = f"divergent/{pair}/{site}.json"
         self._kept: Kept = {}
@@ -69,21 +73,29 @@ class KeptVersions:
                 versions = kept.setdefault(one.bucket, {}).setdefault(one.key, {})
                 versions[one.version_id] = _json(one)
             _require_room(kept)
-            body: dict[str, Any] = {"kept": kept}
-            try:
-                await write_document(
-                    self._store,
-                    self._bucket,
-                    self._name,
-                    body,
-                    if_etag=document.etag if document else "",
-                    absent=document is None,
-                )
-            except Precondition:
-                continue
-            self._read_at = -FRESH_S
-            return
+            if await self._replaced(document, {"kept": kept}):
+                self._read_at = -FRESH_S
+                return
         raise Refused("Somebody else decides at this moment.", hint="Run the command again.")
+
+    async def _replaced(self, document: Document | None, body: dict[str, Any]) -> bool:
+        """Write it over `document`; False when somebody else was quicker."""
+        there, strong = document.etag if document else "", self._strong
+        try:
+            await write_document(
+                self._store,
+                self._bucket,
+                self._name,
+                body,
+                if_etag=there if strong else "",
+                absent=strong and document is None,
+            )
+        except Precondition:
+            return False
+        if strong:
+            return True
+        now = await read_document(self._store, self._bucket, self._name)
+        return now is not None and now.body == body
 
 
 def _kept(document: Document | None) -> Kept:

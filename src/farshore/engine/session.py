@@ -11,6 +11,7 @@ from farshore.clock import SystemClock
 from farshore.config import Config, Principal, Site
 from farshore.control.contact import make_contact
 from farshore.control.kept import KeptVersions
+from farshore.control.lease import obeys_conditions
 from farshore.control.ledger import key_of
 from farshore.control.pacing import Pacing
 from farshore.control.recorded import require_capabilities
@@ -112,7 +113,9 @@ async def _open_end(
     capabilities = await require_capabilities(patient, site)
     filer = await stack.enter_async_context(open_filer(config, site.name))
     lister = lister_for(patient, capabilities, filer=filer)
-    kept = KeptVersions(patient, site.control_bucket, key_of(config.pair), site.name)
+    strong = obeys_conditions(capabilities)
+    pair, bucket = key_of(config.pair), site.control_bucket
+    kept = KeptVersions(patient, bucket, pair, site.name, strong=strong)
     return _End(site, store, patient, lister, capabilities, kept)
 
 
