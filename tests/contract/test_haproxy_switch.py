@@ -23,6 +23,7 @@ from farshore.switch.export_haproxy import BackSite, map_text
 from farshore.switch.haproxy import HaproxyDriver
 from farshore.switch.haproxy_door import SITE_HEADER
 from farshore.switch.haproxy_map import ACTIVE, FROZEN_UNTIL
+from farshore.switch.traffic import Traffic, since, traffic
 from tests.contract.haproxy_server import Haproxy, asked, haproxies, plain_site, switch_of
 from tests.contract.runtime_relay import Relay
 from tests.contract.switch_suite import EAST, WEST, AnsweredSwitchSuite, FreezerSuite
@@ -480,6 +481,20 @@ async def test_a_door_that_does_not_answer_is_a_finding(three: list[Haproxy]) ->
     assert finding.startswith("door http://127.0.0.1:1 does not answer: ")
     (unknown,) = (await driver.verify(EAST)).unknown
     assert unknown.vantage == "door http://127.0.0.1:1"
+
+
+async def test_requests_are_counted_for_each_site_over_all_proxies(three: list[Haproxy]) -> None:
+    driver = driver_of(three)
+    before = await traffic([driver])
+    for proxy in three:
+        put(proxy, EAST)
+        await asyncio.to_thread(asked, proxy.url)
+    put(three[0], WEST)
+    for method in ("GET", "PUT"):
+        await asyncio.to_thread(asked, three[0].url, method)
+    now = await traffic([driver])
+    assert since(before[EAST], now[EAST]) == Traffic(EAST, len(three), 0)
+    assert since(before[WEST], now[WEST]) == Traffic(WEST, 2, 0)
 
 
 # -- killed in the middle ----------------------------------------------------------------
