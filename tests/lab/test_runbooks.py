@@ -81,6 +81,16 @@ def test_a_rollback_goes_back_while_nothing_was_written(pair: Pair) -> None:
     assert (record["phase"], record["primary"], record["freeze"]) == ("protected", "east", None)
 
 
+def test_nobody_goes_back_to_a_site_that_does_not_answer(pair: Pair) -> None:
+    pair.switchover("west", *NO_DAEMON)
+    pair.lab.kill("east")
+    ended = pair.order("rollback", "--confirm", "east")
+    assert ended.code != 0
+    assert "east" in ended.error["message"]
+    assert "cannot be reached" in ended.error["message"]
+    assert [run["state"] for run in pair.runs()] == ["done"], "no run is left behind"
+
+
 def test_a_rollback_is_refused_once_something_was_written(pair: Pair) -> None:
     pair.switchover("west", *NO_DAEMON)
     pair.at_the_door().put_object(Bucket=pair.bucket, Key="new", Body=b"after the flip")

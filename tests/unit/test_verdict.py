@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farshore.cli.reference import commands
-from farshore.core.aftermath import Open
+from farshore.core.aftermath import STANDSTILL, Open
 from farshore.core.checkup import Checkup, Wrong
 from farshore.core.rehearsed import FINDINGS_MAX, JUDGED_FROM_NOW
+from farshore.core.roles import COPYING, PHASES
 from farshore.core.verdict import (
     Objectives,
     Snapshot,
@@ -54,6 +55,27 @@ def verdict(**changes: Any) -> Verdict:
 
 def test_all_well_is_safe_without_reasons() -> None:
     assert verdict() == Verdict("SAFE", ())
+
+
+def test_every_phase_in_which_nothing_is_copied_says_what_ends_it() -> None:
+    assert STANDSTILL.keys() == PHASES.keys() - COPYING
+
+
+def test_while_nothing_may_be_copied_nobody_is_told_to_start_what_runs() -> None:
+    said = verdict(
+        standstill="`farshore commit`, then `farshore reprotect`",
+        watermark=None,
+        scan_finished_at=None,
+        verified_at=None,
+        reported_at=None,
+        heartbeat_age_s=None,
+        other_scope=True,
+    )
+    (only,) = said.reasons
+    assert (said.word, only.name) == ("NOT SAFE", "nothing-copied")
+    assert only.text.endswith("`farshore commit`, then `farshore reprotect`.")
+    (late,) = verdict(standstill="`farshore reprotect`", watermark=NOW - 45).reasons
+    assert late.text.endswith("near the limit of 60 s: `farshore reprotect`.")
 
 
 BAD: list[tuple[dict[str, Any], str, str]] = [

@@ -27,11 +27,11 @@ from farshore.control.status import (
     read_local,
     read_proof,
 )
-from farshore.core.aftermath import NO_RUNS, Open, Proved, SeenRuns, left_open
+from farshore.core.aftermath import NO_RUNS, STANDSTILL, Open, Proved, SeenRuns, left_open
 from farshore.core.checkup import Checkup
 from farshore.core.shrinkage import Shrunk
 from farshore.core.verdict import Snapshot
-from farshore.errors import ConfigError, FarshoreError, StoreError
+from farshore.errors import ConfigError, FarshoreError, Refused, StoreError
 from farshore.s3.store import Store
 
 ANSWER_SECONDS_MAX = 5.0
@@ -108,6 +108,8 @@ async def stand(config: Config, clock: Clock, opener: Opener | None = None) -> S
     local = None
     if report is None and not target.answers:
         local = read_local(config.state_dir, config.pair.name)
+        if local is not None and standstill(seen) and not _is_of(config, local):
+            local = None  # of the time before the switch, of the other direction
     known = report or local
     return Standing(
         now=_source_now(clock.now(), source, target, known),
@@ -149,7 +151,7 @@ async def _rehearsed(
         async with asyncio.timeout(ANSWER_SECONDS_MAX):
             found = await read_checkup(store, bucket, config.pair)
             return found, await read_drills(store, bucket, config.pair)
-    except (StoreError, TimeoutError):
+    except (StoreError, Refused, TimeoutError):
         return None, NO_DRILLS
 
 
@@ -294,12 +296,18 @@ def snapshot_of(config: Config, standing: Standing) -> Snapshot:
         fences=standing.seen.fences,
         cannot_fence=standing.seen.cannot,
         conflicts=standing.seen.view.conflicting if standing.seen.view else (),
+        standstill=standstill(standing.seen),
         left_open=open_items(config, standing),
         checkup=standing.checkup,
         checkup_wanted=bool(config.switch.drivers),
         drilled=standing.drills.any,
         drilled_at=standing.drills.passed_at,
     )
+
+
+def standstill(seen: SeenFences) -> str:
+    """What ends a phase in which nothing is copied; "" where copying may go on, or nobody knows."""
+    return STANDSTILL.get(seen.view.record.phase, "") if seen.view else ""
 
 
 def open_items(config: Config, standing: Standing) -> tuple[Open, ...]:

@@ -24,6 +24,15 @@ HALF_WAY: frozenset[Phase] = frozenset({"frozen", "drained", "fenced", "given_up
 """Phases that only a run under way should be in."""
 
 
+STANDSTILL: dict[Phase, str] = {
+    "given_up": "see `farshore runs`; the failover goes on with `farshore resume`",
+    "switched": "`farshore commit`, then `farshore reprotect`",
+    "committed": "`farshore reprotect`",
+    "unknown": "see `farshore runs`, and `farshore resume` looks what stands",
+}
+"""Phases in which nothing is copied whoever runs, and what ends them."""
+
+
 class Open(NamedTuple):
     """One thing to be done. `name` stays the same while numbers change; `level` is None for what
     is no risk; `text`: one sentence with its remedy."""

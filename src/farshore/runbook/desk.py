@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from farshore.clock import Clock
 from farshore.config import Config
 from farshore.config.facing import facing
+from farshore.control.contact import make_contact
 from farshore.control.lease import hold
 from farshore.control.record import ControlPlane, open_plane
 from farshore.control.recorded import require_capabilities
@@ -34,7 +35,7 @@ from farshore.runbook.plans import (
     rollback,
     switchover,
 )
-from farshore.runbook.preflight import read_report
+from farshore.runbook.preflight import CONTACT_SECONDS_MAX, read_report
 from farshore.runbook.runner import Runner, Told
 from farshore.s3.wrap import Retrying
 from farshore.switch.driver import SwitchDriver
@@ -86,6 +87,7 @@ class Desk:
         """A run as it would be now; nothing is kept. `UsageError`, `Refused`, `SwitchError`."""
         old = (await self._plane.read()).record.primary
         self._require_target(wish, old)
+        await self._require_answers(wish.to)
         now = self._clock.now()
         run_id = f"{datetime.fromtimestamp(now, UTC):%Y%m%d-%H%M%S}-{wish.verb}-{wish.to}"
         ground = self._ground(old, wish.by, wish.why, run_id)
@@ -119,6 +121,12 @@ class Desk:
             raise UsageError(f"{wish.to} is not a site of this pair: {', '.join(sorted(sites))}.")
         if wish.to == old:
             raise Refused(f"{wish.to} is the primary already: nothing was changed.")
+
+    async def _require_answers(self, name: str) -> None:
+        """Nothing is moved to a site that does not answer; said before anybody approves."""
+        site = self._config.site(name)
+        async with aclosing(open_store(self._config, name, "replicator")) as store:
+            await make_contact(store, site, "replicator", seconds_max=CONTACT_SECONDS_MAX)
 
     async def _planned(self, ground: Ground, wish: Wish) -> Plan:
         book = _book(ground, wish)

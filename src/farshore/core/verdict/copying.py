@@ -18,6 +18,8 @@ NAMES_MAX = 5
 
 
 def daemon(s: Snapshot, _: Objectives) -> Iterator[Reason]:
+    if s.standstill:
+        return  # it stands by, as it must, and what it said was of the other direction
     if s.reported_at is None:
         yield Reason(
             "never-reported",

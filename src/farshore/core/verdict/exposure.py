@@ -14,7 +14,14 @@ NEAR_SHARE = 0.5
 
 def exposure(s: Snapshot, o: Objectives) -> Iterator[Reason]:
     seconds = s.exposure_s
-    if seconds is None:
+    if s.standstill and (seconds is None or seconds > o.rpo_s):
+        yield Reason(
+            "nothing-copied",
+            "NOT SAFE",
+            f"What is written at {s.source} now is nowhere else, because nothing is copied before "
+            f"the switch is final: {s.standstill}.",
+        )
+    elif seconds is None:
         yield Reason(
             "nothing-known",
             "NOT SAFE",
@@ -43,6 +50,8 @@ def _why_late(s: Snapshot) -> str:
     """What to do about it, in words that say enough where this reason is told alone."""
     if s.target_answers is False or s.source_answers is False:
         return f"{s.target if s.target_answers is False else s.source} does not answer"
+    if s.standstill:
+        return s.standstill
     if s.paused_by:
         return "go on with `farshore resume`"
     if s.stopped_at is not None or is_silent(s):

@@ -14,8 +14,8 @@ from farshore.core.words import at_text, counted, duration_text
 
 def verified(s: Snapshot, o: Objectives) -> Iterator[Reason]:
     if s.verified_at is None:
-        if s.target_answers is False:
-            return  # its record stands there: whether there is one cannot be known
+        if s.target_answers is False or s.standstill:
+            return  # its record cannot be had, or there is nothing to prove yet
         yield Reason(
             "never-verified",
             "AT RISK",

@@ -51,7 +51,8 @@ class Snapshot:
     `checkup_wanted`: a switch is configured, so somebody means to fail over. `drilled`: a drill
     was made once; `drilled_at`: when the last one ended that passed, None: none did.
     `verified_versions`: how many were compared then. `conflicts`: (a sentence, its remedy)
-    for each control record that is not as it should be. `left_open`: what a switch has left.
+    for each control record that is not as it should be. `standstill`: what ends the phase, where
+    nothing may be copied in it; "": it may. `left_open`: what a switch has left.
     """
 
     source: str
@@ -88,6 +89,7 @@ class Snapshot:
     checkup_wanted: bool = False
     verified_versions: int | None = None
     conflicts: tuple[tuple[str, str], ...] = ()
+    standstill: str = ""
     left_open: tuple[Open, ...] = ()
     drilled: bool = False
     drilled_at: float | None = None

@@ -10,6 +10,8 @@ from farshore.core.words import at_text, duration_text
 
 def scan(s: Snapshot, o: Objectives) -> Iterator[Reason]:
     if s.scan_finished_at is None:
+        if s.standstill:
+            return  # nobody scans
         yield Reason(
             "no-scan",
             "AT RISK",
