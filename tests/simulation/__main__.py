@@ -15,9 +15,8 @@ import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from tests.simulation.plan import plan_of
 from tests.simulation.shorten import shortened, told
-from tests.simulation.world import simulate
+from tests.simulation.story import run_of
 
 SEEDS = 1000
 SEEDS_AT_ONCE = 4
@@ -35,7 +34,7 @@ class Ran(NamedTuple):
 
 def ran(seed: int) -> Ran:
     """One run, whatever process it is in."""
-    outcome = simulate(plan_of(seed))
+    outcome = run_of(seed)
     failure = told(shortened(outcome)) if outcome.broken else ""
     return Ran(seed, failure, outcome.checks, outcome.seconds)
 
@@ -80,7 +79,7 @@ def many(seeds: range, jobs: int) -> int:
 
 def replay(seed: int) -> int:
     """One run again, with everything that happened."""
-    outcome = simulate(plan_of(seed))
+    outcome = run_of(seed)
     _say("\n".join(outcome.log))
     _say(told(shortened(outcome)) if outcome.broken else f"seed {seed}: every promise was kept")
     return 1 if outcome.broken else 0

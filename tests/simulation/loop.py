@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 import selectors
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from selectors import SelectorKey
 from typing import Any
 
@@ -16,6 +17,23 @@ COMMIT_S = 0.02
 
 class Stalled(Exception):
     """Nothing is ready, and no timer will ever make it so: everybody waits for everybody."""
+
+
+class Numbered(asyncio.Task[Any]):
+    """A task that sets keep in the order of its number, not of its place in memory: what is
+    cancelled together is cancelled in the same order in every process."""
+
+    _numbers = itertools.count(1)
+
+    def __init__(self, coroutine: Coroutine[Any, Any, Any], **more: Any) -> None:
+        self._number = next(self._numbers)
+        super().__init__(coroutine, **more)
+
+    def __hash__(self) -> int:
+        return self._number
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
 
 
 class _Instant(selectors.BaseSelector):
@@ -45,13 +63,24 @@ class _Instant(selectors.BaseSelector):
 
 
 class SimulatedLoop(asyncio.SelectorEventLoop):
-    """`time()` begins at 0. The disk is full while `disk_full` is set."""
+    """`time()` begins at 0. The disk is full while `disk_full` is set. `begun` is told of every
+    task, in the context of who began it."""
 
     def __init__(self, rng: random.Random) -> None:
         self._instant = _Instant()
         self._rng = rng
         self.disk_full = False
         super().__init__(self._instant)
+        self.begun: Callable[[asyncio.Task[Any]], None] = lambda _: None
+        Numbered._numbers = itertools.count(1)
+        self.set_task_factory(self._task)  # type: ignore[arg-type]  # more than it promises
+
+    def _task(
+        self, loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any], **more: Any
+    ) -> asyncio.Task[Any]:
+        task = Numbered(coroutine, loop=loop, **more)
+        self.begun(task)
+        return task
 
     def time(self) -> float:
         return self._instant.now

@@ -6,11 +6,11 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Literal, NoReturn, TypeVar
+from typing import Literal, NoReturn, Protocol, TypeVar
 
 from farshore.core.model import NO_ATTRIBUTES, Attributes
 from farshore.errors import OutcomeUnknown, StoreError, Unreachable
-from farshore.s3.store import ALWAYS, Body, Condition, Deleted, ObjectRead, Written
+from farshore.s3.store import ALWAYS, Body, Condition, Deleted, ObjectRead, Store, Written
 from farshore.testing.store.bucket import Bucket
 from farshore.testing.store.faults import Fault, Faulty, _due
 from farshore.testing.store.memory import Held, MemoryStore
@@ -23,6 +23,17 @@ Told = Callable[[str, str, float, int, tuple[str, ...]], None]
 
 LATE_S = 3.0
 """A request whose answer was given up arrives up to so much later."""
+
+
+class Passing(Protocol):
+    """Told of every request, right before its effect and right after it."""
+
+    def __call__(self, *, after: bool) -> None: ...
+
+
+def _nothing(*, after: bool) -> None:
+    """Nobody asks."""
+
 
 Form = Literal["repeatable", "conditional", "stream"]
 """How a request may arrive: a stream only while whoever sends it lives."""
@@ -102,7 +113,7 @@ class Network(Faulty):
 
     def __init__(
         self,
-        store: MemoryStore,
+        store: Store,
         script: Callable[[str, str, str, int], Fault | None],
         rng: random.Random,
         latency_s: float,
@@ -119,6 +130,7 @@ class Network(Faulty):
         self.dead = False
         self.is_away: Callable[[], bool] = lambda: False
         self.offset: Callable[[], float] = lambda: 0.0
+        self.passing: Passing = _nothing
 
     async def _travel(self, action: str, *, done: bool = False) -> None:
         """`done`: the answer of a request that may have changed something comes back."""
@@ -142,8 +154,12 @@ class Network(Faulty):
         if form == "conditional" and self.late and self._rng.random() < self.late:
             self._log(f"late: {action}")
             self._later(action, act)
+        self.passing(after=False)
+        if self.dead:
+            raise Unreachable(f"{action}: whoever asks is dead", action=action)
         try:
             answer = await act()
+            self.passing(after=True)
         except StoreError as error:
             self._log(f"{action}: {type(error).__name__}")
             raise

@@ -59,6 +59,10 @@ class Plan:
         """The same, some steps left out."""
         return replace(self, steps=self.steps[:begin] + self.steps[end:])
 
+    def describe(self) -> str:
+        """What else there is to it than steps, for people."""
+        return f"hints {self.hints}, {self.settles}, conditions {self.conditions}, {self.rates}"
+
     @property
     def strict(self) -> bool:
         """Whether the feed tells everything in its time: the exposure is never understated."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.simulation.world import Outcome, simulate
+from tests.simulation.outcome import Outcome
+from tests.simulation.story import simulated_again
 
 RUNS_MAX = 60
 LOG_MAX = 60
@@ -16,7 +17,7 @@ def shortened(outcome: Outcome) -> Outcome:
         begin = 0
         while begin < len(best.plan.steps) and runs < RUNS_MAX:
             runs += 1
-            tried = simulate(best.plan.without(begin, begin + size))
+            tried = simulated_again(best.plan.without(begin, begin + size))
             if tried.broken and _kind(tried) == kind:
                 best = tried
             else:
@@ -37,7 +38,4 @@ def told(outcome: Outcome) -> str:
         f"  {step.at:7.3f} {step.kind} {step.key} {step.amount}" for step in plan.steps
     )
     log = "\n".join(f"  {line}" for line in outcome.log[-LOG_MAX:])
-    return (
-        f"seed {plan.seed}: {outcome.broken}\nhints {plan.hints}, {plan.settles}, "
-        f"conditions {plan.conditions}, {plan.rates}\nsteps:\n{steps}\nlog:\n{log}\n"
-    )
+    return f"seed {plan.seed}: {outcome.broken}\n{plan.describe()}\nsteps:\n{steps}\nlog:\n{log}\n"

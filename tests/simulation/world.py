@@ -8,7 +8,7 @@ import random
 import shutil
 import tempfile
 from collections.abc import Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from farshore.core.model import Attributes
@@ -21,6 +21,7 @@ from farshore.testing.store.scripts import Rates, seeded
 from tests.simulation.feed import Events, SimulatedFeed
 from tests.simulation.loop import SimulatedLoop
 from tests.simulation.network import Network, Source, Target
+from tests.simulation.outcome import Outcome
 from tests.simulation.plan import Plan, Step
 from tests.simulation.process import Process, SimulatedClock
 from tests.simulation.truth import BUCKET, Broken, Truth
@@ -32,7 +33,7 @@ BEGAN = 1_767_225_600.0
 SETTLES_WITHIN_S = 3_000.0
 """Once nothing goes wrong any more, all is in step after so long at the latest."""
 
-SWEEP_EVERY_S = 60.0
+SWEEP_EVERY_S = 15.0
 """A sweep that ends so long after all is calm has begun after it."""
 
 DAEMON = """
@@ -48,17 +49,6 @@ BEGIN_AGAIN_S = 0.7
 AWAY_MAX_S = 45.0
 DISK_FULL_S = 2.0
 ACK_S = 0.3
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """One run. `broken`: the promise that was, or ""; `log`: what happened, in its order."""
-
-    plan: Plan
-    broken: str
-    log: tuple[str, ...]
-    checks: int
-    seconds: float
 
 
 class World:

@@ -1,0 +1,126 @@
+"""What happens in one run about roles: what people do, what clients write, what goes wrong."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
+
+from farshore.testing.store.scripts import Rates
+from tests.simulation.plan import Step
+
+Deed = Literal[
+    "switchover", "failover", "rollback", "settle", "lose", "cut off", "wait"
+]  # fmt: skip
+
+CLIENTS = [*("put",) * 8, "delete", *("stuck put",) * 3, "stuck delete"]
+TROUBLES = [
+    "kill daemon", "kill daemon", "kill operator", "kill operator", "away", "part", "part",
+    "lost answers", "mute proxy",
+]  # fmt: skip
+
+STEPS_MAX = 40
+TROUBLES_MAX = 7
+SPAN_S = 260.0
+
+
+class Act(NamedTuple):
+    """What a person sets out to do. `pause`: seconds before it; `late`: of the approval;
+    `amount`: what the deed makes of it."""
+
+    deed: Deed
+    to: str
+    pause: float
+    late: float
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class RolesPlan:
+    """One run. `dies`: by the number of the operator's process, the request at which it is
+    killed, and whether before or after that had its effect. `skews`: each machine's clock.
+    `proxies`: writes can be frozen. `daemons`: the machines that have one."""
+
+    seed: int
+    steps: tuple[Step, ...]
+    acts: tuple[Act, ...]
+    rates: Rates
+    latency_s: float
+    dies: tuple[tuple[int, int, bool], ...]
+    skews: tuple[tuple[str, float], ...]
+    conditions: bool
+    proxies: bool
+    daemons: str
+
+    def without(self, begin: int, end: int) -> RolesPlan:
+        """The same, some steps left out."""
+        return replace(self, steps=self.steps[:begin] + self.steps[end:])
+
+    def describe(self) -> str:
+        acts = "\n".join(f"  {act}" for act in self.acts)
+        return (
+            f"roles, latency {self.latency_s}, conditions {self.conditions}, "
+            f"proxies {self.proxies}, daemons {self.daemons}, {self.rates}\n"
+            f"dies {self.dies}, skews {self.skews}\n{acts}"
+        )
+
+
+def roles_plan_of(seed: int) -> RolesPlan:
+    rng = random.Random(f"roles {seed}")
+    keys = [f"k{number}" for number in range(rng.choice([1, 3, 6]))]
+    steps = [
+        _step(rng, rng.choice(CLIENTS), rng.choice(keys))
+        for _ in range(rng.randrange(5, STEPS_MAX))
+    ]
+    steps += [
+        _step(rng, rng.choice(TROUBLES), rng.choice(["east", "west"]))
+        for _ in range(rng.randrange(TROUBLES_MAX))
+    ]
+    rough = rng.choice([0.0, 0.0, 0.0, 0.01, 0.04])
+    return RolesPlan(
+        seed,
+        tuple(sorted(steps)),
+        tuple(_acts(rng)),
+        Rates(
+            unreachable=rng.random() * rough,
+            throttled=rng.random() * rough,
+            server_fault_before=rng.random() * rough,
+            server_fault_after=rng.random() * rough,
+            lost_answer=rng.random() * rough,
+        ),
+        rng.choice([0.002, 0.02, 0.1, 0.4]),
+        tuple(
+            (number, int(10 ** (rng.random() * 2.6)), rng.random() < 0.5)
+            for number in range(1, 12)
+            if rng.random() < 0.35
+        ),
+        tuple((machine, rng.choice([0.0, 0.0, rng.uniform(-2, 2)])) for machine in "abo"),
+        rng.random() < 0.8,
+        rng.random() < 0.85,
+        rng.choice(["a", "ab"]),
+    )
+
+
+def _step(rng: random.Random, kind: str, key: str) -> Step:
+    return Step(rng.random() * SPAN_S, kind, key, rng.randrange(10**6))  # type: ignore[arg-type]
+
+
+def _acts(rng: random.Random) -> list[Act]:
+    """A story: somewhere else, and home again."""
+
+    def act(deed: Deed, to: str = "") -> Act:
+        pause = rng.choice([0.0, 3.0, 20.0])
+        late = rng.choice([0.0, 2.0, 45.0])
+        return Act(deed, to, pause, late, rng.randrange(10**6))
+
+    stories = {
+        "round trip": [act("switchover", "west"), act("settle"), act("switchover", "east")],
+        "rollback": [act("switchover", "west"), act("rollback", "east")],
+        "lost region": [act("lose", "east"), act("failover", "west"), act("settle"),
+                        act("switchover", "east")],
+        "cut off": [act("cut off", "east"), act("failover", "west"), act("settle")],
+        "given up": [act("failover", "west"), act("settle")],
+        "lost on the way": [act("switchover", "west"), act("lose", "east"), act("failover", "west"),
+                            act("settle")],
+    }  # fmt: skip
+    return [act("wait"), *stories[rng.choice(list(stories))]]

@@ -1,0 +1,501 @@
+"""One run about roles: two regions, two daemons, operators, clients, and a switch between."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import shutil
+import tempfile
+from collections.abc import Coroutine
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from farshore.control.inspection import inspect
+from farshore.control.record import open_plane
+from farshore.control.recorded import write_record
+from farshore.core.runbook import Verb
+from farshore.errors import Denied, FarshoreError, StoreError
+from farshore.feed.hint import Hint
+from farshore.s3.store import Store
+from farshore.switch.driver import SwitchDriver
+from farshore.testing.store.faults import Fault
+from farshore.testing.store.memory import EVERYTHING
+from farshore.testing.store.scripts import Rates, seeded
+from tests.simulation.entrance import Host, register, simulated
+from tests.simulation.feed import Events, SimulatedFeed
+from tests.simulation.loop import SimulatedLoop
+from tests.simulation.network import Network
+from tests.simulation.outcome import Outcome
+from tests.simulation.plan import Step
+from tests.simulation.process import SimulatedClock
+from tests.simulation.region import Arrival, Region
+from tests.simulation.roles_daemon import live, on_machine
+from tests.simulation.roles_people import Operator
+from tests.simulation.roles_plan import Act, RolesPlan
+from tests.simulation.roles_truth import Native, RolesTruth
+from tests.simulation.switchboard import Operated, Switchboard
+from tests.simulation.truth import BUCKET, Broken
+from tests.unit.sites import TOML, config_of
+
+BEGAN = 1_767_225_600.0
+"""2026-01-01T00:00:00Z"""
+
+SITES = ("east", "west")
+DAEMON = """
+[daemon]
+scan_every = 20
+sweep_every = 3600
+deletes_share = 0.0
+[switch]
+freeze_max = 10
+"""
+
+TRIES_MAX = 14
+"""Of a person, before something is given up."""
+
+SETTLING_MAX = 60
+"""Of a person, once nothing goes wrong any more."""
+
+AWAY_MAX_S = 60.0
+HOLD_S = 2.0
+"""A proxy keeps a frozen write for so long, and answers 503 then."""
+
+WRITES_TRIED_MAX = 12
+BEGIN_AGAIN_S = 1.5
+
+
+class RolesWorld:
+    """Everything that outlives a process."""
+
+    def __init__(self, plan: RolesPlan, loop: SimulatedLoop, folder: Path) -> None:
+        self.plan, self.loop, self.folder = plan, loop, folder
+        self.rng = random.Random(f"world {plan.seed}")
+        self.log: list[str] = []
+        self.site_clock = SimulatedClock(BEGAN, 0.0)
+        self.skews = dict(plan.skews)
+        can = EVERYTHING
+        if not plan.conditions:
+            can = replace(
+                can, conditional_create=False, conditional_replace=False,
+                conditional_complete=False, conditional_delete=False,
+            )  # fmt: skip
+        self.can = can
+        self.regions = {
+            name: Region(name, clock=self.site_clock, capabilities=can, seed=number)
+            for number, name in enumerate(SITES)
+        }
+        self.events = {name: Events(self.rng, "in order", "applied") for name in SITES}
+        self.board = Switchboard(SITES, ("proxy one", "proxy two"), self.site_clock)
+        self.truth = RolesTruth(self.regions)
+        for region in self.regions.values():
+            region.told = self._teller(region.site)
+            region.arrived = self._arrived
+            region.recorded = self.truth.recorded
+        self.away: dict[tuple[str, str], float] = {}
+        self.dead: dict[str, float] = {}
+        self.mute_until = self.lossy_until = 0.0
+        self.calm = False
+        self.hosts: dict[int, Host] = {}
+        self.daemons: dict[str, Host] = {}
+        self.operators = 0
+        self.operator: Host | None = None
+        self.natives: dict[str, Native] = {}
+        self.broken: Broken | None = None
+        self.config = config_of(TOML + DAEMON, folder / "farshore.toml")
+        self.config = replace(self.config, state_dir=folder)
+
+    # -- the log ------------------------------------------------------------------------
+
+    def say(self, text: str) -> None:
+        if "heartbeat" in text or "status/" in text:
+            return
+        self.log.append(f"{self.loop.time():9.3f} {text}")
+
+    def _broke(self, error: Broken) -> None:
+        """Whoever did it would swallow the error: the run ends with it."""
+        if self.broken is None:
+            self.broken = error
+            self.say(f"BROKEN: {error}")
+
+    # -- what the regions do by themselves ------------------------------------------------
+
+    def _teller(self, site: str) -> Any:
+        def told(bucket: str, key: str, at: float, size: int, named: tuple[str, ...]) -> None:
+            if bucket == BUCKET:
+                self.events[site].tell(Hint(bucket, key, at, "", size, named))
+
+        return told
+
+    def _arrived(self, came: Arrival) -> None:
+        try:
+            native = self.truth.arrived(came, self.board.shown())
+        except Broken as error:
+            self._broke(error)
+            return
+        if native is not None:
+            self.natives[came.version_id] = native
+
+    def _said(self, source: str, watermark: float | None) -> None:
+        try:
+            self.truth.exposure_not_understated(source, watermark)
+        except Broken as error:
+            self._broke(error)
+
+    # -- ways (`entrance.Way`) -------------------------------------------------------------
+
+    def line(self, host: Host, site: str, user: str) -> Network:
+        seed = self.plan.seed * 10_000 + host.number * 100 + len(host.lines)
+        script, quiet = seeded(seed, self.plan.rates), seeded(seed, Rates())
+
+        def fault(operation: str, bucket: str, key: str, number: int) -> Fault | None:
+            return (quiet if self.calm else script)(operation, bucket, key, number)
+
+        latency = 0.005 if self.calm else self.plan.latency_s
+        store = self.regions[site].as_user(user)
+        way = Network(store, fault, self.rng, latency, 0.0, lambda text: self._logged(host, text))
+        way.is_away = lambda: self._is_away(host.machine, site)
+        way.offset = lambda: float(int(self.site_clock.now())) - self._clock(host.machine).now()
+        way.passing = host.passing
+        if host.dead:
+            way.die()
+        host.lines.append(way)
+        return way
+
+    def _logged(self, host: Host, text: str) -> None:
+        if not text.startswith(("get ", "list_", "head ", "server_time")):
+            self.say(f"{host.name}: {text}")
+
+    def drivers(self, host: Host) -> list[SwitchDriver]:
+        if not self.plan.proxies:
+            return [self._driver(host)]
+        return [self._driver(host)]
+
+    def _driver(self, host: Host) -> Operated:
+        driver = Operated(
+            self.board, self.rng, self.plan.latency_s, self._lossy, lambda text: self.say(text)
+        )
+        driver.freezes = self.plan.proxies
+        driver.mute = lambda: self.mute_until > self.loop.time() and not self.calm
+        driver.dead = host.dead
+        host.drivers.append(driver)
+        return driver
+
+    def _lossy(self) -> float:
+        return 0.5 if self.lossy_until > self.loop.time() and not self.calm else 0.0
+
+    def is_alive(self, number: int) -> bool:
+        return number in self.hosts and not self.hosts[number].dead
+
+    def _is_away(self, machine: str, site: str) -> bool:
+        now = self.loop.time()
+        if self.dead.get(site, 0.0) > now:
+            return True
+        return self.away.get((machine, site), 0.0) > now and not self.calm
+
+    def _clock(self, machine: str) -> SimulatedClock:
+        return SimulatedClock(BEGAN, self.skews.get(machine, 0.0))
+
+    # -- processes ------------------------------------------------------------------------
+
+    def host(self, name: str, machine: str) -> Host:
+        host = Host(name, machine, len(self.hosts) + 1, self)
+        self.hosts[host.number] = host
+        return host
+
+    def start_daemon(self, machine: str) -> None:
+        host = self.host(f"daemon {machine}", machine)
+        self.daemons[machine] = host
+        config = on_machine(self.config, machine)
+
+        def feed_of(source: str) -> SimulatedFeed:
+            may = lambda: not host.dead and not self._is_away(machine, source)  # noqa: E731
+            return SimulatedFeed(self.events[source], self.rng, may)
+
+        def say(text: str) -> None:
+            self.say(f"{host.name}: {text}".replace(str(self.folder), ""))
+
+        host.run(live(config, self._clock(machine), self.rng, feed_of, say, self._said))
+
+    async def _kill(self, host: Host) -> None:
+        self.say(f"{host.name} is killed")
+        host.die()
+        await host.bury()
+
+    async def _watch(self) -> None:
+        """A supervisor: daemons that end are started again."""
+        while True:
+            await asyncio.sleep(1.0)
+            for machine, host in list(self.daemons.items()):
+                if not host.tasks and not host.dead:
+                    self._broke(Broken(f"{host.name} ended by itself: {host.error!r}"))
+                if host.dead or not host.tasks:
+                    await host.bury()
+                    self.start_daemon(machine)
+
+    # -- people ---------------------------------------------------------------------------
+
+    async def _story(self) -> None:
+        for act in self.plan.acts:
+            await asyncio.sleep(act.pause)
+            self.say(f"act: {act.deed} {act.to}")
+            await self._act(act)
+
+    async def _act(self, act: Act) -> None:
+        match act.deed:
+            case "wait":
+                await asyncio.sleep(30.0)
+            case "lose":
+                self.dead[act.to] = self.loop.time() + 60.0 + act.amount % 200
+            case "cut off":
+                until = self.loop.time() + 60.0 + act.amount % 200
+                self.away |= {(machine, act.to): until for machine in "abo"}
+            case "settle":
+                await self._settle_roles(TRIES_MAX)
+            case verb:
+                await self._change(verb, act)
+
+    async def _change(self, verb: Verb, act: Act) -> None:
+        for attempt in range(TRIES_MAX):
+            record = self.truth.record
+            arrived = record.primary == act.to and record.phase in ("switched", "protected")
+            if arrived and not self.truth.has_open_run:
+                return
+            ends = attempt > 1 and self.rng.random() < 0.3
+            await self._call(
+                lambda one, late=act.late if not attempt else 0.0, ends=ends: one.go_on(
+                    verb, act.to, late, ends=ends
+                )
+            )
+            await asyncio.sleep(1.0 + self.rng.random() * 8.0)
+            if self.broken is not None:
+                return
+
+    async def _settle_roles(self, tries: int) -> None:
+        """Commit, copy the other way, decide, prove: until the pair is protected."""
+        for _ in range(tries):
+            if self.truth.record.phase == "protected" or self.broken is not None:
+                return
+            await self._call(lambda one: one.afterwards())
+            await asyncio.sleep(2.0 + self.rng.random() * 5.0)
+
+    async def _call(self, what: Any) -> None:
+        """One command in a process of its own, which may be killed in it."""
+        self.operators += 1
+        host = self.host(f"operator {self.operators}", "o")
+        if not self.calm:
+            host.dies = {number: (at, after) for number, at, after in self.plan.dies}.get(
+                self.operators
+            )
+        operator = Operator(
+            self.config, self._clock("o"), self._voice(host), self.truth.shown_divergent
+        )
+        self.operator = host
+        await self._do(host, what(operator))
+        self.operator = None
+
+    def _voice(self, host: Host) -> Any:
+        return lambda text: self.say(f"{host.name}: {text}")
+
+    async def _do(self, host: Host, work: Coroutine[Any, Any, Any]) -> None:
+        task = host.run(work)
+        await asyncio.wait({task})
+        try:
+            if not task.cancelled():
+                self.say(f"{host.name}: {task.result()}")
+        except FarshoreError as error:
+            self.say(f"{host.name}: {type(error).__name__}: {error.message}")
+        except Exception as error:  # noqa: BLE001  whatever it is, it breaks the run
+            if not host.dead:
+                self._broke(Broken(f"{host.name} fell over: {error!r}"))
+        await host.bury()
+
+    # -- clients and troubles ----------------------------------------------------------------
+
+    async def _happenings(self) -> None:
+        doing = []
+        for step in self.plan.steps:
+            await asyncio.sleep(max(0.0, step.at - self.loop.time()))
+            self.say(f"step: {step.kind} {step.key} {step.amount}")
+            doing.append(asyncio.create_task(self._happens(step)))
+        for task in doing:
+            await task
+
+    async def _happens(self, step: Step) -> None:
+        now, kind, amount = self.loop.time(), str(step.kind), step.amount
+        match kind:
+            case "kill daemon":
+                machine = self.plan.daemons[amount % len(self.plan.daemons)]
+                await self._kill(self.daemons[machine])
+            case "kill operator":
+                if self.operator is not None:
+                    await self._kill(self.operator)
+            case "away":
+                self.dead[step.key] = max(self.dead.get(step.key, 0.0), now + amount % AWAY_MAX_S)
+            case "part":
+                self.away["abo"[amount % 3], step.key] = now + amount % AWAY_MAX_S
+            case "lost answers":
+                self.lossy_until = now + amount % 20
+            case "mute proxy":
+                self.mute_until = now + amount % 20
+            case _:
+                await self._client(step, stuck=kind.startswith("stuck"))
+
+    async def _client(self, step: Step, *, stuck: bool) -> None:
+        """A client that tries until it is told that its write stands. A stuck one goes where the
+        switch pointed when it began, past every proxy."""
+        proxy = self.rng.choice(self.board.proxies)
+        first = self.board.site_at(proxy)
+        for _ in range(WRITES_TRIED_MAX):
+            if not stuck and self.plan.proxies and not await self._let_through(proxy):
+                await asyncio.sleep(self.rng.random() * 3.0)
+                continue
+            site = first if stuck else self.board.site_at(proxy)
+            try:
+                await self._write(site, step, direct=stuck)
+                return
+            except StoreError as error:
+                self.say(f"client: {step.kind} {step.key} at {site}: {type(error).__name__}")
+                stuck = stuck and not (isinstance(error, Denied) and self.rng.random() < 0.5)
+            await asyncio.sleep(self.rng.random() * 4.0)
+
+    async def _let_through(self, proxy: str) -> bool:
+        until = self.loop.time() + HOLD_S
+        while self.board.is_frozen(proxy):
+            if self.loop.time() >= until:
+                return False
+            await asyncio.sleep(0.1)
+        return True
+
+    async def _write(self, site: str, step: Step, *, direct: bool) -> None:
+        if not direct:
+            self.board.in_flight[site] += 1
+        try:
+            await asyncio.sleep(self.rng.random() * self.plan.latency_s)
+            if self.dead.get(site, 0.0) > self.loop.time():
+                raise StoreError(f"{site} does not answer")
+            version_id = await self._sent(self.regions[site].as_user(f"{site}-app"), step)
+            self.say(f"client: {step.kind} {step.key} {step.amount} at {site}: {version_id[:6]}")
+            await asyncio.sleep(self.rng.random() * self.plan.latency_s)
+            if self.dead.get(site, 0.0) > self.loop.time():
+                raise StoreError(f"{site} does not answer any more")
+        finally:
+            if not direct:
+                self.board.in_flight[site] -= 1
+        native = self.natives.get(version_id)
+        if native is not None:
+            self.truth.acknowledged(native, self.site_clock.now())
+
+    async def _sent(self, store: Store, step: Step) -> str:
+        if str(step.kind).endswith("delete"):
+            return (await store.delete(BUCKET, step.key)).version_id
+        body = f"{step.amount}.{step.at:.3f}".encode()
+        return (await store.put(BUCKET, step.key, body)).version_id
+
+    # -- from the beginning to the end -----------------------------------------------------
+
+    async def run(self) -> None:
+        for region in self.regions.values():
+            for bucket in (BUCKET, self.config.target.control_bucket):
+                await region.create_bucket(bucket)
+                await region.put_versioning(bucket, True)
+            await write_record(region, self.config.site(region.site), self.can)
+        for machine in self.plan.daemons:
+            self.start_daemon(machine)
+        watching = asyncio.create_task(self._watch())
+        happening = asyncio.create_task(self._happenings())
+        await self._story()
+        await happening
+        await self._settle()
+        watching.cancel()
+        if self.broken is None:
+            self.truth.settled()
+        for host in self.daemons.values():
+            await host.bury()
+
+    async def _settle(self) -> None:
+        """Nothing goes wrong any more: people bring it to an end, daemons copy what is left."""
+        self.calm = True
+        self.dead, self.away = {}, {}
+        self.say("calm")
+        for host in self.hosts.values():
+            for line in host.lines:
+                line.calm()
+        await asyncio.sleep(20.0)
+        for _ in range(SETTLING_MAX):
+            if self.broken is not None:
+                return
+            if self.truth.has_open_run:
+                await self._call(lambda one: one.go_on("switchover", "", 0.0, ends=True))
+            elif self.truth.record.phase != "protected":
+                await self._settle_roles(1)
+            elif await self._in_step():
+                await self._audited()
+                return
+            await asyncio.sleep(5.0)
+        raise Broken(f"it never settles: {self.truth.record.phase}")
+
+    async def _in_step(self) -> bool:
+        """Every history is the same; no fence waits."""
+        if any(fence.state == "pending" for fence in self.truth.record.fences):
+            return False
+        with contextlib.suppress(Broken):
+            checks = self.truth.checks
+            self.truth.settled()
+            self.truth.checks = checks
+            return True
+        return False
+
+    async def _audited(self) -> None:
+        """The audit chain is whole, and the same on both sides."""
+
+        async def look() -> None:
+            async with open_plane(self.config, self._clock("o")) as plane:
+                await plane.heal()
+                found = await inspect(plane.both)
+            if found.problems:
+                raise Broken(f"the audit chain is not whole: {found.problems}")
+            if not found.view.in_step:
+                raise Broken(f"the control buckets differ: {found.view.sentence}")
+
+        self.truth.checks += 1
+        host = self.host("auditor", "o")
+        task = host.run(look())
+        await asyncio.wait({task})
+        task.result()
+
+
+def simulate_roles(plan: RolesPlan) -> Outcome:
+    """One run, from beginning to end, in no time."""
+    rng = random.Random(f"loop {plan.seed}")
+    loop = SimulatedLoop(rng)
+    loop.begun = register
+    memory = Path("/dev/shm")
+    folder = Path(tempfile.mkdtemp(dir=memory if memory.is_dir() else None))
+    world = RolesWorld(plan, loop, folder)
+    broken = ""
+    with simulated(rng):
+        try:
+            loop.run_until_complete(world.run())
+        except Broken as error:
+            broken = str(error)
+        finally:
+            loop.run_until_complete(_end(world))
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.close()
+            shutil.rmtree(folder)
+    if world.broken is not None:
+        broken = str(world.broken)
+    return Outcome(plan, broken, tuple(world.log), world.truth.checks, loop.time())
+
+
+async def _end(world: RolesWorld) -> None:
+    """What the world does by itself ends first: its supervisor would start daemons again."""
+    me = asyncio.current_task()
+    of_hosts = {task for host in world.hosts.values() for task in host.tasks}
+    for task in [task for task in asyncio.all_tasks() if task not in (me, *of_hosts)]:
+        task.cancel()
+        await asyncio.wait([task])
+    for host in world.hosts.values():
+        await host.bury()
