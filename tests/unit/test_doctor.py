@@ -10,6 +10,7 @@ import pytest
 from farshore.config import Config
 from farshore.control.canary import CANARY_PREFIX
 from farshore.control.checkups import (
+    DRILLS_MAX,
     Drills,
     checkup_name,
     read_checkup,
@@ -208,6 +209,20 @@ async def test_a_plan_that_was_read_is_no_drill_that_passed() -> None:
     await keep("3", level="isolated", passed=True, ended_at="1970-01-01T00:01:00Z")
     await keep("4", level="live", passed=True, ended_at="no time")
     assert await read_drills(west, CONTROL, config.pair) == Drills(60.0, any=True)
+
+
+async def test_the_last_drill_is_found_behind_many_versions_and_many_plans() -> None:
+    clock, config = ManualClock(), config_of()
+    _, west = await both(clock)
+    folder = "drills/east.west/"
+    for _ in range(10_100):  # more than ten pages
+        await west.put(CONTROL, f"{folder}20260101-000000-drill-isolated.md", b"a report")
+    body = {"level": "isolated", "passed": True, "ended_at": "1970-01-01T00:02:00Z"}
+    await write_document(west, CONTROL, f"{folder}20260201-000000-drill-isolated.json", body)
+    for day in range(1, DRILLS_MAX + 2):
+        name = f"{folder}202603{day:02}-000000-drill-plan.json"
+        await write_document(west, CONTROL, name, body | {"level": "plan"})
+    assert await read_drills(west, CONTROL, config.pair) == Drills(120.0, any=True)
 
 
 async def test_a_check_that_hangs_could_not_tell_and_the_others_go_on(

@@ -13,14 +13,17 @@ from farshore.control.documents import read_document, write_document
 from farshore.control.ledger import key_of
 from farshore.core.checkup import Checkup, Wrong
 from farshore.core.document import Fields, moment_text
-from farshore.errors import BucketMissing, Corrupt, StateError
+from farshore.errors import BucketMissing, Corrupt, Refused, StateError
 from farshore.s3.store import Store
 
 DRILLS_MAX = 20
-"""The newest drills that are read to find one that passed."""
+"""The newest drills that are read to find one that passed; walks through a plan not counted."""
 
-PAGES_MAX = 10
-"""Pages of the listing of drills that are read."""
+PAGES_MAX = 100
+"""Pages of the listing of drills that are read: a hundred thousand versions of drills."""
+
+ON_PAPER = "-drill-plan.json"
+"""How the documents of drills end in which a plan was only read."""
 
 REHEARSED = frozenset({"isolated", "live"})
 """Levels of drills in which something was really moved; a plan that was only read is none."""
@@ -75,28 +78,34 @@ def _checkup(body: dict[str, Any], name: str) -> Checkup:
 
 
 async def read_drills(store: Store, bucket: str, pair: Pair) -> Drills:
-    """The last drill that passed, among the newest. Raises what stores raise."""
+    """The last drill that passed, among the newest. Raises what stores raise, and `Refused` as
+    `drill_documents`."""
     try:
-        names = await _names(store, bucket, f"drills/{key_of(pair)}/")
+        names = await drill_documents(store, bucket, key_of(pair))
     except BucketMissing:
         return NO_DRILLS
-    newest = sorted(names)[-DRILLS_MAX:]  # ids begin with a time
-    ends = [await _passed_at(store, bucket, name) for name in newest]
-    return Drills(max((end for end in ends if end is not None), default=None), bool(newest))
+    held = sorted(name for name in names if not name.endswith(ON_PAPER))  # ids begin with a time
+    for name in reversed(held[-DRILLS_MAX:]):
+        if (passed_at := await _passed_at(store, bucket, name)) is not None:
+            return Drills(passed_at, any=True)
+    return Drills(None, bool(names))
 
 
-async def _names(store: Store, bucket: str, prefix: str) -> list[str]:
-    found: list[str] = []
-    key_marker = version_marker = ""
+async def drill_documents(store: Store, bucket: str, pair: str) -> list[str]:
+    """Keys of all drills' documents, from every page of the listing: later ids stand last, and
+    must not be missed. `pair`: as in `ledger.key_of`. `Refused` for a listing without an end."""
+    folder, found = f"drills/{pair}/", list[str]()
+    key, version = "", ""
     for _ in range(PAGES_MAX):
         page = await store.list_versions(
-            bucket, prefix=prefix, key_marker=key_marker, version_marker=version_marker
+            bucket, prefix=folder, key_marker=key, version_marker=version
         )
-        found += [e.key for e in page.entries if e.is_latest and e.key.endswith(".json")]
+        there = (e for e in page.entries if e.is_latest and not e.is_marker)
+        found += [entry.key for entry in there if entry.key.endswith(".json")]
         if not page.truncated:
-            break
-        key_marker, version_marker = page.next_key, page.next_version
-    return found
+            return found
+        key, version = page.next_key, page.next_version
+    raise Refused(f"{bucket}/{folder} at {store.site} has more drills than anybody can have made.")
 
 
 async def _passed_at(store: Store, bucket: str, name: str) -> float | None:

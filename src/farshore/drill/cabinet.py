@@ -13,14 +13,15 @@ import asyncio
 from typing import NamedTuple
 
 from farshore.control.both import BothSides
+from farshore.control.checkups import drill_documents
 from farshore.control.documents import Damaged
 from farshore.control.ledger import Ledger, in_time
 from farshore.core.drill import Drill
 from farshore.core.model import Attributes
-from farshore.errors import Corrupt, Refused, StoreError, Unreachable, UsageError
+from farshore.errors import Corrupt, StoreError, Unreachable, UsageError
 
-PAGES_MAX = 100
-"""Pages of the listing that are read: a hundred thousand versions of drills."""
+LIST_SECONDS_MAX = 30.0
+"""For all pages of a listing."""
 
 TYPES = {"md": "text/markdown; charset=utf-8", "html": "text/html; charset=utf-8"}
 
@@ -133,22 +134,10 @@ async def _put(
 
 
 async def _listed(ledger: Ledger) -> list[str]:
-    folder, found = _folder(ledger), list[str]()
-    key, version = "", ""
-    for _ in range(PAGES_MAX):
-        async with in_time(ledger.site, f"list {folder}"):
-            page = await ledger.store.list_versions(
-                ledger.bucket, prefix=folder, key_marker=key, version_marker=version
-            )
-        found += [
-            entry.key.removeprefix(folder).removesuffix(".json")
-            for entry in page.entries
-            if entry.is_latest and not entry.is_marker and entry.key.endswith(".json")
-        ]
-        if not page.truncated:
-            return found
-        key, version = page.next_key, page.next_version
-    raise Refused(f"{ledger.where(folder)} has more drills than anybody can have made.")
+    folder = _folder(ledger)
+    async with in_time(ledger.site, f"list {folder}", LIST_SECONDS_MAX):
+        names = await drill_documents(ledger.store, ledger.bucket, ledger.pair)
+    return [name.removeprefix(folder).removesuffix(".json") for name in names]
 
 
 def _nobody(errors: list[StoreError]) -> Unreachable:
