@@ -50,7 +50,7 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[BaseException]]:
     def fail(as_json: bool = typer.Option(False, "--json")) -> None:
         raise errors[0]
 
-    monkeypatch.setattr(main, "app", app)
+    monkeypatch.setattr(main, "command_line", lambda _: app)
     yield errors
     assert errors
 
@@ -162,6 +162,34 @@ def test_help_imports_nothing_heavy() -> None:
     )
     assert done.stderr.strip() == "[]"
     assert "apply" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "called"),
+    [
+        (["status", "--json"], ["status"]),
+        (["--config", "verify", "status"], ["status"]),
+        (["--config=verify", "lab", "up"], ["lab"]),
+        (["--config"], list(main.COMMANDS)),
+        (["--help"], list(main.COMMANDS)),
+        (["stats"], list(main.COMMANDS)),
+        ([], list(main.COMMANDS)),
+    ],
+)
+def test_only_the_called_command_is_loaded(words: list[str], called: list[str]) -> None:
+    assert list(main.wanted(words)) == called
+
+
+def test_the_modules_of_other_commands_stay_away() -> None:
+    program = (
+        "import sys; from farshore.cli.main import run; run(['runs', '--help']); "
+        "print([m for m in ('status', 'verify', 'lab') if f'farshore.cli.{m}' in sys.modules], "
+        "file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stderr.strip() == "[]"
 
 
 # -- config ----------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 Modules of commands import Typer, the standard library and `cli.console` at their top,
 and everything heavier inside the command: `farshore --help` stays quick (a test
-measures it).
+measures it). Of the commands only the one that is called is loaded.
 """
 
 from __future__ import annotations
@@ -10,44 +10,14 @@ from __future__ import annotations
 import gc
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
 from farshore import __version__
-from farshore.cli import (
-    afterwards,
-    apply,
-    audit,
-    backfill,
-    backlog,
-    config,
-    deletes,
-    demo,
-    divergent,
-    doctor,
-    drill,
-    endpoint,
-    export,
-    fence,
-    freeze,
-    init,
-    lab,
-    live,
-    pause,
-    presign,
-    probe,
-    resume,
-    runbook,
-    runs,
-    scan_endpoints,
-    status,
-    switch,
-    sync,
-    verify,
-)
 from farshore.cli.console import (
     DEFAULT_CONFIG,
     EXIT_CODES,
@@ -67,57 +37,91 @@ always stay, and were looked through again and again. Reference counting frees n
 of ours at once; the few cycles (tracebacks) can wait.
 """
 
-app = typer.Typer(
-    name="farshore",
-    help="Keeps every version of your S3 files in a second region, and proves it.",
-    epilog="Exit codes: " + " · ".join(f"{code} {what}" for code, what in EXIT_CODES.items()),
-    no_args_is_help=True,
-    add_completion=True,
-    pretty_exceptions_enable=False,
-)
 
-app.command("init")(init.init)
-app.add_typer(config.app, name="config")
-app.command("probe")(probe.probe)
-app.command("apply")(apply.apply)
-app.command("backfill")(backfill.backfill)
-app.command("run")(live.run)
-app.add_typer(backlog.app, name="backlog")
-app.command("sync")(sync.sync)
-app.add_typer(deletes.app, name="deletes")
-app.command("pause")(pause.pause)
-app.command("resume")(resume.resume)
-app.command("verify")(verify.verify)
-app.command("repair")(verify.repair)
-app.command("status")(status.status)
-app.command("doctor")(doctor.doctor)
-app.command("scan-endpoints")(scan_endpoints.scan_endpoints)
-app.command("fence")(fence.fence)
-app.command("unfence")(fence.unfence)
-app.command("freeze")(freeze.freeze)
-app.command("thaw")(freeze.thaw)
-app.add_typer(switch.app, name="switch")
-app.command("endpoint")(endpoint.endpoint)
-app.command("plan")(runs.plan)
-app.command("switchover")(runs.switchover)
-app.command("failover")(runs.failover)
-app.command("failback")(runs.failback)
-app.command("rollback")(runs.rollback)
-app.command("commit")(afterwards.commit)
-app.command("reprotect")(afterwards.reprotect)
-app.add_typer(divergent.app, name="divergent")
-app.command("runs")(runs.runs)
-app.command("runbook")(runbook.runbook)
-app.add_typer(drill.app, name="drill")
-app.command("report")(drill.report)
-app.command("approve")(runs.approve)
-app.command("decline")(runs.decline)
-app.command("abort")(runs.abort)
-app.add_typer(audit.app, name="audit")
-app.command("presign")(presign.presign)
-app.add_typer(export.app, name="export")
-app.add_typer(lab.app, name="lab")
-app.command("demo")(demo.demo)
+class Place(NamedTuple):
+    """Where a command is: a module beside this one, and its function or its group."""
+
+    module: str
+    name: str
+
+
+COMMANDS = {
+    "init": Place("init", "init"),
+    "config": Place("config", "app"),
+    "probe": Place("probe", "probe"),
+    "apply": Place("apply", "apply"),
+    "backfill": Place("backfill", "backfill"),
+    "run": Place("live", "run"),
+    "backlog": Place("backlog", "app"),
+    "sync": Place("sync", "sync"),
+    "deletes": Place("deletes", "app"),
+    "pause": Place("pause", "pause"),
+    "resume": Place("resume", "resume"),
+    "verify": Place("verify", "verify"),
+    "repair": Place("verify", "repair"),
+    "status": Place("status", "status"),
+    "doctor": Place("doctor", "doctor"),
+    "scan-endpoints": Place("scan_endpoints", "scan_endpoints"),
+    "fence": Place("fence", "fence"),
+    "unfence": Place("fence", "unfence"),
+    "freeze": Place("freeze", "freeze"),
+    "thaw": Place("freeze", "thaw"),
+    "switch": Place("switch", "app"),
+    "endpoint": Place("endpoint", "endpoint"),
+    "plan": Place("runs", "plan"),
+    "switchover": Place("runs", "switchover"),
+    "failover": Place("runs", "failover"),
+    "failback": Place("runs", "failback"),
+    "rollback": Place("runs", "rollback"),
+    "commit": Place("afterwards", "commit"),
+    "reprotect": Place("afterwards", "reprotect"),
+    "divergent": Place("divergent", "app"),
+    "runs": Place("runs", "runs"),
+    "runbook": Place("runbook", "runbook"),
+    "drill": Place("drill", "app"),
+    "report": Place("drill", "report"),
+    "approve": Place("runs", "approve"),
+    "decline": Place("runs", "decline"),
+    "abort": Place("runs", "abort"),
+    "audit": Place("audit", "app"),
+    "presign": Place("presign", "presign"),
+    "export": Place("export", "app"),
+    "lab": Place("lab", "app"),
+    "demo": Place("demo", "demo"),
+}
+"""In the order of `--help`."""
+
+
+def command_line(names: Iterable[str] = COMMANDS) -> typer.Typer:
+    """The frame with these commands; the modules of others are not even loaded."""
+    app = typer.Typer(
+        name="farshore",
+        help="Keeps every version of your S3 files in a second region, and proves it.",
+        epilog="Exit codes: " + " · ".join(f"{code} {what}" for code, what in EXIT_CODES.items()),
+        no_args_is_help=True,
+        add_completion=True,
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(_frame)
+    for name in names:
+        place = COMMANDS[name]
+        found = getattr(import_module(f"farshore.cli.{place.module}"), place.name)
+        if isinstance(found, typer.Typer):
+            app.add_typer(found, name=name)
+        else:
+            app.command(name)(found)
+    return app
+
+
+def wanted(words: Sequence[str]) -> Iterable[str]:
+    """The one command that is called, where that is clear; else all of them."""
+    before = iter(words)
+    for word in before:
+        if word == "--config":
+            next(before, "")
+        elif not word.startswith("-"):
+            return (word,) if word in COMMANDS else COMMANDS
+    return COMMANDS
 
 
 def _version(wanted: bool) -> None:
@@ -126,7 +130,6 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _frame(
     context: typer.Context,
     config: Annotated[
@@ -152,6 +155,7 @@ def run(words: list[str]) -> int:
     """One call of the command line; answers its exit code."""
     as_json = "--json" in words
     try:
+        app = command_line(wanted(words))
         answer = app(args=words, prog_name="farshore", standalone_mode=False)
     except FarshoreError as error:
         report_error(error, as_json=as_json)

@@ -18,7 +18,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from farshore.cli.console import EXIT_CODES
-from farshore.cli.main import app
+from farshore.cli.main import command_line
 from farshore.config.form import FileForm
 from farshore.config.problems import form_of
 from farshore.config.quantity import size_text
@@ -44,7 +44,7 @@ class Option:
 
 def commands() -> Iterator[tuple[str, Any]]:
     """(full name, Click command) of every command, in the order of `--help`."""
-    yield from _below("farshore", typer.main.get_command(app))
+    yield from _below("farshore", typer.main.get_command(command_line()))
 
 
 def _below(name: str, command: Any) -> Iterator[tuple[str, Any]]:
