@@ -24,6 +24,9 @@ from tests.unit.pairs import Pair
 HINT_SECONDS_MAX = 20.0
 """A hint that has not come by then is lost."""
 
+ANSWER_SECONDS_MAX = 10.0
+"""A source that has not answered by then, though it has nothing to tell, counts as down."""
+
 DELIVERIES_MAX = 1000
 """Deliveries read in search of some keys."""
 
@@ -43,6 +46,10 @@ class Ear:
     def __init__(self) -> None:
         self.unread: list[str] = []
         self.notices: list[Notice] = []
+        self.heard = asyncio.Event()
+
+    def answered(self) -> None:
+        self.heard.set()
 
     def unreadable(self, why: str) -> None:
         self.unread.append(why)
@@ -90,13 +97,15 @@ class FeedOrigin(Protocol):
 
     `repeats`: what was not settled comes again to the next feed (a queue, a log, a sender
     that tries again). `severable`: `cut` and `heal` are real; where it is False they are
-    never called. `knows_time`: its hints say when.
+    never called. `knows_time`: its hints say when. `answers`: it is asked, and so can answer
+    that there is nothing; False for one that calls us.
     """
 
     bucket: str
     repeats: bool
     severable: bool
     knows_time: bool
+    answers: bool
 
     async def open(self) -> Feed:
         """A new feed of this origin, as a process that has just started makes it."""
@@ -171,6 +180,22 @@ class FeedSuite:
             assert abs(hint.at - began) < CLOCKS_DIFFER_SECONDS_MAX
         else:
             assert hint.at == 0.0
+
+    async def test_a_source_that_has_nothing_to_tell_is_seen_to_answer(
+        self, origin: FeedOrigin
+    ) -> None:
+        feed, ear = await origin.open(), Ear()
+        feed.listen(ear)
+        async with reading(feed) as deliveries:
+            first = asyncio.ensure_future(anext(deliveries))
+            try:
+                async with asyncio.timeout(ANSWER_SECONDS_MAX if origin.answers else 0.1):
+                    await ear.heard.wait()
+            except TimeoutError:
+                assert not origin.answers
+            finally:
+                first.cancel()
+                await asyncio.wait([first])
 
     async def test_keys_arrive_as_they_are(self, origin: FeedOrigin) -> None:
         async with reading(await origin.open()) as deliveries:

@@ -79,6 +79,7 @@ class Stream:
     repeats = True
     severable = True
     knows_time = True
+    answers = True
 
     def __init__(self, server: NatsServer, number: int) -> None:
         self.server = server

@@ -69,6 +69,7 @@ class Queue:
     repeats = True
     severable = True
     knows_time = True
+    answers = True
 
     def __init__(self, aws: Aws, number: int) -> None:
         self.aws = aws

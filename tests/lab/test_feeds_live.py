@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
+from uuid import uuid4
 
 import boto3
 import nats
@@ -33,6 +34,11 @@ SOON_S = 30.0
 
 SQS_AGAIN_S = 30.0
 """The daemon's visibility timeout: a message that a dead one held comes again after it."""
+
+SQS_WAIT_S = 1
+"""Of the daemon's requests. In moto a request lives on when whoever made it has gone: it takes
+the next message for nobody, and that comes again after `SQS_AGAIN_S`. A request that is still
+there gets a message at once (both measured on moto 5.2)."""
 
 NATS_AGAIN_S = 2.0
 """The wait for an acknowledgement of the consumer that the test has made."""
@@ -69,13 +75,14 @@ class SqsQueue:
             aws_access_key_id="test",
             aws_secret_access_key="test",
         )
-        self.url = str(self.sqs.create_queue(QueueName="changes")["QueueUrl"])
+        name = f"changes-{uuid4().hex}"  # moto's queues outlive its server
+        self.url = str(self.sqs.create_queue(QueueName=name)["QueueUrl"])
 
     @property
     def toml(self) -> str:
         return (
             f'[[feeds]]\nkind = "sqs"\nqueue_url = "{self.url}"\nregion = "{REGION}"\n'
-            'credentials = { env = "QUEUE" }'
+            f'credentials = {{ env = "QUEUE" }}\nwait = {SQS_WAIT_S}'
         )
 
     def tell(self, bucket: str, key: str) -> None:
@@ -211,8 +218,8 @@ def test_a_message_that_nobody_can_read_is_told_and_makes_a_scan(
     configure(farshore, filer=False, more=queue.toml, scan_every="1h")
     with Daemon(farshore, queue.environ) as daemon:
         daemon.until_ready()
-        queue.tell(farshore.bucket, "nothing")
-        eventually(lambda: feed_of(daemon)["up"], SOON_S, "the feed is up")
+        eventually(lambda: feed_of(daemon)["up"], SOON_S, "it is up, and nothing has come yet")
+        assert feed_of(daemon)["hints"] == 0
         eventually(lambda: daemon.report()["feeds_whole"], SOON_S, "its first scan is over")
         before = daemon.report()["scan"]
         farshore.put_all({"untold.txt": [b"one"]})

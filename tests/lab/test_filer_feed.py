@@ -40,13 +40,14 @@ class FilerOrigin:
     repeats = True
     severable = True
     knows_time = True
+    answers = True
 
     def __init__(self, lab: Lab, *, versioned: bool = True) -> None:
         self.lab = lab
         self.bucket = f"feed-{secrets.token_hex(6)}"
         self.kept: dict[str, str] = {}
         site = lab.status().site(SITE)
-        keys = site.principals["operator"]
+        keys = site.principals["owner"]
         self.s3: Any = boto3.client(
             "s3",
             endpoint_url=site.endpoint,

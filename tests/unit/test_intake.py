@@ -157,3 +157,17 @@ async def test_a_notice_stays_until_events_come(daemon: Daemon) -> None:
         await daemon.turn()
         assert daemon.intake.reports()["scripted"].notice == "no more events"
     assert "secret" not in "".join(daemon.heard)
+
+
+async def test_a_feed_that_answers_and_has_nothing_to_tell_is_up(daemon: Daemon) -> None:
+    async with daemon.running():
+        await daemon.turn()
+        state = daemon.intake.states["scripted"]
+        assert not state.up
+        daemon.feed.listener.answered()
+        daemon.feed.listener.answered()
+        assert (state.up, daemon.heard) == (True, ["regained scripted"])
+        daemon.feed.queue.put_nowait(Unreachable("gone"))
+        await daemon.turn()
+        assert (state.up, state.last_error) == (False, "gone")
+    assert daemon.heard == ["regained scripted", "lost scripted"]

@@ -119,6 +119,9 @@ class Journal:
         self.taken += [hint.key for hint in hints if hint.bucket == "files"]
         return sum(hint.bucket == "files" for hint in hints)
 
+    def answered(self) -> None:
+        raise AssertionError("nobody is asked")
+
     def unreadable(self, why: str) -> None:
         self.doubts.append(why)
 
@@ -305,6 +308,7 @@ class WebhookOrigin:
     repeats = True
     severable = False
     knows_time = False
+    answers = False
 
     def __init__(self) -> None:
         self.app: Starlette | None = None

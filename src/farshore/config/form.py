@@ -30,6 +30,7 @@ from farshore.config.fields import (
 )
 from farshore.config.pace_form import LimitsForm, SiteLimitsForm
 from farshore.config.switch_form import SwitchForm
+from farshore.config.values import SQS_WAIT_S
 
 
 class CredentialsForm(Form):
@@ -141,7 +142,7 @@ class PairForm(Form):
 
 _FEED_KEYS: dict[str, tuple[set[str], set[str]]] = {
     "webhook": ({"token"}, set()),
-    "sqs": ({"queue_url", "region", "credentials"}, {"ca_file"}),
+    "sqs": ({"queue_url", "region", "credentials"}, {"ca_file", "wait"}),
     "nats": ({"servers", "stream", "consumer"}, {"token", "user", "password", "ca_file"}),
     "filer": (set(), set()),
 }
@@ -192,6 +193,11 @@ class FeedForm(Form):
     password: SecretForm | None = Field(None, description="nats: the password of `user`.")
     ca_file: Annotated[str, Field(min_length=1)] | None = Field(
         None, description="sqs, nats: certificates (PEM) to trust, beside the file."
+    )
+    wait: Annotated[int, Field(ge=1, le=SQS_WAIT_S)] | None = Field(
+        None,
+        description="sqs: seconds that one request waits for messages, 1 to 20; 20 where nothing "
+        "is said. A message ends the wait; a shorter one costs more requests.",
     )
 
     @model_validator(mode="after")

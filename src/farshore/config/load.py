@@ -19,6 +19,7 @@ from farshore.config.problems import from_validation, render, secrets_in_file
 from farshore.config.quantity import duration_seconds
 from farshore.config.values import (
     PRINCIPALS,
+    SQS_WAIT_S,
     BucketMap,
     Config,
     Daemon,
@@ -188,7 +189,8 @@ def _feed(form: FeedForm, folder: Path) -> FeedSource:
     token_env = form.token.env if form.token else ""
     ca_file = folder / form.ca_file if form.ca_file else None
     if form.kind == "sqs" and form.queue_url and form.region and form.credentials:
-        return SqsSource(form.queue_url, form.region, _source(form.credentials), ca_file)
+        wait_s = form.wait or SQS_WAIT_S
+        return SqsSource(form.queue_url, form.region, _source(form.credentials), ca_file, wait_s)
     if form.kind == "nats" and form.servers and form.stream and form.consumer:
         secret_env = form.password.env if form.password else token_env
         return NatsSource(

@@ -97,14 +97,19 @@ class WebhookSource:
     token_env: str
 
 
+SQS_WAIT_S = 20
+"""A long poll, where the configuration does not say; more SQS does not take."""
+
+
 @dataclass(frozen=True, slots=True)
 class SqsSource:
-    """A queue of S3 events. `ca_file` is absolute."""
+    """A queue of S3 events. `ca_file` is absolute; `wait_s`: of one request for messages."""
 
     queue_url: str
     region: str
     credentials: CredentialSource
     ca_file: Path | None
+    wait_s: int = SQS_WAIT_S
 
 
 @dataclass(frozen=True, slots=True)

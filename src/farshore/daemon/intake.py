@@ -65,7 +65,7 @@ class FeedState:
 class Watch(Protocol):
     """Hears how the feeds fare.
 
-    `lost` when one breaks, `regained` when it brings something (again): what happened between
+    `lost` when one breaks, `regained` when it answers (again): what happened between
     the two, it may never tell (SeaweedFS forgets young events when it is killed). `unread` when
     a message came that may have told of a change. `noticed`: something for a person.
     """
@@ -78,10 +78,15 @@ class Watch(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Ear:
-    """A `Listener` for one feed."""
+    """A `Listener` for one feed. `up`: it works."""
 
     state: FeedState
     watch: Watch
+
+    def answered(self) -> None:
+        if not self.state.up:
+            self.watch.regained(self.state.name)
+        self.state.up, self.state.last_error = True, ""
 
     def unreadable(self, why: str) -> None:
         self.state.unreadable += 1
@@ -138,7 +143,8 @@ class Intake:
     async def run(self, feed: Feed) -> None:
         """Take from one feed for ever; open it again when it breaks. Raises `StateError`."""
         state = self.state_of(feed.name)
-        feed.listen(self.listener(feed.name))
+        listener = self.listener(feed.name)
+        feed.listen(listener)
         pause = RESTART_FIRST_S
         while True:
             try:
@@ -147,10 +153,8 @@ class Intake:
                     contextlib.aclosing(feed.deliveries()) as deliveries,
                 ):
                     async for delivery in deliveries:
-                        if not state.up:
-                            self.watch.regained(feed.name)
-                        state.up, state.last_error, pause = True, "", RESTART_FIRST_S
-                        state.late_s = feed.late_s
+                        listener.answered()
+                        state.late_s, pause = feed.late_s, RESTART_FIRST_S
                         await self._take(feed, delivery, settling)
             except* StoreError as errors:
                 state.last_error = str(errors.exceptions[0])

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 from farshore.clock import Clock, SystemClock
 from farshore.errors import Corrupt, Denied, StoreError, Unreachable, Unsupported, UsageError
 from farshore.feed.entry import BUCKETS, created_version, touched
-from farshore.feed.hint import Delivery, Hint, Listener, Settles
+from farshore.feed.hint import Delivery, Hint, Listener, Nobody, Settles
 
 if TYPE_CHECKING:
     from farshore.feed.filer_wire import Change
@@ -105,9 +105,11 @@ class FilerFeed:
         self._client = random.SystemRandom().randrange(1, EPOCH_MAX)
         self._epoch = int(time.monotonic()) % (EPOCH_MAX // 2)
         self._inboxes: set[_Inbox] = set()
+        self._listener: Listener = Nobody()
 
     def listen(self, listener: Listener) -> None:
-        """A change that cannot be read ends the subscription: there is nothing to tell."""
+        """A change that cannot be read ends the subscription: only answers are told."""
+        self._listener = listener
 
     async def deliveries(self) -> AsyncGenerator[Delivery, None]:
         """`Unreachable` when the filer cannot be reached, ends the stream or falls silent;
@@ -117,6 +119,7 @@ class FilerFeed:
         ledger = _Ledger(self._cursor)
         try:
             while first := await inbox.take():
+                self._listener.answered()  # by a sign of life, too
                 hints, moment = self._gather(first, inbox)
                 if hints:
                     yield await ledger.open(hints, moment)

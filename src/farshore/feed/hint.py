@@ -64,6 +64,11 @@ class Notice:
 class Listener(Protocol):
     """Hears of what came through a feed and gave no hints."""
 
+    def answered(self) -> None:
+        """The source was asked and has answered, be it that it has nothing to tell. Said once a
+        connection at least, and before its first delivery or soon after."""
+        ...
+
     def unreadable(self, why: str) -> None:
         """A message came that nobody can read: it may have told of a change. Once for each
         message, as far as the feed can tell one from another."""
@@ -74,6 +79,9 @@ class Listener(Protocol):
 
 class Nobody:
     """The `Listener` before there is one."""
+
+    def answered(self) -> None:
+        """Not heard."""
 
     def unreadable(self, why: str) -> None:
         """Not heard."""

@@ -37,6 +37,11 @@ GIVE_BACK_SECONDS_MAX = 5.0
 """How long closing may take to give messages back; the server does it by itself, later."""
 
 
+def late_s(again_s: float = ACK_WAIT_SECONDS) -> float:
+    """By how much a feed may be late whose consumer gives messages anew after `again_s`."""
+    return SENDER_LATE_S + again_s
+
+
 class NatsFeed:
     """A `Feed` of one stream. `secret` answers the token, the password of the source's user,
     or ""; it is called at each new connection. `poison` counts what could not be read."""
@@ -66,8 +71,7 @@ class NatsFeed:
     def late_s(self) -> float:
         """The sender's delay, and that of a message which went to a process that has died:
         it comes again when the consumer's wait for an acknowledgement ends."""
-        again_s = self._ack_wait_s if self._stream is None else self._stream.again_s
-        return SENDER_LATE_S + again_s
+        return late_s(self._ack_wait_s if self._stream is None else self._stream.again_s)
 
     def listen(self, listener: Listener) -> None:
         self._listener = listener
@@ -78,6 +82,7 @@ class NatsFeed:
         await self._disconnect()
         stream = await NatsStream.open(self._source, self._secret(), ack_wait_s=self._ack_wait_s)
         self._stream = stream
+        self._listener.answered()
         async with aclosing(self._read(stream)) as read:
             async for delivery in read:
                 yield delivery

@@ -74,7 +74,11 @@ def _sqs(source: SqsSource, config: Config, environ: Mapping[str, str]) -> SqsFe
     if source.credentials.kind == "env":
         fetched()  # a variable that is missing now will be missing later
     return SqsFeed(
-        source.queue_url, region=source.region, keys=_refetched(fetched), ca_file=source.ca_file
+        source.queue_url,
+        region=source.region,
+        keys=_refetched(fetched),
+        ca_file=source.ca_file,
+        wait_s=source.wait_s,
     )
 
 

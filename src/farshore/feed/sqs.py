@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from farshore.config.values import SQS_WAIT_S
 from farshore.credentials import Credentials
 from farshore.errors import Corrupt, Denied, FarshoreError, StoreError, Unreachable
 from farshore.feed.events import read_event
@@ -26,9 +27,6 @@ from farshore.feed.sqs_queue import ATTEMPTS_MAX, BATCH_MAX, READ_SECONDS_SPARE,
 
 VISIBILITY_SECONDS = 30
 """How soon messages come again after this process died, or that an answer lost on its way held."""
-
-WAIT_SECONDS = 20
-"""One long poll, by SQS's own limit."""
 
 SENDER_LATE_SECONDS = 120.0
 """AWS: "typically delivered in seconds but can sometimes take a minute or longer". Twice that."""
@@ -47,6 +45,12 @@ ASIDE_SECONDS = 11 * 3600
 
 GIVE_BACK_SECONDS_MAX = 5.0
 """How long closing may take to give messages back; SQS does it by itself, later."""
+
+
+def late_s(wait_s: int, visibility_s: int = VISIBILITY_SECONDS) -> float:
+    """By how much a feed may be late whose requests wait for so long: `SqsFeed.late_s`."""
+    request_s = wait_s + READ_SECONDS_SPARE
+    return SENDER_LATE_SECONDS + (ATTEMPTS_MAX - 1) * max(visibility_s, request_s)
 
 
 class _Received(NamedTuple):
@@ -70,7 +74,7 @@ class SqsFeed:
         keys: Callable[[], Awaitable[Credentials]],
         ca_file: Path | None = None,
         visibility_s: int = VISIBILITY_SECONDS,
-        wait_s: int = WAIT_SECONDS,
+        wait_s: int = SQS_WAIT_S,
         in_hand_max: int = IN_HAND_MAX,
     ) -> None:
         self.name = f"sqs {queue_url.rpartition('/')[2]}"
@@ -84,14 +88,14 @@ class SqsFeed:
         self._in_hand = InHand(in_hand_max)
         self._listener: Listener = Nobody()
         self._queue: SqsQueue | None = None
+        self._has_answered = False  # since it was connected
         self._deletions = _Deletions(self._delete)
 
     @property
     def late_s(self) -> float:
         """The sender's delay, and that of a message whose receive got lost on the way: it is
         hidden until its visibility timeout ends, or we give the request up and try again."""
-        request_s = self._wait_s + READ_SECONDS_SPARE
-        return SENDER_LATE_SECONDS + (ATTEMPTS_MAX - 1) * max(self._visibility_s, request_s)
+        return late_s(self._wait_s, self._visibility_s)
 
     def listen(self, listener: Listener) -> None:
         self._listener = listener
@@ -99,6 +103,7 @@ class SqsFeed:
     async def deliveries(self) -> AsyncGenerator[MessageDelivery, None]:
         """See `Feed`. What was given out before and not settled comes again."""
         self._in_hand.clear()
+        self._has_answered = False
         try:
             queue = await self._open()
             async with aclosing(self._read(queue)) as read:
@@ -155,10 +160,12 @@ class SqsFeed:
 
     async def _receive(self, queue: SqsQueue) -> _Received:
         room = await self._in_hand.reserve(BATCH_MAX)
+        # The first answer tells that the queue is there: it is not waited for.
+        wait_s = self._wait_s if self._has_answered else 0
         try:
-            messages = await queue.receive(
-                room, wait_s=self._wait_s, visibility_s=self._visibility_s
-            )
+            messages = await queue.receive(room, wait_s=wait_s, visibility_s=self._visibility_s)
+            self._has_answered = True
+            self._listener.answered()
             found = [await self._delivery(queue, message) for message in messages]
         finally:
             self._in_hand.release(room)
