@@ -57,6 +57,14 @@ def test_each_kind_is_read() -> None:
     )
 
 
+def test_how_long_a_request_for_messages_waits() -> None:
+    (found,) = parse(f"{TOML}{SQS}wait = 2\n", HERE).feeds
+    assert isinstance(found, SqsSource)
+    assert found.wait_s == 2
+    assert "wait" in problems(f"{SQS}wait = 21\n")[0]
+    assert "does not take wait" in problems(f"{NATS}wait = 2\n")[0]
+
+
 @pytest.mark.parametrize(
     ("feeds", "words"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import typer
 
@@ -13,8 +14,13 @@ app = typer.Typer(help="Check the configuration file, or print its schema.", no_
 
 @app.command()
 def check(context: typer.Context, as_json: JsonOption = False) -> None:
-    """Read the file and list every problem; no site is contacted."""
+    """Read the file and list every problem; no site is contacted.
+
+    Doubtful is what `farshore run` would stumble over here (a variable that is not set), and
+    an objective that the feeds and scans cannot meet with nothing wrong.
+    """
     from farshore.config.doubts import doubts
+    from farshore.daemon.outlook import outlook
 
     config = load_config(context)
     console = Console(as_json=as_json)
@@ -22,7 +28,7 @@ def check(context: typer.Context, as_json: JsonOption = False) -> None:
     console.say(f"  pair     {config.pair.name}: {config.pair.source} -> {config.pair.target}")
     for entry in config.pair.buckets:
         console.say(f"  bucket   {entry.source} -> {entry.target}")
-    doubtful = list(doubts(config))
+    doubtful = [*doubts(config), *outlook(config, os.environ)]
     for sentence in doubtful:
         console.say(f"  doubtful {sentence}")
     console.say(f"  rules    {len(config.pair.rules) or 'none: everything is replicated'}")

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -172,6 +172,15 @@ def open_notifier(config: Config, environment: Mapping[str, str] | None = None) 
             for n in config.notify
         ]
     )
+
+
+def unfit(config: Config, environment: Mapping[str, str]) -> Iterator[str]:
+    """A sentence for each [[notify]] that `open_notifier` would refuse here."""
+    for entry in config.notify:
+        try:
+            _apprise(entry, environment.get(entry.env, ""))
+        except ConfigError as error:
+            yield f"{error.message} Without it `farshore run` does not start."
 
 
 def _apprise(entry: Notify, url: str) -> Send:
