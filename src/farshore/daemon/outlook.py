@@ -31,17 +31,21 @@ def outlook(config: Config, environment: Mapping[str, str]) -> Iterator[str]:
 
 def _tokens(config: Config, environment: Mapping[str, str]) -> Iterator[str]:
     for feed in config.feeds:
-        if isinstance(feed, WebhookSource) and not environment.get(feed.token_env):
+        if isinstance(feed, WebhookSource) and _lacks(feed.token_env, environment):
             yield (
                 f"The environment variable {feed.token_env} of the webhook is not set here: "
                 "without it `farshore run` refuses every event."
             )
-        is_nats = isinstance(feed, NatsSource) and feed.secret_env
-        if is_nats and not environment.get(feed.secret_env):
+        elif isinstance(feed, NatsSource) and _lacks(feed.secret_env, environment):
             yield (
                 f"The environment variable {feed.secret_env} of the feed of {feed.stream} is "
                 "not set here: without it `farshore run` does not start."
             )
+
+
+def _lacks(name: str, environment: Mapping[str, str]) -> bool:
+    """Whether a variable is wanted and not set. A name of "": none is wanted."""
+    return bool(name) and not environment.get(name)
 
 
 def _objective(config: Config) -> Iterator[str]:
