@@ -168,9 +168,8 @@ def configure(
 
 
 def contents(farshore: Farshore, site: str) -> Histories:
-    """All histories of the bucket without our own heartbeat."""
-    found = farshore.histories(site)
-    return {key: entries for key, entries in found.items() if not key.startswith(OWN_PREFIX)}
+    """All histories of the bucket, as the witness reads them."""
+    return farshore.histories(site)
 
 
 def shape(farshore: Farshore, site: str) -> list[tuple[str, bool]]:

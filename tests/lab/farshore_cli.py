@@ -1,4 +1,4 @@
-"""`farshore` as a person runs it: a subprocess in a folder with its own farshore.toml.
+"""`farshore` as a person runs it: a process in a folder with its own farshore.toml.
 
 Every test has its own folder, pair of buckets and state; the lab behind them is shared.
 What it says of a site's contents comes from boto3, not from farshore.
@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,9 +21,12 @@ import boto3
 from botocore.config import Config as BotoConfig
 
 from farshore.control.status import proof_name, status_name
+from farshore.core.rules import OWN_PREFIX
+from farshore.credentials import Credentials
 from farshore.lab.pairfile import CONTROL_BUCKET
 from farshore.lab.regions import Lab
 from farshore.lab.state import STATE_FOLDER
+from tests.lab.nursery import nursery
 
 COMMAND_SECONDS_MAX = 100.0
 """A command that has not ended by then hangs."""
@@ -32,6 +36,9 @@ STAMP_NAME = "farshore-origin"
 
 HANDS = 8
 """Requests of the witness at one time."""
+
+CLIENTS_MAX = 32
+"""Clients that are kept: a site has another port after some of its deaths."""
 
 SITES = ("east", "west")
 PAIR = "east-west"
@@ -85,25 +92,17 @@ class Farshore:
         timeout: float = COMMAND_SECONDS_MAX,
     ) -> Ended:
         """Run to the end. `env` is laid over ours."""
-        return self._run(self._line(words), input, env, timeout)
+        environment = {**os.environ, **(env or {})}
+        done = nursery().run(words, self.folder, environment, input or "", timeout)
+        return Ended(done.returncode, done.stdout, done.stderr)
 
     def run_after(self, prelude: str, *words: str, timeout: float = COMMAND_SECONDS_MAX) -> Ended:
         """Run in a Python that has executed `prelude` first: another clock, tighter limits."""
         script = f"{prelude}\nfrom farshore.cli.main import main\nmain()\n"
-        return self._run([sys.executable, "-c", script, *words], None, None, timeout)
-
-    def _run(
-        self,
-        line: list[str],
-        input: str | None,
-        env: Mapping[str, str] | None,
-        timeout: float,
-    ) -> Ended:
         done = subprocess.run(
-            line,
+            [sys.executable, "-c", script, *words],
             cwd=self.folder,
-            env={**os.environ, **(env or {})},
-            input=input if input is not None else "",
+            input="",
             capture_output=True,
             text=True,
             timeout=timeout,
@@ -183,21 +182,7 @@ class Farshore:
     def s3(self, site: str, principal: str = "operator") -> Any:
         """A boto3 client, straight to the site: no link in between."""
         found = self.lab.status().site(site)
-        keys = found.principals[principal]
-        return boto3.client(
-            "s3",
-            endpoint_url=found.direct_endpoint,
-            aws_access_key_id=keys.access_key,
-            aws_secret_access_key=keys.secret_key,
-            region_name="us-east-1",
-            config=BotoConfig(
-                s3={"addressing_style": "path"},
-                signature_version="s3v4",
-                max_pool_connections=HANDS,
-                request_checksum_calculation="when_required",
-                response_checksum_validation="when_required",
-            ),
-        )
+        return client(found.direct_endpoint, found.principals[principal])
 
     def make_buckets(self, *, versioned: Sequence[str] = SITES) -> None:
         """`bucket` on both sides; versioning on where it is named."""
@@ -230,9 +215,10 @@ class Farshore:
             list(hands.map(one, histories))
 
     def histories(self, site: str) -> Histories:
-        """Everything in the bucket, bytes and metadata read anew, as boto3 sees it."""
+        """Everything in the bucket but a daemon's heartbeat, which comes and goes: bytes and
+        metadata read anew, as boto3 sees them."""
         s3 = self.s3(site)
-        rows = self._rows(s3)
+        rows = [row for row in self._rows(s3) if not row[0].startswith(OWN_PREFIX)]
         with ThreadPoolExecutor(HANDS) as hands:
             entries = list(hands.map(lambda row: self._entry(s3, *row), rows))
         found: Histories = {}
@@ -271,6 +257,26 @@ class Farshore:
             hashlib.sha256(body).hexdigest(),
             tuple(sorted(own.items())),
         )
+
+
+@lru_cache(CLIENTS_MAX)
+def client(endpoint: str, keys: Credentials) -> Any:
+    """A boto3 client, made once: that takes longer than most of what it is asked. Its caller
+    leaves it as it is."""
+    return boto3.client(
+        "s3",
+        endpoint_url=endpoint,
+        aws_access_key_id=keys.access_key,
+        aws_secret_access_key=keys.secret_key,
+        region_name="us-east-1",
+        config=BotoConfig(
+            s3={"addressing_style": "path"},
+            signature_version="s3v4",
+            max_pool_connections=HANDS,
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+        ),
+    )
 
 
 def _in_order(page: dict[str, Any]) -> list[tuple[str, str, bool]]:
