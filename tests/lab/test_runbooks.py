@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.lab.clients import Load
-from tests.lab.daemon import Daemon, contents, eventually, settle
+from tests.lab.daemon import Daemon, contents, eventually, settle, status
 from tests.lab.runbook_ground import Pair, until_busy
 
 FROZEN_S_MAX = 8.0
@@ -125,6 +125,25 @@ def test_a_failover_from_a_dead_site_and_the_whole_way_back(pair: Pair, daemon: 
     assert pair.done("failback", "--confirm", "east")["state"] == "done"
     assert pair.may_write("east")
     assert acknowledged(running) | acknowledged(later) <= contents(pair, "east").keys()
+
+
+def test_a_failover_names_what_is_known_to_be_missing(pair: Pair, daemon: Daemon) -> None:
+    def told() -> bool:
+        return bool(status(pair)[1]["report"]["backlog"]["count"] == 2)
+
+    settle(pair)
+    pair.json("pause")
+    for key in ("late/1", "late/2"):
+        pair.write(key, b"written after the pause", "east")
+    eventually(told, 40, "the far side has been told")
+    offered = pair.run("failover", "--to", "west", "--why", "a test")
+    assert offered.code == 2
+    assert "east still answers" in offered.stdout
+    assert "`farshore sync PREFIX`" in offered.stdout
+    pair.lab.kill("east")
+    shown = pair.failover("west")["plan"]["shown"]
+    assert (shown["missing_versions"], len(shown["known_missing"])) == (2, 2)
+    assert {name.partition("/")[2] for name in shown["known_missing"]} == {"late/1", "late/2"}
 
 
 def test_writes_are_held_until_a_person_allows_them(pair: Pair) -> None:

@@ -10,6 +10,8 @@ from farshore.cli.console import Console, JsonOption, load_config, run
 from farshore.core.words import counted
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from farshore.config import Config
     from farshore.control.inspection import Inspection, SiteLog
     from farshore.core.chain import Entry, Unreadable
@@ -33,8 +35,10 @@ def list_(
     ] = LIMIT,
     as_json: JsonOption = False,
 ) -> None:
-    """List what was meant and what came of it, the oldest first; works with one side gone.
+    """List who did what, when and why, the oldest first; works with one side gone.
 
+    What was meant and what came of it are two entries: on the screen, one line where it was
+    done as it was meant; --json has both.
     Also shown: what was begun and has no result, and records that lost against a later epoch.
     """
     console = Console(as_json=as_json)
@@ -44,7 +48,7 @@ def list_(
     if shown:
         console.table(
             ("NUMBER", "AT", "WHO", "ACTION", "OUTCOME", "WHERE", "WHAT"),
-            [_row(entry, sites) for entry, sites in shown],
+            [_row(entry, sites) for entry, sites in _folded(shown)],
         )
     console.say(_count(len(entries), len(shown)))
     _say_the_rest(console, found)
@@ -97,6 +101,28 @@ async def _inspected(config: Config) -> Inspection:
         return await inspect(plane.both)
 
 
+def _folded(
+    shown: Sequence[tuple[Entry | Unreadable, tuple[str, ...]]],
+) -> list[tuple[Entry | Unreadable, tuple[str, ...]]]:
+    """Without the intents that were carried out as they were meant."""
+    from farshore.core.chain import Entry
+
+    done = {
+        entry.draft.token
+        for entry, _ in shown
+        if isinstance(entry, Entry) and entry.draft.outcome == "ok"
+    }
+    return [
+        (entry, sites)
+        for entry, sites in shown
+        if not (isinstance(entry, Entry) and _is_intent(entry) and entry.draft.token in done)
+    ]
+
+
+def _is_intent(entry: Entry) -> bool:
+    return entry.draft.kind == "intent"
+
+
 def _row(entry: Entry | Unreadable, sites: tuple[str, ...]) -> tuple[object, ...]:
     from farshore.core.chain import Entry
     from farshore.core.document import moment_text
@@ -113,7 +139,7 @@ def _row(entry: Entry | Unreadable, sites: tuple[str, ...]) -> tuple[object, ...
         draft.action,
         outcome,
         where,
-        draft.what,
+        draft.what.removeprefix(f"{draft.action}: "),
     )
 
 

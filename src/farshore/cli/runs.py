@@ -15,11 +15,12 @@ from farshore.cli.orders import (
     reason,
     require_named,
 )
+from farshore.core.words import at_text, counted, duration_text
 from farshore.errors import UsageError
 
 if TYPE_CHECKING:
     from farshore.config import Config
-    from farshore.core.runbook import Override, Run, Shown, Verb
+    from farshore.core.runbook import Override, Plan, Run, Verb
     from farshore.runbook.desk import Desk, Wish
 
 EXITS = {"done": 0, "planned": 0, "approved": 0, "declined": 0, "aborted": 1, "failed": 1}
@@ -207,6 +208,8 @@ async def _plan_and_go(
         wish = await _wish(config, desk, console, verb, words, hold=hold)
         planned = await desk.plan(wish)
         _say_plan(console, planned)
+        if await desk.may_sync(planned):
+            console.say(_SYNC.format(source=planned.plan.source))
         if not words.only_plan:
             require_named(console, wish.to, words.confirm, f"{wish.to} will be primary.")
         await desk.keep(planned)
@@ -371,7 +374,7 @@ def _say_plan(console: Console, planned: Run) -> None:
     console.say(f"{plan.verb}: {plan.source} → {plan.target} (plan {plan.digest})")
     for number, step in enumerate(plan.steps, 1):
         console.say(f"{number:3}. {step.what}")
-    for line in _loss(plan.shown, plan.source):
+    for line in _loss(plan):
         console.say(line)
     if plan.verb == "failover":
         how = "hold: clients read only" if plan.writes == "hold" else "clients write there at once"
@@ -380,17 +383,33 @@ def _say_plan(console: Console, planned: Run) -> None:
         console.say(f"Set aside: {one.rule} ({one.reason}).")
 
 
-def _loss(shown: Shown, source: str) -> list[str]:
-    from farshore.control.status import moment_text
+_SYNC = (
+    "{source} still answers: what matters most can be copied first, by `farshore sync PREFIX`; "
+    "then run this again. What matters are the seconds: nobody has to."
+)
 
+
+def _loss(plan: Plan) -> list[str]:
+    """What may be lost, and what is known to be missing."""
+    shown, failover = plan.shown, plan.verb == "failover"
     if shown.watermark is None:
-        return [f"What may be lost with {source} is NOT KNOWN: no daemon has told a watermark."]
-    lines = [f"Everything up to {moment_text(shown.watermark)} is on the other side."]
-    if shown.missing_versions:
+        if failover:
+            said = f"What may be lost with {plan.source} is NOT KNOWN"
+            return [f"{said}: no daemon has told a watermark."]
+        return [f"How far {plan.target} is behind is not known: no daemon has told a watermark."]
+    lines = [f"Everything up to {at_text(shown.watermark)} is at {plan.target}."]
+    if failover:
+        since = duration_text(shown.exposure_s or 0.0)
         lines.append(
-            f"Known to be missing: {shown.missing_versions} keys, about "
-            f"{shown.missing_bytes or 0:,} bytes."
+            f"What was written at {plan.source} in the {since} since may be missing there."
         )
+    if shown.missing_versions:
+        known = counted(shown.missing_versions, "key")
+        size = f"about {shown.missing_bytes or 0:,} bytes"
+        lines.append(f"Known to be missing: {known}, {size}{':' if shown.known_missing else '.'}")
+        lines += [f"  {name}" for name in shown.known_missing]
+        if 0 < len(shown.known_missing) < shown.missing_versions:
+            lines.append("  and more: `farshore backlog list`")
     return lines
 
 

@@ -23,8 +23,9 @@ from farshore.control.record import ControlPlane, open_plane
 from farshore.control.recorded import require_capabilities
 from farshore.control.runs import Runs, Shelf
 from farshore.control.sites import open_store
-from farshore.core.runbook import Approval, Override, Plan, Run, Shown, Verb
+from farshore.core.runbook import Approval, Override, Plan, Run, Verb
 from farshore.errors import Refused, UsageError
+from farshore.runbook.exposed import exposed, still_answers
 from farshore.runbook.ground import Ground
 from farshore.runbook.plans import (
     NO_RETURN,
@@ -35,7 +36,7 @@ from farshore.runbook.plans import (
     rollback,
     switchover,
 )
-from farshore.runbook.preflight import CONTACT_SECONDS_MAX, read_report
+from farshore.runbook.preflight import CONTACT_SECONDS_MAX
 from farshore.runbook.runner import Runner, Told
 from farshore.s3.wrap import Retrying
 from farshore.switch.driver import SwitchDriver
@@ -106,6 +107,11 @@ class Desk:
         old = (await self._plane.read()).record.primary
         return pair.target if old == pair.source else pair.source
 
+    async def may_sync(self, run: Run) -> bool:
+        """Whether something can still be copied from the site that a failover gives up."""
+        ground = self._ground(run.plan.source, run.asked_by, "", run.id)
+        return run.plan.verb == "failover" and await still_answers(ground)
+
     async def keep(self, run: Run) -> Shelf:
         """Keep a planned run. `Refused` while another one is open."""
         for other in await self.runs.open_runs():
@@ -130,7 +136,7 @@ class Desk:
 
     async def _planned(self, ground: Ground, wish: Wish) -> Plan:
         book = _book(ground, wish)
-        shown = await _shown(ground)
+        shown = await exposed(ground)
         return await planned(ground, book, shown, wish.overrides, hold=wish.hold)
 
     def _ground(self, old: str, by: str, why: str, run_id: str) -> Ground:
@@ -236,17 +242,3 @@ def _wish_of(run: Run, by: str) -> Wish:
 
 def _why(run: Run) -> str:
     return run.approval.why if run.approval and run.approval.why else run.id
-
-
-async def _shown(ground: Ground) -> Shown:
-    """What may be lost, as the surviving site knows it."""
-    report = await read_report(ground)
-    if report is None:
-        return Shown()
-    mark, now = report.watermark, ground.clock.now()
-    return Shown(
-        exposure_s=None if mark is None else max(now - mark, 0.0),
-        watermark=mark,
-        missing_versions=report.backlog.count,
-        missing_bytes=report.backlog.bytes,
-    )
