@@ -120,9 +120,28 @@ def test_only_scratch_of_drills_is_purged(pair: Pair) -> None:
 
 def test_a_target_that_is_down_fails_the_drill_and_leaves_nothing(pair: Pair) -> None:
     pair.lab.kill("west")
-    assert pair.order("drill", "--level", "isolated").code != 0
+    ended = pair.order("drill", "--level", "isolated")
+    assert ended.code == 1, ended
+    said = json.loads(ended.stdout)["error"]["message"]
+    assert said.startswith("A drill needs both sites, and west does not answer")
+    assert said.endswith("Nothing was begun.")
     pair.lab.revive("west")
-    pair.json("drill", "--clean")
+    assert pair.json("drill", "list")["drills"] == []
+    assert pair.json("drill", "--clean")["silent"] == {}
+    assert scratch(pair) == []
+
+
+def test_what_can_be_cleaned_is_cleaned_with_the_target_down(pair: Pair) -> None:
+    ended = pair.order("drill", "--level", "isolated", env={"FARSHORE_DIE_AT": "drill.written"})
+    assert ended.code == -9, ended
+    pair.lab.kill("west")
+    ended = pair.run("drill", "--clean", "--json")
+    assert ended.code == 1, ended
+    told = json.loads(ended.stdout)
+    assert (told["purged"] > 0, told["left"], [*told["silent"]]) == (True, None, ["west"])
+    pair.lab.revive("west")
+    again = pair.json("drill", "--clean")
+    assert (again["left"], len(again["ended"])) == (0, 1)
     assert scratch(pair) == []
 
 

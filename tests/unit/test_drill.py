@@ -24,7 +24,9 @@ from farshore.core.drill import (
 from farshore.core.runbook import Approval, Plan, Run, Shown, StepPlan, StepRecord
 from farshore.drill import html, markdown
 from farshore.drill.account import of_drill, of_run
+from farshore.drill.live import ROOM_S, agreed_exposure_s
 from farshore.errors import Corrupt, Refused, StateError, UsageError
+from farshore.runbook.preflight import EXPOSURE_MAX_S
 
 STEP = DrillStep("write", "Write.", 10.0, 12.5, "ok", evidence={"keys": 2})
 DRILL = Drill(
@@ -108,6 +110,38 @@ def test_findings_have_owners_and_are_closed_once() -> None:
         closed.closed(1, "two@desk", 31.0)
     with pytest.raises(UsageError):
         closed.closed(2, "two@desk", 31.0)
+
+
+@pytest.mark.parametrize(
+    ("known", "daemon_wanted", "agreed"),
+    [
+        (0.4, True, EXPOSURE_MAX_S),
+        (EXPOSURE_MAX_S, True, EXPOSURE_MAX_S),
+        (EXPOSURE_MAX_S + 1, True, None),
+        (None, True, None),
+        (None, False, None),
+        (5.0, False, 5.0 + ROOM_S),
+    ],
+)
+def test_a_word_for_a_live_drill_holds_for_so_much_exposure_and_no_more(
+    known: float | None, daemon_wanted: bool, agreed: float | None
+) -> None:
+    assert agreed_exposure_s(Shown(exposure_s=known), daemon_wanted=daemon_wanted) == agreed
+
+
+def test_a_way_of_a_drill_begins_with_less_exposure_than_was_agreed_to_and_with_no_more() -> None:
+    plan = Plan("switchover", "east.west", "east", "west", 3, "abc", (StepPlan("flip", "Flip."),))
+    agreed = replace(plan, shown=Shown(EXPOSURE_MAX_S, 100.0))
+    approval = Approval("two@desk", 2.0, agreed.digest, True)
+    run = Run("r1", agreed, "one@desk", 1.0, 1.0).approved(approval)
+    assert run.begun(3.0, replace(plan, shown=Shown(12.0, 130.0))).state == "running"
+    for other in (
+        replace(plan, shown=Shown(EXPOSURE_MAX_S * 3, 130.0)),
+        replace(agreed, epoch=4),
+        replace(agreed, switch="xyz"),
+    ):
+        with pytest.raises(Refused, match="Things have changed"):
+            run.begun(3.0, other)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from farshore.cli.orders import (
     require_named,
 )
 from farshore.cli.runs import ApprovedByOption, OverrideOption, override
+from farshore.core.words import counted
 from farshore.errors import StateError, UsageError
 
 if TYPE_CHECKING:
@@ -130,21 +131,37 @@ def _ask(
 
 async def _held(hall: Hall, console: Console, ask: Ask, script: Script, confirm: str) -> Drill:
     if ask.level == "live":
+        from farshore.runbook.preflight import EXPOSURE_MAX_S
+
         there, home = hall.config.pair.target, hall.config.pair.source
-        question = f"{there} will be primary for {ask.soak_s:g} s, then {home} again."
+        question = (
+            f"{there} will be primary for {ask.soak_s:g} s, then {home} again. Your word counts "
+            f"for both ways: each begins with at most {EXPOSURE_MAX_S:g} s of changes still on "
+            "their way, and clients move when all of them are there."
+        )
         require_named(console, there, confirm, question)
     return await hall.hold(ask, script)
 
 
 def _clean(context: typer.Context, console: Console, by: str) -> None:
-    async def cleaned(hall: Hall) -> tuple[int, list[str]]:
-        async with hall.alone():
-            count = await hall.clean()
-            return count, await hall.tidy(by)
-
-    count, ended = _in_hall(context, console, cleaned)
-    console.say(f"{count:,} scratch versions and markers were purged; nothing is left.")
-    console.document({"purged": count, "left": 0, "ended": ended})
+    found = _in_hall(context, console, lambda hall: hall.clean_up(by))
+    what = counted(found.purged, "scratch version or marker", "scratch versions and markers")
+    left = ", ".join(found.silent)
+    if left:
+        console.say(f"Purged: {what}. {left} does not answer: what stands there, stands still.")
+        console.say(f"Call `farshore drill --clean` again when {left} is back.")
+    else:
+        console.say(f"Purged: {what}; nothing is left.")
+    console.document(
+        {
+            "purged": found.purged,
+            "left": None if left else 0,
+            "ended": found.ended,
+            "silent": found.silent,
+        }
+    )
+    if left:
+        raise typer.Exit(1)
 
 
 # -- what was held -------------------------------------------------------------------

@@ -5,15 +5,18 @@ A drill that was killed is ended by the next one, which purges what it left firs
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from farshore.clock import Clock
 from farshore.config import Config
 from farshore.config.facing import facing
 from farshore.control.bucket import Access
+from farshore.control.contact import make_contact
 from farshore.control.lease import hold
 from farshore.control.record import ControlPlane, open_plane
 from farshore.control.recorded import require_capabilities
@@ -25,7 +28,7 @@ from farshore.drill.account import of_drill
 from farshore.drill.cabinet import Cabinet
 from farshore.drill.scratch import Side, purge
 from farshore.drill.sheet import CalledOff, Sheet, Told
-from farshore.errors import FarshoreError
+from farshore.errors import FarshoreError, StoreError, Unreachable
 from farshore.runbook.ground import Ground
 from farshore.s3.wrap import Retrying
 from farshore.switch.driver import SwitchDriver
@@ -33,6 +36,9 @@ from farshore.switch.open import open_drivers
 
 LEASE_TTL_S = 15.0
 LEASE_SETTLE_S = 0.5
+
+CONTACT_S_MAX = 5.0
+"""A site that needs longer does not answer."""
 
 UNFINISHED_MAX = 20
 """The newest drills among which one may have been killed."""
@@ -50,6 +56,15 @@ class Ask:
     criteria: tuple[AbortIf, ...] = ()
     soak_s: float = 0.0
     overrides: tuple[Override, ...] = ()
+
+
+class Cleaned(NamedTuple):
+    """`purged`: versions and markers. `ended`: ids of killed drills. `silent`: sites that did not
+    answer, and why: what stands there stands still."""
+
+    purged: int
+    ended: list[str]
+    silent: dict[str, str]
 
 
 class Hall:
@@ -77,7 +92,9 @@ class Hall:
         return Ground(self.config, self.plane, self.drivers, self.clock, by, why, drill_id)
 
     async def hold(self, ask: Ask, script: Script) -> Drill:
-        """Hold one drill from its beginning to its report. `Refused` while another one is held."""
+        """Hold one drill from its beginning to its report. `Refused` while another one is held,
+        `Unreachable` when a site does not answer: then nothing was begun."""
+        await self._require_both()
         async with self.alone():
             await self.tidy(ask.by)
             sheet = Sheet(self._begun(ask), self.clock, self.told)
@@ -88,6 +105,30 @@ class Hall:
             finally:
                 await self.keep(sheet.drill.ended(self.clock.now(), aborted))
             return await self.cabinet.load(sheet.drill.id)
+
+    async def _require_both(self) -> None:
+        if silent := await self.silent():
+            raise Unreachable(
+                f"A drill needs both sites, and {' and '.join(silent)} does not answer: "
+                f"{next(iter(silent.values()))} Nothing was begun.",
+                hint="Drill when it is back. `farshore drill --clean` purges what a killed drill "
+                "left, at the site that answers.",
+            )
+
+    async def silent(self) -> dict[str, str]:
+        """Sites that do not answer, and why, by name; the primary first."""
+        names = (self.config.pair.source, self.config.pair.target)
+        found = await asyncio.gather(*(self._trouble(name) for name in names))
+        return {name: why for name, why in zip(names, found, strict=True) if why}
+
+    async def _trouble(self, name: str) -> str:
+        site = self.config.site(name)
+        async with aclosing(open_store(self.config, name, "replicator")) as store:
+            try:
+                await make_contact(store, site, "replicator", seconds_max=CONTACT_S_MAX)
+            except StoreError as error:
+                return error.message
+        return ""
 
     def _begun(self, ask: Ask) -> Drill:
         now = self.clock.now()
@@ -148,10 +189,24 @@ class Hall:
             self.told(f"{drill.id}: {why}")
         return [drill.id for drill in dead]
 
-    async def clean(self) -> int:
-        """Purge all scratch objects on both sides; how many versions and markers it were."""
+    async def clean_up(self, by: str) -> Cleaned:
+        """Purge what drills left wherever a site answers; with both, end the killed ones, too.
+        `Unreachable` when neither answers."""
+        silent = await self.silent()
+        if len(silent) == 2:
+            raise Unreachable(f"Neither site answers: {' '.join(silent.values())}")
+        if self.config.target.name in silent:  # it has the lease; without it no drill is held
+            return Cleaned(await self.clean(without=silent), [], silent)
+        async with self.alone():
+            count = await self.clean(without=silent)
+            return Cleaned(count, [] if silent else await self.tidy(by), silent)
+
+    async def clean(self, without: Collection[str] = ()) -> int:
+        """Purge all scratch objects on both sides, `without` some sites; how many versions and
+        markers it were."""
         async with self.accesses() as (source, target):
-            return await purge(await self.sides(source, target), self.config.pair.rules)
+            sides = await self.sides(source, target, without)
+            return await purge(sides, self.config.pair.rules)
 
     @asynccontextmanager
     async def accesses(self) -> AsyncIterator[tuple[Access, Access]]:
@@ -163,11 +218,16 @@ class Hall:
         ):
             yield source, target
 
-    async def sides(self, source: Access, target: Access) -> list[Side]:
-        """Every bucket of the pair, the primary's first. Raises what stores raise."""
-        named = await self.buckets(source)
+    async def sides(
+        self, source: Access, target: Access, without: Collection[str] = ()
+    ) -> list[Side]:
+        """Every bucket of the pair, the primary's first. Raises what stores raise. `without` the
+        primary nobody knows which buckets a pattern picks: only named ones are there."""
+        blind = source.site.name in without
+        named = self.config.resolve_buckets([]) if blind else await self.buckets(source)
         ours = [Side(source, bucket) for bucket, _ in named]
-        return ours + [Side(target, bucket) for _, bucket in named]
+        theirs = [Side(target, bucket) for _, bucket in named]
+        return [side for side in ours + theirs if side.access.site.name not in without]
 
     async def buckets(self, source: Access) -> list[tuple[str, str]]:
         """(primary's, other's) names of the pair's buckets."""

@@ -5,6 +5,10 @@
 Each way is an approved run of the runbook, kept and resumable like any other. A criterion
 that is met before a flip takes that run back; after it, the run is brought to its end, since
 clients must not stay frozen, and the drill stops there.
+
+A person's word is given once, before the drill, for both ways and for an exposure of at most
+`EXPOSURE_MAX_S`: that is what it binds to. More than that, or anything else than was planned,
+and the way is not begun.
 """
 
 from __future__ import annotations
@@ -16,22 +20,25 @@ from typing import Any
 
 from farshore.config.facing import facing
 from farshore.core.drill import frozen_s, rpo_of, rto_of, steps_of
-from farshore.core.runbook import Run, Verb
+from farshore.core.runbook import Run, Shown, Verb
 from farshore.drill.hall import Ask, Hall
 from farshore.drill.probing import probing
 from farshore.drill.sheet import CalledOff, Sheet
-from farshore.errors import NotSafe, Refused
+from farshore.errors import FarshoreError, NotSafe, Refused
 from farshore.runbook.afterwards import Order, commit, prove_protected, reprotect
 from farshore.runbook.desk import Desk, Wish
-from farshore.runbook.preflight import Preflight
+from farshore.runbook.preflight import EXPOSURE_MAX_S, Preflight
 
 PROVE_S_MAX = 600.0
 """How long the pair may take to be protected again."""
 
-PLANS_MAX = 10
-"""A way is planned again when the exposure has changed by the time that it begins."""
+LOOKS_MAX = 60
+"""How often a way is planned until the exposure is what was agreed to."""
 
 AGAIN_S = 1.0
+
+ROOM_S = 60.0
+"""Where a person has set the daemon aside, the exposure grows while the run begins."""
 SOAK_LOOK_S = 0.5
 
 
@@ -60,6 +67,16 @@ async def live(hall: Hall, ask: Ask, sheet: Sheet) -> None:
         await sheet.step("clean", "Purge what the probing client wrote, on both sides.", ways.clean)
 
 
+def agreed_exposure_s(shown: Shown, *, daemon_wanted: bool) -> float | None:
+    """What a person who agrees to a live drill has agreed to: seconds of changes that may still
+    be on their way when a run begins. They are copied before it flips. None: the exposure is not
+    within that now, or nobody knows it."""
+    if daemon_wanted:
+        known = shown.exposure_s
+        return EXPOSURE_MAX_S if known is not None and known <= EXPOSURE_MAX_S else None
+    return None if shown.exposure_s is None else shown.exposure_s + ROOM_S
+
+
 @dataclass(slots=True)
 class Ways:
     """The way there and the way back. What the run under way has come to."""
@@ -76,8 +93,9 @@ class Ways:
         self.sheet.drill = replace(self.sheet.drill, rto=rto_of(run), rpo=rpo)
         try:
             await self._back(home, there)
-        except CalledOff as error:
-            raise CalledOff(f"{error.message}. {await self._left()}".strip()) from None
+        except FarshoreError as error:
+            why = error.message.rstrip(".")
+            raise CalledOff(f"{why}. {await self._left()}".strip()) from None
 
     async def _left(self) -> str:
         """What a person does who takes over where the drill has stopped."""
@@ -106,14 +124,7 @@ class Ways:
         desk = Desk(
             self.hall.written, self.hall.plane, self.hall.drivers, self.hall.clock, self.heard
         )
-        for attempt in range(1, PLANS_MAX + 1):
-            try:
-                run = await self._run(desk, verb, to)
-                break
-            except Refused:
-                if attempt == PLANS_MAX:
-                    raise
-                await asyncio.sleep(AGAIN_S)
+        run = await self._run(desk, await self._agreed(desk, verb, to))
         self.sheet.add(*steps_of(run))
         seen = self.sheet.seen
         seen["frozen_s"] = max(seen.get("frozen_s", 0.0), frozen_s(run, self.hall.clock.now()))
@@ -124,13 +135,34 @@ class Ways:
             )
         return run
 
-    async def _run(self, desk: Desk, verb: Verb, to: str) -> Run:
-        """Plan, approve and run. `Refused`, with nothing begun, when what may be lost moved out
-        of its range between the plan and the beginning."""
+    async def _agreed(self, desk: Desk, verb: Verb, to: str) -> Run:
+        """The way as it is planned now, with the exposure that was agreed to for all of the
+        drill. A daemon that has just turned round gets the time of its first scan.
+
+        `NotSafe` when there is more to copy than was agreed to, and nothing is begun."""
         ask = self.ask
-        run = await desk.plan(Wish(verb, to, ask.by, ask.why, overrides=ask.overrides))
+        kept = "daemon" not in {one.rule for one in ask.overrides}
+        for _ in range(LOOKS_MAX):
+            run = await desk.plan(Wish(verb, to, ask.by, ask.why, overrides=ask.overrides))
+            limit = agreed_exposure_s(run.plan.shown, daemon_wanted=kept)
+            if limit is not None or not kept:
+                shown = replace(run.plan.shown, exposure_s=limit)
+                return replace(run, plan=replace(run.plan, shown=shown))
+            await asyncio.sleep(AGAIN_S)
+        known = run.plan.shown.exposure_s
+        words = "not known" if known is None else f"{known:.0f} s"
+        raise NotSafe(
+            f"The exposure is {words}; this drill was agreed to for {EXPOSURE_MAX_S:g} s at most.",
+            hint="See `farshore status` for what waits, and why.",
+        )
+
+    async def _run(self, desk: Desk, run: Run) -> Run:
+        """Keep, approve and make it. The word that was given for the drill counts once for each
+        way; what is other than it was planned is refused, with nothing begun."""
+        ask = self.ask
         await desk.keep(run)
-        await desk.approve(run.id, ask.approved_by, agreed=True, why=ask.why)
+        why = f"{ask.why} (the drill {self.sheet.drill.id})"
+        await desk.approve(run.id, ask.approved_by, agreed=True, why=why)
         try:
             run = await desk.go(run.id, ask.by)
         except CalledOff as error:
