@@ -66,8 +66,8 @@ def test_grants_to_groups_are_copied_and_follow_by_event_and_by_sweep(entitled: 
         daemon.until_ready()
         east.put_object_acl(Bucket=bucket, Key="b", ACL="public-read")
         public = [(GROUP, "READ")]
-        eventually(lambda: groups(entitled, "west", "b") == public, 10, "by the event")
+        eventually(lambda: groups(entitled, "west", "b") == public, 60, "by the event")
         entitled.s3("west").put_object_acl(Bucket=bucket, Key="a", ACL="private")
-        eventually(lambda: groups(entitled, "west", "a") == public, 20, "by the sweep")
+        eventually(lambda: groups(entitled, "west", "a") == public, 60, "by the sweep")
         settle(entitled)
         assert daemon.report()["sweep"]["left"] == 0

@@ -259,24 +259,32 @@ def test_a_site_that_is_dead_at_the_start(farshore: Farshore, site: str) -> None
     assert error["kind"] == "Unreachable"
 
 
-def test_what_never_answers_is_not_waited_for_without_end(farshore: Farshore) -> None:
-    """A command for keys that hangs, and a line that swallows everything: tried together."""
-    farshore.configure(credentials={"west": {"replicator": '{ command = "sleep 1000" }'}})
-    farshore.config.rename(farshore.folder / "hanging.toml")
-    farshore.configure()
+IMPATIENT = """
+from farshore import credentials
+from farshore.control import contact
+assert (credentials.COMMAND_TIMEOUT_S, contact.CONTACT_SECONDS_MAX) == (30, 20)
+credentials.resolve.__kwdefaults__["timeout_s"] = 2.0
+contact.make_contact.__kwdefaults__["seconds_max"] = 2.0
+"""
+"""The same limits, a tenth as long."""
+
+
+def test_a_site_that_never_answers_is_not_waited_for_without_end(farshore: Farshore) -> None:
     farshore.lab.link("west", LinkSettings(cut=True))
-    hanging = farshore.start("--config", "hanging.toml", "backfill", "--json")
     refused(
-        farshore.run("verify", "--json", timeout=45),
+        farshore.run_after(IMPATIENT, "verify", "--json"),
         1,
-        r"^west \(http://127\.0\.0\.1:\d+\) did not answer within 20 s\.$",
+        r"^west \(http://127\.0\.0\.1:\d+\) did not answer within 2 s\.$",
         "Check that the site is up.*Nothing was changed",
     )
-    stdout, stderr = hanging.communicate(timeout=45)
+
+
+def test_a_command_for_keys_that_hangs_is_not_waited_for_without_end(farshore: Farshore) -> None:
+    farshore.configure(credentials={"west": {"replicator": '{ command = "sleep 1000" }'}})
     refused(
-        Ended(hanging.returncode, stdout, stderr),
+        farshore.run_after(IMPATIENT, "backfill", "--json"),
         2,
-        'command "sleep …" .* did not end within 30 s',
+        'command "sleep …" .* did not end within 2 s',
         "^Run it yourself",
     )
 

@@ -90,22 +90,22 @@ def test_a_denied_key_of_kms_and_a_poisoned_object_block_only_themselves(
             "all the others",
         )
         causes = {"KMS.AccessDenied": 1, "AccessDenied": 1}
-        eventually(told(daemon, causes), 20, "each with its own cause")
+        eventually(told(daemon, causes), 60, "each with its own cause")
         rows = failed(farshore)
         assert rows.keys() == {"sealed", "poison"}
         assert "allow kms:Decrypt on the object's KMS key" in rows["sealed"]["explanation"]
         assert "kms:" not in rows["poison"]["explanation"]
         metrics = daemon.ask("/metrics").body.decode()
         assert re.search(r'not_replicated\{cause="KMS.AccessDenied",.*reason="FAILED"\} 1', metrics)
-        eventually(lambda: "failed" in reasons(status(farshore)[1]), 15, "said")
+        eventually(lambda: "failed" in reasons(status(farshore)[1]), 60, "said")
         assert status(farshore)[0] != 0
 
         farshore.put_all({"late": [b"1"]})
-        eventually(lambda: "late" in contents(farshore, "west"), 10, "the rest goes on")
+        eventually(lambda: "late" in contents(farshore, "west"), 60, "the rest goes on")
         tries = refusing.done
-        eventually(lambda: refusing.done > tries, 30, "it is tried again, without being asked")
+        eventually(lambda: refusing.done > tries, 60, "it is tried again, without being asked")
 
         refusing.refused.clear()
         farshore.json("backlog", "retry")
         settle(farshore)
-        eventually(told(daemon, {}), 10, "nothing has failed any more")
+        eventually(told(daemon, {}), 60, "nothing has failed any more")

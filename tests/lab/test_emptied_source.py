@@ -39,7 +39,7 @@ def scans(daemon: Daemon, count: int = 2) -> None:
     """So many more scans have closed."""
     for _ in range(count):
         last = daemon.report()["scan"]
-        eventually(lambda last=last: daemon.report()["scan"] != last, 20, "another scan")  # type: ignore[misc] # a lambda's default
+        eventually(lambda last=last: daemon.report()["scan"] != last, 60, "another scan")  # type: ignore[misc] # a lambda's default
 
 
 def visible(farshore: Farshore) -> int:
@@ -54,11 +54,11 @@ def test_all_objects_deleted_by_markers(farshore: Farshore) -> None:
         daemon.until_ready()
         kept = settle(farshore)
         farshore.put_all({key: [None] for key in KEYS})
-        eventually(lambda: daemon.report()["deletes_held"] == HELD, 20, "the guard holds them")
+        eventually(lambda: daemon.report()["deletes_held"] == HELD, 60, "the guard holds them")
         scans(daemon)
         assert visible(farshore) == HELD
         assert beneath(contents(farshore, "west"), kept)
-        eventually(lambda: f"holds back {HELD}" in text_of(farshore, "deletes-held"), 20, "said")
+        eventually(lambda: f"holds back {HELD}" in text_of(farshore, "deletes-held"), 60, "said")
         assert status(farshore)[0] == 3
 
 
@@ -71,18 +71,18 @@ def test_all_versions_purged(farshore: Farshore) -> None:
         scans(daemon, 1)
         purge(farshore, set(KEYS[1:]))
         lost = f"east/{farshore.bucket} has lost 97 % of its keys (1 of 40 are left)"
-        eventually(lambda: text_of(farshore, "source-shrunk").startswith(lost), 20, "said")
+        eventually(lambda: text_of(farshore, "source-shrunk").startswith(lost), 60, "said")
         scans(daemon)
         assert contents(farshore, "west") == kept
         assert daemon.report()["expired"]["total"] == 0, "all had been copied"
         daemon.kill()
     with Daemon(farshore) as daemon:  # a new start does not forget it
         daemon.until_ready()
-        eventually(lambda: text_of(farshore, "source-shrunk").startswith(lost), 20, "still said")
+        eventually(lambda: text_of(farshore, "source-shrunk").startswith(lost), 60, "still said")
         purge(farshore, {KEYS[0]})
         nothing = f"east/{farshore.bucket} has lost 100 % of its keys (0 of 40 are left)"
-        eventually(lambda: text_of(farshore, "source-shrunk").startswith(nothing), 20, "all gone")
-        eventually(lambda: "nothing-seen" in reasons(status(farshore)[1]), 20, "said, too")
+        eventually(lambda: text_of(farshore, "source-shrunk").startswith(nothing), 60, "all gone")
+        eventually(lambda: "nothing-seen" in reasons(status(farshore)[1]), 60, "said, too")
         assert contents(farshore, "west") == kept
     assert farshore.json("verify")["agree"] is True, "kept history is no difference"
 
@@ -118,9 +118,9 @@ def test_deleted_and_made_anew_with_new_writes_to_old_keys(
             found = contents(farshore, "west")
             return "new" in found and found[written][0].size == len(b"after")
 
-        eventually(arrived, 30, "what is written now")
+        eventually(arrived, 60, "what is written now")
         lost = f"east/{farshore.bucket} has lost 9"
-        eventually(lambda: text_of(farshore, "source-shrunk").startswith(lost), 30, "said")
+        eventually(lambda: text_of(farshore, "source-shrunk").startswith(lost), 60, "said")
         scans(daemon)
         found = contents(farshore, "west")
         assert beneath(found, kept), "every old version lies where it lay"
@@ -144,7 +144,7 @@ def test_replicas_that_nobody_can_tell_apart_are_a_conflict_and_stay(farshore: F
         kept = contents(farshore, "west")
         s3 = make_anew(farshore, versioned=True)
         s3.put_object(Bucket=farshore.bucket, Key="k", Body=b"after")
-        eventually(lambda: causes(daemon) == {"CONFLICT": 1}, 30, "counted")
+        eventually(lambda: causes(daemon) == {"CONFLICT": 1}, 60, "counted")
         rows = farshore.json("backlog", "list", "--failed")["rows"]
         assert "not of the source" in rows[0]["explanation"]
         scans(daemon)

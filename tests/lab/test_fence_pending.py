@@ -57,7 +57,7 @@ def test_a_dead_site_is_fenced_the_moment_it_answers(
         assert "fence-pending" in reasons(told)
         assert [fence["state"] for fence in told["fences"]] == ["pending"]
         with hammering(app, pair.bucket) as hammer:
-            eventually(lambda: hammer.count("") > 3, 5, "the hammer meets a dead site")
+            eventually(lambda: hammer.count("") > 3, 60, "the hammer meets a dead site")
             assert not hammer.landed
             lab.revive("east")
             eventually(lambda: hammer.count("AccessDenied") > 20, FENCED_SECONDS_MAX, "a fence")
@@ -72,7 +72,7 @@ def test_a_dead_site_is_fenced_the_moment_it_answers(
         assert all(at < refused_at for at in landed)
         assert all(one.what == "AccessDenied" for one in hammer.tries if one.at > refused_at)
 
-        eventually(lambda: standing(pair), 20, "the record says that it stands")
+        eventually(lambda: standing(pair), 60, "the record says that it stands")
         assert any("east answers and is fenced" in line for line in daemon.said), daemon.said
         lab.kill("east")
         lab.revive("east")

@@ -30,23 +30,23 @@ def test_a_person_elsewhere_decides_and_a_lost_disk_costs_nothing(
         daemon.until_ready()
         settle(farshore)
         farshore.put_all({key: [None] for key in KEYS})
-        eventually(lambda: laptop.json("deletes")["count"] == 6, 15, "seen from elsewhere")
+        eventually(lambda: laptop.json("deletes")["count"] == 6, 60, "seen from elsewhere")
         unasked = laptop.run("deletes", "release", "--prefix", "a/")
         assert unasked.code == 2, "nobody is there to be asked"
         assert "add --yes" in unasked.stderr
         assert laptop.json("deletes")["count"] == 6
         assert laptop.json("deletes", "release", "--prefix", "a/", "--yes")["released"] == 2
-        eventually(lambda: hidden(farshore) == {"a/0", "a/1"}, 15, "taken up by the daemon")
+        eventually(lambda: hidden(farshore) == {"a/0", "a/1"}, 60, "taken up by the daemon")
         assert laptop.json("deletes", "discard", "--prefix", "b/", "--yes")["discarded"] == 2
         assert laptop.json("deletes")["count"] == 2
-        eventually(lambda: daemon.report()["deletes_held"] == 2, 15, "two are left")
+        eventually(lambda: daemon.report()["deletes_held"] == 2, 60, "two are left")
         daemon.kill()
     # The laptop decides while nobody is at work, and the daemon's disk is lost.
     laptop.json("deletes", "discard", "--prefix", "c/0", "--yes")
     shutil.rmtree(farshore.state_dir)
     with Daemon(farshore) as daemon:
         daemon.until_ready()
-        eventually(lambda: daemon.report()["deletes_held"] == 1, 15, "one is held still")
+        eventually(lambda: daemon.report()["deletes_held"] == 1, 60, "one is held still")
         told = laptop.json("deletes")
         assert ([row["key"] for row in told["rows"]], told["discarded"]) == (["c/1"], 3)
         daemon.terminate()
@@ -73,10 +73,10 @@ def test_what_came_into_step_in_another_way_is_listed_no_longer(farshore: Farsho
         daemon.until_ready()
         settle(farshore)
         farshore.put_all({key: [None] for key in KEYS})
-        eventually(lambda: farshore.json("deletes")["count"] == 6, 15, "all are held")
+        eventually(lambda: farshore.json("deletes")["count"] == 6, 60, "all are held")
         farshore.s3("west").delete_object(Bucket=farshore.bucket, Key="a/0")
         farshore.put_all({"a/1": [b"2"]})
-        eventually(lambda: farshore.json("deletes")["count"] == 4, 30, "two are in step")
+        eventually(lambda: farshore.json("deletes")["count"] == 4, 60, "two are in step")
         daemon.terminate()
     farshore.put_all({"b/0": [b"2"]})
     farshore.run("sync", "b/")

@@ -33,8 +33,8 @@ def test_each_site_has_the_rates_of_the_hour_and_a_hangup_reads_the_file(
         assert limits["west"] == {"requests_per_s": 0, "bytes_per_s": 50 * 2**20, "window": ""}
         configure(farshore, more="[limits]\nrequests_per_s = 700")
         daemon.process.send_signal(signal.SIGHUP)
-        eventually(lambda: any("read again" in line for line in daemon.said), 5, "it says so")
-        eventually(lambda: daemon.report()["limits"]["west"]["requests_per_s"] == 700, 5, "taken")
+        eventually(lambda: any("read again" in line for line in daemon.said), 60, "it says so")
+        eventually(lambda: daemon.report()["limits"]["west"]["requests_per_s"] == 700, 60, "taken")
         farshore.put_all({"a": [b"1", b"2"]})
         settle(farshore)
         assert daemon.terminate() == 0

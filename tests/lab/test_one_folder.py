@@ -27,11 +27,11 @@ def test_the_second_stands_by_and_takes_over(farshore: Farshore) -> None:
     with Daemon(farshore) as first:
         first.until_ready()
         with Daemon(farshore) as second:
-            eventually(lambda: any("standing by" in line for line in second.said), 30, "it waits")
+            eventually(lambda: any("standing by" in line for line in second.said), 60, "it waits")
             taken = [line for line in second.said if "until it is free" in line]
             assert len(taken) == 1
             with under_load(farshore, 7):
-                eventually(lambda: len(shape(farshore, "west")) > 30, 30, "the first replicates")
+                eventually(lambda: len(shape(farshore, "west")) > 30, 60, "the first replicates")
                 assert kept_by(farshore) == first.process.pid
                 assert second.process.poll() is None
                 first.kill()
@@ -39,7 +39,7 @@ def test_the_second_stands_by_and_takes_over(farshore: Farshore) -> None:
             settle(farshore)
             second.until_ready()
             assert second.report()["backlog"]["count"] == 0
-            eventually(lambda: kept_by(farshore) == second.process.pid, 10, "the folder is its own")
+            eventually(lambda: kept_by(farshore) == second.process.pid, 60, "the folder is its own")
             assert farshore.json("verify")["agree"] is True
             assert second.terminate() == 0
 

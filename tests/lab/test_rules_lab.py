@@ -31,18 +31,18 @@ def test_deletes_that_wait_are_cancelled_with_their_rule(farshore: Farshore) -> 
         before = settle(farshore)
         farshore.put_all({key: [None] for key in keys})
         waiting = [(key, "DelayedMarker") for key in keys]
-        eventually(lambda: causes(farshore) == waiting, 10, "both deletes wait")
+        eventually(lambda: causes(farshore) == waiting, 60, "both deletes wait")
         daemon.kill()
     configure(farshore, more=NEVER)
     with Daemon(farshore) as daemon:
         daemon.until_ready()
-        eventually(lambda: cancelled(daemon) == keys, 10, "both are cancelled")
-        eventually(lambda: causes(farshore) == [], 10, "nothing waits")
+        eventually(lambda: cancelled(daemon) == keys, 60, "both are cancelled")
+        eventually(lambda: causes(farshore) == [], 60, "nothing waits")
         assert any("the rules have changed: 2 waiting deletes" in line for line in daemon.said)
         metrics = daemon.ask("/metrics").body.decode()
         assert re.search(r'deletes_cancelled_total\{pair="east-west"\} 2', metrics)
         words = "2 waiting deletes, by a change of rules"
-        eventually(lambda: words in farshore.run("status").stdout, 15, "on the screen")
+        eventually(lambda: words in farshore.run("status").stdout, 60, "on the screen")
         assert shape(farshore, "west") == [(key, False) for key in before]
 
 
@@ -53,12 +53,12 @@ def test_deletes_that_the_guard_holds_are_cancelled_with_their_rule(farshore: Fa
         daemon.until_ready()
         settle(farshore)
         farshore.put_all({"a": [None]})
-        eventually(lambda: causes(farshore) == [("a", "DeleteGuard")], 10, "it is held")
+        eventually(lambda: causes(farshore) == [("a", "DeleteGuard")], 60, "it is held")
         daemon.terminate()
     configure(farshore, deletes_count=0, deletes_share=0.0, more=ELSEWHERE)
     with Daemon(farshore) as daemon:
         daemon.until_ready()
-        eventually(lambda: cancelled(daemon) == ["a"], 10, "it is cancelled")
+        eventually(lambda: cancelled(daemon) == ["a"], 60, "it is cancelled")
         assert daemon.report()["deletes_held"] == 0
-        eventually(lambda: farshore.json("deletes")["count"] == 0, 10, "no longer listed")
+        eventually(lambda: farshore.json("deletes")["count"] == 0, 60, "no longer listed")
         assert shape(farshore, "west") == [("a", False)]

@@ -110,7 +110,7 @@ def test_every_command_ends_as_the_document_says(pair: Pair, reader: Reader) -> 
     assert pair.active == "west"
     reader.read("Stabilise")  # with east still dead
     pair.lab.revive("east")
-    eventually(lambda: fence_stands(pair), 20, "east is fenced when it is back")
+    eventually(lambda: fence_stands(pair), 60, "east is fenced when it is back")
     reader.read("Failback")
     assert pair.active == "east"
     assert pair.may_write("east")

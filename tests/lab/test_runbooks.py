@@ -116,7 +116,7 @@ def test_a_failover_from_a_dead_site_and_the_whole_way_back(pair: Pair, daemon: 
         until_busy(later, 20)
     assert later.failed == []
     pair.lab.revive("east")
-    eventually(lambda: pair.fence_state("east") == "standing", 20, "east is fenced, being back")
+    eventually(lambda: pair.fence_state("east") == "standing", 60, "east is fenced, being back")
     assert not pair.may_write("east")
     pair.done("commit")
     pair.protect_again(daemon)

@@ -33,18 +33,18 @@ def test_drift_that_no_event_told_of_is_mended(farshore: Farshore) -> None:
     with Daemon(farshore) as daemon:
         daemon.until_ready()
         settle(farshore)
-        eventually(lambda: daemon.report()["sweep"]["finished_at"] is not None, 30, "a sweep")
+        eventually(lambda: daemon.report()["sweep"]["finished_at"] is not None, 60, "a sweep")
         swept = daemon.report()["sweep"]
         assert (swept["versions"], swept["mended"], swept["left"]) == (60, 3, 0)
         assert tags(farshore, "west") == tags(farshore, "east")
         metrics = daemon.ask("/metrics").body.decode()
         assert re.search(r'farshore_sweep_mended_total\{pair="east-west"\} 3', metrics)
         words = "tags and locks of 60 versions, 3 mended"
-        eventually(lambda: words in farshore.run("status").stdout, 15, "on the screen")
+        eventually(lambda: words in farshore.run("status").stdout, 60, "on the screen")
         daemon.kill()
     set_tag(farshore, "west", KEYS[6], "changed while nobody looked")
     configure(farshore, filer=False, sweep_every="1s")
     with Daemon(farshore) as daemon:
         daemon.until_ready()
-        eventually(lambda: daemon.report()["sweep"]["mended_total"] == 4, 30, "another sweep")
+        eventually(lambda: daemon.report()["sweep"]["mended_total"] == 4, 60, "another sweep")
         assert tags(farshore, "west") == tags(farshore, "east")

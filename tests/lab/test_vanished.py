@@ -31,22 +31,22 @@ def test_a_pattern_waits_for_its_first_bucket_and_misses_the_last(farshore: Fars
     east, west = farshore.s3("east"), farshore.s3("west")
     one, two = f"{stem}1", f"{stem}2"
     with Daemon(farshore) as daemon:
-        eventually(lambda: b"pattern" in daemon.ask("/readyz").body, 15, "it waits, and says so")
+        eventually(lambda: b"pattern" in daemon.ask("/readyz").body, 60, "it waits, and says so")
         for bucket in (one, two):
             make(west, bucket)
             make(east, bucket)
             east.put_object(Bucket=bucket, Key="k", Body=b"1")
-        eventually(lambda: daemon.ask("/readyz").code == 200, 30, "taken up")
+        eventually(lambda: daemon.ask("/readyz").code == 200, 60, "taken up")
         for bucket in (one, two):
-            eventually(partial(copied, west, bucket), 20, f"{bucket} is copied")
+            eventually(partial(copied, west, bucket), 60, f"{bucket} is copied")
         for row in east.list_object_versions(Bucket=two).get("Versions", []):
             east.delete_object(Bucket=two, Key=row["Key"], VersionId=row["VersionId"])
         east.delete_bucket(Bucket=two)
         told = f"{two} is gone from east; west keeps 1 version"
-        eventually(lambda: any(told in line for line in daemon.said), 30, "the daemon says so")
-        eventually(lambda: "bucket-vanished" in reasons(status(farshore)[1]), 15, "the status, too")
+        eventually(lambda: any(told in line for line in daemon.said), 60, "the daemon says so")
+        eventually(lambda: "bucket-vanished" in reasons(status(farshore)[1]), 60, "the status, too")
         east.put_object(Bucket=one, Key="later", Body=b"1")
-        eventually(lambda: "later" in keys(west, one), 20, "the other bucket goes on")
+        eventually(lambda: "later" in keys(west, one), 60, "the other bucket goes on")
         daemon.terminate()
     verified = json.loads(farshore.run("verify", "--json").stdout)
     assert verified["vanished"] == [told]
