@@ -68,6 +68,13 @@ class Plan:
         """Whether the feed tells everything in its time: the exposure is never understated."""
         return self.hints != "lossy"
 
+    @property
+    def names_all(self) -> bool:
+        """Whether farshore is told the name of every version, sooner or later: no event is lost,
+        and those of a lost journal are told again."""
+        lost = any(step.kind == "kill and lose the journal" for step in self.steps)
+        return self.strict and not (lost and self.settles == "durable")
+
 
 def plan_of(seed: int) -> Plan:
     rng = random.Random(seed)

@@ -157,6 +157,7 @@ class Process:
 
     async def kill(self, others: set[asyncio.Task[None]]) -> None:
         """As on SIGKILL: nothing that it does from now on has an effect. `others` live on."""
+        _ = self.ended  # it may have died by itself a moment ago, and nobody has asked yet
         for way in self.ways:
             way.die()
         self.backlog._group._closed = True

@@ -42,6 +42,7 @@ class Truth:
     untold: list[tuple[float, int, Entry]] = field(default_factory=list)
     excused: set[str] = field(default_factory=set)
     strict: bool = True
+    names_all: bool = True
     checks: int = 0
     hidden: int = 0
 
@@ -115,13 +116,25 @@ class Truth:
     def _in_order(self, key: str, here: list[Held], there: list[Held]) -> None:
         """Something was purged: its replica may have been kept. The rest stands, in order.
 
-        A version with the bytes of the purged one is taken for it where it stands: listings
-        show no difference (docs/decisions/0005), so looks are compared, not origins.
+        A version with the bytes of the purged one may stand as its replica, where farshore was
+        not told its name: listings show no difference (docs/decisions/0005).
         """
-        replicas = iter([_look(held) for held in there if not held.version.is_marker])
+        if self.names_all:
+            self._in_order_by_stamps(key, here, there)
+            return
+        bodies = iter([held.body for held in there if not held.version.is_marker])
         for held in here:
-            if not held.version.is_marker and not any(_look(held) == one for one in replicas):
+            if not held.version.is_marker and held.body not in bodies:
                 raise Broken(f"{key}: {_told(here)} here, {_told(there)} there")
+
+    def _in_order_by_stamps(self, key: str, here: list[Held], there: list[Held]) -> None:
+        looks = {h.version.version_id: _look(h) for h in here if not h.version.is_marker}
+        replicas = [held for held in there if _origin(held) in looks]
+        if [_origin(held) for held in replicas] != list(looks):
+            raise Broken(f"{key}: {_told(here)} here, {_told(there)} there")
+        for held in replicas:
+            if looks[_origin(held)] != _look(held):
+                raise Broken(f"{key}: {_origin(held)} has other bytes or attributes there")
 
     def _stands(self, entry: Entry) -> bool:
         here = _of(self.source, entry.key)

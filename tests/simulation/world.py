@@ -71,7 +71,7 @@ class World:
         self.site_clock = clock
         self.east = Source("east", clock=clock, capabilities=can, seed=1)
         self.west = Target("west", clock=clock, capabilities=theirs, seed=2)
-        self.truth = Truth(self.east, self.west, strict=plan.strict)
+        self.truth = Truth(self.east, self.west, strict=plan.strict, names_all=plan.names_all)
         self.events = Events(self.rng, plan.hints, plan.settles)
         self.east.told = self._told
         self.west.appended = self._appended
@@ -241,8 +241,7 @@ class World:
         entry = None
         match step.kind:
             case "put" | "again":
-                amount = amount if step.kind == "put" else 0
-                body = b"%d" % amount
+                body = b"%d" % amount if step.kind == "put" else b"again"
                 written = await east.put(BUCKET, key, body, _attributes(amount))
                 entry = truth.written(key, written.version_id)
             case "multipart":

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from farshore.core import stamp
+from farshore.core.model import Attributes
 from farshore.core.rules import Rule
 from farshore.engine.dispatch import FLYING_MAX, Dispatcher
 from farshore.engine.guard import DeleteGuard, GuardLimits
@@ -267,6 +269,27 @@ async def test_nothing_is_begun_once_a_pause_has_been_written() -> None:
         hints = [Hint(BUCKET, "k", live.pair.clock.now())]
         await live.backlog.note(hints, now=live.pair.clock.now())  # nobody wakes it
         assert (live.dispatcher.flying, live.count()) == (0, 1)
+
+
+async def test_a_version_with_the_bytes_of_a_purged_one_is_copied_with_its_own_metadata() -> None:
+    live = Live(await Pair().ready())
+    east, west = live.pair.east, live.pair.west
+    first = await east.put(BUCKET, "k", b"same", Attributes(metadata=(("n", "1"),)))
+    async with live.running():
+        await live.note("k")
+        await live.until(lambda: live.count() == 0)
+        await east.delete(BUCKET, "k", first.version_id)
+        second = await east.put(BUCKET, "k", b"same", Attributes(metadata=(("n", "2"),)))
+        hint = Hint(BUCKET, "k", live.pair.clock.now(), versions=(second.version_id,))
+        for _ in range(3):  # told once more, it is not written once more
+            await live.backlog.note([hint], now=live.pair.clock.now())
+            await live.until(lambda: live.count() == 0)
+    kept = [stamp.without(held.attributes).metadata for held in west.dump(BUCKET)]
+    assert kept == [(("n", "2"),), (("n", "1"),)]
+    tally = Scan(0.0)
+    crew, clock = live.crew, live.pair.clock
+    await scan(crew.source, crew.target, crew.rules, live.backlog, clock, tally)
+    assert tally.found == 0, "what was purged is kept history"
 
 
 class Full(MemoryBacklog):

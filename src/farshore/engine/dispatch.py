@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -273,14 +273,15 @@ class Dispatcher:
         if not pair.source:
             return Fate(vain)
         if work.priority >= LIVE:
-            await self._follow(crew, pair, rule)
-        refused = await _run(Lane(crew, pair, rule, ahead), placed)
+            await self._follow(crew, pair, rule, named)
+        refused = await _run(Lane(crew, pair, rule, ahead, named), placed)
         if (hiding := _taken_from(crew.held, work.key)) is not None:
             newest = hiding.source[0].version_id
             delete = HeldDelete(work.bucket, work.key, newest, self._clock.now())
             if not self._guard.admit(delete, self.target_keys):
                 return Fate([_held(delete)])
-            refused = await _run(Lane(self._bold[work.bucket], hiding, rule), placed)
+            bold = self._bold[work.bucket]
+            refused = await _run(Lane(bold, hiding, rule, named=named), placed)
         return Fate([*refused, *vain], _marker_due_at(pair, rule, self._clock.now()), newest)
 
     def _note_cancelled(self, work: Work, pair: KeyPair, rule: Rule | None) -> None:
@@ -295,10 +296,10 @@ class Dispatcher:
             one = LeftOut(work.bucket, work.key, top.version_id, self._clock.now())
             self._ledgers.cancelled.record([one])
 
-    async def _follow(self, crew: Crew, pair: KeyPair, rule: Rule) -> None:
+    async def _follow(self, crew: Crew, pair: KeyPair, rule: Rule, named: Sequence[str]) -> None:
         """A hint about a key that is in step may tell of tags or a lock: ask both sides."""
         now = self._clock.now()
-        alignment = await aligned(crew.source, crew.target, pair, rule, now)
+        alignment = await aligned(crew.source, crew.target, pair, rule, now, named)
         if alignment.in_step:
             await follow(crew.source, crew.target, alignment.pairs, now)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from farshore.clock import Clock
@@ -143,8 +143,16 @@ def weight(version: Version) -> int:
 class Lane:
     """The work for one key of one bucket."""
 
-    def __init__(self, crew: Crew, pair: KeyPair, rule: Rule, ahead: Ahead | None = None) -> None:
+    def __init__(
+        self,
+        crew: Crew,
+        pair: KeyPair,
+        rule: Rule,
+        ahead: Ahead | None = None,
+        named: Collection[str] = (),
+    ) -> None:
         self._crew = crew
+        self._named = named  # by hints: their replicas must be theirs
         self._ahead = ahead  # read already; used once
         self._key = pair.key
         self._pair = pair
@@ -221,7 +229,8 @@ class Lane:
         pair = without_discarded(crew.source, self._pair, crew.discarded)
         if pair is not self._pair:
             crew.tally.refuse(_discarded(crew.source.bucket, self._pair))
-        alignment = await aligned(crew.source, crew.target, pair, self._rule, crew.clock.now())
+        now = crew.clock.now()
+        alignment = await aligned(crew.source, crew.target, pair, self._rule, now, self._named)
         await self._account_for(alignment.gap)
         plan = plan_key(self._key, alignment, pair.target)
         self._planned = [step.version for step in plan.steps]

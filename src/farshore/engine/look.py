@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 from itertools import dropwhile
@@ -58,13 +58,21 @@ async def rule_for(among: Sequence[Rule], source: Side, pair: KeyPair) -> Rule |
     return rules.choose(among, pair.key, tags)
 
 
-async def aligned(source: Side, target: Side, pair: KeyPair, rule: Rule, now: float) -> Alignment:
+async def aligned(
+    source: Side,
+    target: Side,
+    pair: KeyPair,
+    rule: Rule,
+    now: float,
+    named: Collection[str] = (),
+) -> Alignment:
     """How the histories align without the divergent versions that a person decided about.
 
     Those of the target count as kept history. The decisions are asked for only where the
-    histories disagree without them.
+    histories disagree without them. `named`: ids of versions that hints named, whose replicas
+    are not believed by their looks.
     """
-    found = await _aligned(source, target, pair, rule, now)
+    found = await _aligned(source, target, pair, rule, now, named)
     if found.undisturbed:
         return found
     ours, theirs = await _kept(source, pair.key), await _kept(target, pair.key)
@@ -75,7 +83,7 @@ async def aligned(source: Side, target: Side, pair: KeyPair, rule: Rule, now: fl
         tuple(entry for entry in pair.source if entry.version_id not in ours),
         tuple(entry for entry in pair.target if entry.version_id not in theirs),
     )
-    found = await _aligned(source, target, left, rule, now)
+    found = await _aligned(source, target, left, rule, now, named)
     kept = tuple(entry for entry in reversed(pair.target) if entry.version_id in theirs)
     return replace(found, extra=(*found.extra, *kept))
 
@@ -84,7 +92,9 @@ async def _kept(side: Side, key: str) -> frozenset[str]:
     return await side.kept.of(side.bucket, key) if side.kept is not None else frozenset()
 
 
-async def _aligned(source: Side, target: Side, pair: KeyPair, rule: Rule, now: float) -> Alignment:
+async def _aligned(
+    source: Side, target: Side, pair: KeyPair, rule: Rule, now: float, named: Collection[str]
+) -> Alignment:
     """How two histories align; reads the stamps of versions only if it must.
 
     The source's are read where the target has versions without a stamp: they may be the
@@ -98,7 +108,7 @@ async def _aligned(source: Side, target: Side, pair: KeyPair, rule: Rule, now: f
         return rules.marker_due(rule, now - written_at(entry), is_current=current)
 
     quick = compare(pair.source, pair.target, required)
-    if quick is not None:
+    if quick is not None and not await _mistaken(source, target, quick, named):
         return quick
     stamps = {
         entry.version_id: await read_stamp(target, entry)
@@ -109,6 +119,19 @@ async def _aligned(source: Side, target: Side, pair: KeyPair, rule: Rule, now: f
     if None in stamps.values():
         origins = await _origins(source, target, pair)
     return align(pair.source, pair.target, stamps, source.site, required, origins=origins)
+
+
+async def _mistaken(source: Side, target: Side, quick: Alignment, named: Collection[str]) -> bool:
+    """Whether the replica of a named version is one of another version: of one with the same
+    bytes that was purged, and may have had other metadata. Listings do not show it."""
+    for original, replica in quick.pairs:
+        if original.version_id in named:
+            mark = await read_stamp(target, replica)
+            if mark is None or mark.site != source.site:
+                continue
+            if mark.version_id != original.version_id:
+                return True
+    return False
 
 
 async def _origins(source: Side, target: Side, pair: KeyPair) -> dict[str, Stamp]:
