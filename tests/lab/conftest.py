@@ -13,7 +13,7 @@ from farshore.lab.regions import Lab
 from farshore.lab.settings import PERFECT
 from tests.debian import server
 from tests.lab.farshore_cli import Farshore
-from tests.lab.runbook_ground import BUCKETS, Pair, calm, raise_lab, seed, to_east
+from tests.lab.runbook_ground import BUCKETS, COMMON, Pair, calm, raise_lab, seed, to_east
 
 
 @pytest.fixture(scope="session")
@@ -58,11 +58,11 @@ def fronted_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(VARIABLE, server("haproxy"))
         with raise_lab(tmp_path_factory.mktemp("fronted")) as lab:
-            Pair(tmp_path_factory.mktemp("apply"), lab, BUCKETS[0]).json("apply", "--yes")
+            Pair(tmp_path_factory.mktemp("apply"), lab, COMMON).json("apply", "--yes")
             yield lab
 
 
-_buckets = iter(BUCKETS[1:])
+_buckets = iter(BUCKETS)
 
 
 @pytest.fixture

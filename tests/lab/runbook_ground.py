@@ -24,7 +24,10 @@ from tests.lab.farshore_cli import SITES, Ended, Farshore
 from tests.lab.fences import credentials, impatient_app, policy
 
 BUCKETS = tuple(f"files-{number:02}" for number in range(40))
-"""Buckets in which the lab's application may work."""
+"""Buckets in which the lab's application may work; a test has one for itself."""
+
+COMMON = "files"
+"""One more, for the tests that can share it."""
 
 SEEDS = {f"seed/{number}": b"seed %d" % number for number in range(5)}
 """Objects that both sides have from the beginning."""
@@ -58,7 +61,7 @@ _numbers = itertools.count()
 def raise_lab(folder: Path) -> Lab:
     """Two regions behind HAProxy; the caller leaves it."""
     lab = Lab(folder)
-    lab.up(buckets=BUCKETS, front_door=True)
+    lab.up(buckets=(COMMON, *BUCKETS), front_door=True)
     return lab
 
 

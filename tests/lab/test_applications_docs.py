@@ -23,6 +23,7 @@ from farshore.lab.regions import Lab
 from farshore.lab.state import STATE_FOLDER
 from tests.lab.daemon import Daemon, eventually
 from tests.lab.farshore_cli import SITES, Farshore
+from tests.lab.runbook_ground import COMMON
 
 PAGE = Path(__file__).parents[2] / "docs" / "applications.md"
 EXAMPLE = re.compile(r"^## (.+?)$.*?^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -92,21 +93,11 @@ class Application(Farshore):
         return any(row[0] == key for row in self.rows(site))
 
 
-@pytest.fixture(scope="module")
-def regions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """A lab of its own: its application has keys for the bucket `files`, the same everywhere."""
-    with Lab(tmp_path_factory.mktemp("apps")) as lab:
-        lab.up()
-        first = Farshore(tmp_path_factory.mktemp("apply"), lab, "files")
-        first.configure()
-        first.json("apply", "--yes")
-        yield lab
-
-
 @pytest.fixture
-def application(regions: Lab, tmp_path: Path) -> Application:
-    made = Application(tmp_path, regions, "files")
-    keys = regions.folder / STATE_FOLDER
+def application(fronted_lab: Lab, tmp_path: Path) -> Application:
+    """In the lab whose application has keys for the bucket `files`, the same everywhere."""
+    made = Application(tmp_path, fronted_lab, COMMON)
+    keys = fronted_lab.folder / STATE_FOLDER
     app = {site: {"app": f'{{ command = "cat {keys / site}/app.json" }}'} for site in SITES}
     made.configure(credentials=app, name=f"apps-{secrets.token_hex(4)}", more=f"{SWITCH}\n{DAEMON}")
     made.send_to("east")

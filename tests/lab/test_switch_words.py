@@ -1,6 +1,6 @@
 """`farshore switch`, `freeze`, `thaw` and `endpoint` on two regions behind HAProxy.
 
-Each test has a pair, a bucket and a record of its own; the lab and its front door are shared.
+Each test has a pair and a record of its own; the lab and its front door are shared.
 """
 
 from __future__ import annotations
@@ -18,24 +18,12 @@ import pytest
 
 from farshore.application.boto import moved
 from farshore.faultpoints import PLACES, VARIABLE
-from farshore.lab.front_door import VARIABLE as HAPROXY
 from farshore.lab.regions import Lab
-from tests.debian import server
 from tests.lab.farshore_cli import Ended, Farshore
+from tests.lab.runbook_ground import COMMON
 
 SET_PLACES = [name for name in PLACES if name.startswith(("switch.", "haproxy."))]
 FREEZE_PLACES = [name for name in PLACES if name.startswith("freeze.")]
-
-
-@pytest.fixture(scope="module")
-def fronted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    with pytest.MonkeyPatch.context() as patch, Lab(tmp_path_factory.mktemp("switch")) as lab:
-        patch.setenv(HAPROXY, server("haproxy"))
-        lab.up(front_door=True)
-        first = Farshore(tmp_path_factory.mktemp("apply"), lab, "files")
-        first.configure()
-        first.json("apply", "--yes")
-        yield lab
 
 
 class Pair(Farshore):
@@ -57,8 +45,8 @@ class Pair(Farshore):
 
 
 @pytest.fixture
-def pair(fronted: Lab, tmp_path: Path) -> Iterator[Pair]:
-    made = Pair(tmp_path, fronted, "files")
+def pair(fronted_lab: Lab, tmp_path: Path) -> Iterator[Pair]:
+    made = Pair(tmp_path, fronted_lab, COMMON)
     made.configure(name=f"t-{secrets.token_hex(4)}", more=made.switch())
     made.set("east")
     yield made
