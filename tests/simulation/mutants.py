@@ -10,10 +10,16 @@ from typing import Any
 from farshore.core.align import Alignment
 from farshore.core.model import History, Version
 from farshore.core.plan import plan_key
+from farshore.core.record import Fence
+from farshore.daemon import fences
 from farshore.daemon.reports import Reporter
 from farshore.engine import copy, dispatch, lane, look, placed
 from farshore.engine.guard import DeleteGuard
+from farshore.fence import waiting as fence_waiting
+from farshore.fence.bite import Bite
+from farshore.fence.site import SiteFence
 from farshore.journal.backlog import Work
+from farshore.runbook.caught_up import CatchUp
 from farshore.s3.store import ALWAYS, Condition
 
 Patch = tuple[object, str, object]
@@ -22,7 +28,7 @@ Patch = tuple[object, str, object]
 @contextmanager
 def mutated(name: str) -> Iterator[None]:
     """Farshore with the defect of that name, until the block ends."""
-    patches = MUTANTS[name]()
+    patches = {**MUTANTS, **ROLES_MUTANTS}[name]()
     before = [getattr(place, what) for place, what, _ in patches]
     for place, what, instead in patches:
         setattr(place, what, instead)
@@ -114,6 +120,34 @@ def _guard_asleep() -> list[Patch]:
     return [(DeleteGuard, "admit", admit)]
 
 
+def _fence_dropped() -> list[Patch]:
+    """The fence is recorded as standing, and nothing is put up."""
+
+    async def put(self: SiteFence, *, keep: bool = False) -> list[Bite]:
+        return [Bite(bucket, "bites") for bucket in self.buckets]
+
+    return [(SiteFence, "put", put)]
+
+
+def _pending_fence_forgotten() -> list[Patch]:
+    """A fence that waits for a dead site is never put up."""
+
+    def waiting(_view: object) -> tuple[Fence, ...]:
+        return ()
+
+    return [(fences, "waiting", waiting), (fence_waiting, "waiting", waiting)]
+
+
+def _not_caught_up() -> list[Patch]:
+    """The runbook does not wait until the new site has everything."""
+
+    async def act(self: CatchUp) -> None:
+        record = await self.ground.record()
+        self._proved = (record.freeze.since if record.freeze else 0.0, {})
+
+    return [(CatchUp, "act", act)]
+
+
 MUTANTS: Mapping[str, Callable[[], list[Patch]]] = {
     "stamps are not looked at": _no_stamps,
     "acknowledged before it was applied": _acknowledged_before_applied,
@@ -124,3 +158,11 @@ MUTANTS: Mapping[str, Callable[[], list[Patch]]] = {
     "markers are left out": _marks_are_lost,
     "the delete guard sleeps": _guard_asleep,
 }
+"""In what the copying does."""
+
+ROLES_MUTANTS: Mapping[str, Callable[[], list[Patch]]] = {
+    "a fence is dropped": _fence_dropped,
+    "a pending fence is forgotten": _pending_fence_forgotten,
+    "the new site is not waited for": _not_caught_up,
+}
+"""In what changes roles."""

@@ -28,10 +28,10 @@ LATE_S = 3.0
 class Passing(Protocol):
     """Told of every request, right before its effect and right after it."""
 
-    def __call__(self, *, after: bool) -> None: ...
+    def __call__(self, action: str, *, after: bool) -> None: ...
 
 
-def _nothing(*, after: bool) -> None:
+def _nothing(action: str, *, after: bool) -> None:
     """Nobody asks."""
 
 
@@ -154,12 +154,12 @@ class Network(Faulty):
         if form == "conditional" and self.late and self._rng.random() < self.late:
             self._log(f"late: {action}")
             self._later(action, act)
-        self.passing(after=False)
+        self.passing(action, after=False)
         if self.dead:
             raise Unreachable(f"{action}: whoever asks is dead", action=action)
         try:
             answer = await act()
-            self.passing(after=True)
+            self.passing(action, after=True)
         except StoreError as error:
             self._log(f"{action}: {type(error).__name__}")
             raise

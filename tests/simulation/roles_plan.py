@@ -21,7 +21,7 @@ TROUBLES = [
 
 STEPS_MAX = 40
 TROUBLES_MAX = 7
-SPAN_S = 260.0
+SPAN_S = 120.0
 
 
 class Act(NamedTuple):
@@ -39,6 +39,7 @@ class Act(NamedTuple):
 class RolesPlan:
     """One run. `dies`: by the number of the operator's process, the request at which it is
     killed, and whether before or after that had its effect. `skews`: each machine's clock.
+    `eager`: the share of an operator's changes at which a client writes in that very moment.
     `proxies`: writes can be frozen. `daemons`: the machines that have one."""
 
     seed: int
@@ -51,6 +52,7 @@ class RolesPlan:
     conditions: bool
     proxies: bool
     daemons: str
+    eager: float
 
     def without(self, begin: int, end: int) -> RolesPlan:
         """The same, some steps left out."""
@@ -97,7 +99,8 @@ def roles_plan_of(seed: int) -> RolesPlan:
         tuple((machine, rng.choice([0.0, 0.0, rng.uniform(-2, 2)])) for machine in "abo"),
         rng.random() < 0.8,
         rng.random() < 0.85,
-        rng.choice(["a", "ab"]),
+        rng.choice(["a", "a", "ab"]),
+        rng.choice([0.0, 0.05, 0.3]),
     )
 
 
@@ -109,8 +112,8 @@ def _acts(rng: random.Random) -> list[Act]:
     """A story: somewhere else, and home again."""
 
     def act(deed: Deed, to: str = "") -> Act:
-        pause = rng.choice([0.0, 3.0, 20.0])
-        late = rng.choice([0.0, 2.0, 45.0])
+        pause = rng.choice([0.0, 3.0, 10.0])
+        late = rng.choice([0.0, 2.0, 20.0])
         return Act(deed, to, pause, late, rng.randrange(10**6))
 
     stories = {

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import random
 import shutil
 import tempfile
 from collections.abc import Coroutine
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ from farshore.s3.store import Store
 from farshore.switch.driver import SwitchDriver
 from farshore.testing.store.faults import Fault
 from farshore.testing.store.memory import EVERYTHING
-from farshore.testing.store.scripts import Rates, seeded
+from farshore.testing.store.scripts import WRITES, Rates, seeded
 from tests.simulation.entrance import Host, register, simulated
 from tests.simulation.feed import Events, SimulatedFeed
 from tests.simulation.loop import SimulatedLoop
@@ -33,7 +35,7 @@ from tests.simulation.process import SimulatedClock
 from tests.simulation.region import Arrival, Region
 from tests.simulation.roles_daemon import live, on_machine
 from tests.simulation.roles_people import Operator
-from tests.simulation.roles_plan import Act, RolesPlan
+from tests.simulation.roles_plan import CLIENTS, Act, RolesPlan
 from tests.simulation.roles_truth import Native, RolesTruth
 from tests.simulation.switchboard import Operated, Switchboard
 from tests.simulation.truth import BUCKET, Broken
@@ -52,18 +54,21 @@ deletes_share = 0.0
 freeze_max = 10
 """
 
-TRIES_MAX = 14
+TRIES_MAX = 5
 """Of a person, before something is given up."""
 
 SETTLING_MAX = 60
 """Of a person, once nothing goes wrong any more."""
 
-AWAY_MAX_S = 60.0
+AWAY_MAX_S = 40.0
+LOST_MAX_S = 80.0
+FIRST_SCAN_S = 10.0
 HOLD_S = 2.0
 """A proxy keeps a frozen write for so long, and answers 503 then."""
 
 WRITES_TRIED_MAX = 12
-BEGIN_AGAIN_S = 1.5
+EAGER_MAX = 30
+"""Writes of clients beside those of the plan."""
 
 
 class RolesWorld:
@@ -103,6 +108,8 @@ class RolesWorld:
         self.operator: Host | None = None
         self.natives: dict[str, Native] = {}
         self.broken: Broken | None = None
+        self.extra: list[asyncio.Task[None]] = []
+        self.outside = contextvars.copy_context()  # of no process
         self.config = config_of(TOML + DAEMON, folder / "farshore.toml")
         self.config = replace(self.config, state_dir=folder)
 
@@ -157,11 +164,24 @@ class RolesWorld:
         way = Network(store, fault, self.rng, latency, 0.0, lambda text: self._logged(host, text))
         way.is_away = lambda: self._is_away(host.machine, site)
         way.offset = lambda: float(int(self.site_clock.now())) - self._clock(host.machine).now()
-        way.passing = host.passing
+        way.passing = partial(self._passing, host)
         if host.dead:
             way.die()
         host.lines.append(way)
         return way
+
+    def _passing(self, host: Host, action: str, *, after: bool) -> None:
+        """Right before or after a request has its effect. Clients write at the worst moments."""
+        host.passing(after=after)
+        if not host.name.startswith("operator") or action.split()[0] not in WRITES or self.calm:
+            return
+        if len(self.extra) < EAGER_MAX and self.rng.random() < self.plan.eager:
+            now, amount = self.loop.time(), self.rng.randrange(10**6)
+            keys = sorted({step.key for step in self.plan.steps if str(step.kind) in CLIENTS})
+            if keys:
+                step = Step(now, "put", keys[amount % len(keys)], amount)
+                client = self._client(step, stuck=amount % 4 == 0)
+                self.extra.append(self.outside.run(asyncio.create_task, client))
 
     def _logged(self, host: Host, text: str) -> None:
         if not text.startswith(("get ", "list_", "head ", "server_time")):
@@ -245,11 +265,11 @@ class RolesWorld:
     async def _act(self, act: Act) -> None:
         match act.deed:
             case "wait":
-                await asyncio.sleep(30.0)
+                await asyncio.sleep(FIRST_SCAN_S)
             case "lose":
-                self.dead[act.to] = self.loop.time() + 60.0 + act.amount % 200
+                self.dead[act.to] = self.loop.time() + 40.0 + act.amount % LOST_MAX_S
             case "cut off":
-                until = self.loop.time() + 60.0 + act.amount % 200
+                until = self.loop.time() + 40.0 + act.amount % LOST_MAX_S
                 self.away |= {(machine, act.to): until for machine in "abo"}
             case "settle":
                 await self._settle_roles(TRIES_MAX)
@@ -407,6 +427,8 @@ class RolesWorld:
         happening = asyncio.create_task(self._happenings())
         await self._story()
         await happening
+        for task in self.extra:
+            await task
         await self._settle()
         watching.cancel()
         if self.broken is None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from tests.simulation.mutants import MUTANTS, mutated
+from tests.simulation.mutants import MUTANTS, ROLES_MUTANTS, mutated
 from tests.simulation.plan import plan_of
+from tests.simulation.roles_plan import roles_plan_of
+from tests.simulation.roles_world import simulate_roles
 from tests.simulation.shorten import shortened, told
+from tests.simulation.story import run_of
 from tests.simulation.world import simulate
 
 SEEDS = 200
@@ -17,7 +20,7 @@ BATCH = 10
 def test_every_promise_is_kept(first: int) -> None:
     checks = 0
     for seed in range(first, first + BATCH):
-        outcome = simulate(plan_of(seed))
+        outcome = run_of(seed)
         if outcome.broken:
             pytest.fail(told(shortened(outcome)))
         checks += outcome.checks
@@ -37,7 +40,7 @@ def test_what_was_found_once_stays_mended(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", [1, 4])
 def test_a_seed_replays_its_run(seed: int) -> None:
-    once, again = simulate(plan_of(seed)), simulate(plan_of(seed))
+    once, again = run_of(seed), run_of(seed)
     assert once.log == again.log
     assert len(once.log) > 100
 
@@ -46,6 +49,12 @@ def test_a_seed_replays_its_run(seed: int) -> None:
 def test_a_defect_is_caught(name: str) -> None:
     with mutated(name):
         assert any(simulate(plan_of(seed)).broken for seed in range(SEEDS))
+
+
+@pytest.mark.parametrize("name", ROLES_MUTANTS)
+def test_a_defect_in_a_change_of_roles_is_caught(name: str) -> None:
+    with mutated(name):
+        assert any(simulate_roles(roles_plan_of(seed)).broken for seed in range(SEEDS))
 
 
 def test_a_failure_is_shortened_and_told_with_its_seed() -> None:

@@ -11,6 +11,7 @@ import hashlib
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import NamedTuple, NoReturn
 from urllib.parse import quote, urlencode
 
@@ -154,9 +155,7 @@ class MemoryStore:
         )
 
     def _time_text(self, seconds: float) -> str:
-        spec = "milliseconds" if self._can.sub_second_modified else "seconds"
-        text = datetime.fromtimestamp(seconds, UTC).isoformat(timespec=spec)
-        return text.replace("+00:00", "Z")
+        return _text_of(seconds, "milliseconds" if self._can.sub_second_modified else "seconds")
 
     def dump(self, bucket: str) -> list[Held]:
         """Everything in a bucket in the order of a listing, without counting as a call."""
@@ -520,6 +519,13 @@ class MemoryStore:
 
     def _action(self, operation: str, bucket: str, key: str) -> str:
         return f"{operation} {bucket}/{key} at {self._site}"
+
+
+@lru_cache(maxsize=4096)
+def _text_of(seconds: float, spec: str) -> str:
+    """As listings have it. Listings show the same moments again and again."""
+    text = datetime.fromtimestamp(seconds, UTC).isoformat(timespec=spec)
+    return text.replace("+00:00", "Z")
 
 
 def _md5(content: bytes) -> bytes:

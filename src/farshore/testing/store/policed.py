@@ -50,6 +50,11 @@ ACTIONS: Mapping[str, str] = {
 _user: ContextVar[str] = ContextVar("user", default="")
 
 
+def caller() -> str:
+    """The user whose call is being carried out now; "" outside of every `Policed`."""
+    return _user.get()
+
+
 def require_policy(document: str, action: str) -> None:
     """`BadRequest` for what S3 does not take as a bucket's policy."""
     if len(document.encode()) > POLICY_BYTES_MAX:
