@@ -20,6 +20,7 @@ import pytest
 from farshore.config.switches import FileSwitch
 from farshore.core import whereabouts
 from farshore.switch.driver import SwitchError, SwitchUnknown
+from farshore.switch.epochs import note_epoch
 from farshore.switch.file import FileDriver
 
 from .switch_suite import EAST, WEST, SwitchSuite, applied
@@ -124,6 +125,20 @@ async def test_a_file_that_is_not_there_is_made(
     found = whereabouts.read(path.read_bytes())
     assert (found.site, found.endpoint) == (WEST, VALUES[WEST])
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o644
+
+
+async def test_the_epoch_is_noted_beside_the_site_that_it_belongs_to(bench: FileBench) -> None:
+    driver = bench.driver()
+    await driver.apply(await driver.plan(WEST))
+    assert whereabouts.read(bench.path.read_bytes()).epoch == 0, "not known yet"
+    assert await note_epoch([driver], WEST, 6) == ()
+    assert whereabouts.read(bench.path.read_bytes()).epoch == 6
+    assert await note_epoch([driver], EAST, 8) == ()
+    found = whereabouts.read(bench.path.read_bytes())
+    assert (found.site, found.epoch) == (WEST, 6), "it shows another site than that epoch's"
+    await bench.cut()
+    (trouble,) = await note_epoch([driver], WEST, 8)
+    assert trouble.startswith("epoch 8 was not written: ")
 
 
 async def test_mode_and_link_stay(bench: FileBench, tmp_path: Path) -> None:

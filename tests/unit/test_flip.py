@@ -50,6 +50,20 @@ async def test_a_value_that_is_no_site_of_ours_is_shown_as_it_stands() -> None:
     assert "old.example.org" in view.sentence()
 
 
+async def test_a_place_that_was_never_set_is_no_foreign_one() -> None:
+    names = dns()
+    names.put("authority", "")
+    view = await survey([names])
+    assert (view.state, view.site) == ("unset", "")
+    assert view.sentence() == "never set: dns (authority: nothing)"
+    view = await survey([proxies(), names])
+    assert (view.state, view.site) == ("unset", "")
+    assert view.sentence().startswith("not set everywhere yet: proxies shows east; dns (")
+    other = proxies()
+    other.put("proxy 1", VALUES["west"])
+    assert (await survey([other, names])).state == "partial", "two sites are worse than none"
+
+
 async def test_without_drivers_there_is_no_switch() -> None:
     assert (await survey([])).sentence() == "no switch is configured"
 

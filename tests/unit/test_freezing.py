@@ -58,6 +58,42 @@ async def test_when_one_proxy_refuses_the_others_are_thawed_again() -> None:
     assert not any(reading.frozen for reading in await frozen([front]))
 
 
+async def test_one_silent_proxy_of_three_is_told_apart_from_the_thawed_ones() -> None:
+    clock = ManualClock()
+    front, other = proxies(clock), MemoryProxies("inner", VALUES, {"proxy 3": "e"}, clock)
+
+    async def half(until: float, retry_after_ms: int) -> None:
+        front.unreachable.add("proxy 2")
+        raise SwitchUnknown("proxy 2 did not answer")
+
+    front.freeze = half  # type: ignore[method-assign]  # its second proxy falls silent
+    with pytest.raises(SwitchUnknown) as raised:
+        await freeze([other, front], clock.now() + 8.0)
+    said = raised.value.message
+    assert said.startswith("proxy 2 did not answer. proxy 3, proxy 1: not frozen, writes go on; ")
+    assert (
+        "proxy 2: not known; a freeze there would end by itself at 2026-01-01 00:00:08.0 UTC."
+        in said
+    )
+    assert not any(reading.frozen for reading in await frozen([other]))
+
+
+async def test_a_proxy_that_was_silent_from_the_start_leaves_nothing_unknown() -> None:
+    clock = ManualClock()
+    front, other = proxies(clock), MemoryProxies("inner", VALUES, {"proxy 3": "e"}, clock)
+    other.unreachable.add("proxy 3")
+
+    async def refuses(until: float, retry_after_ms: int) -> None:
+        raise SwitchError("proxy 3 does not answer")
+
+    other.freeze = refuses  # type: ignore[method-assign]  # the proxy that is silent
+    with pytest.raises(SwitchError) as raised:
+        await freeze([front, other], clock.now() + 8.0)
+    assert not isinstance(raised.value, SwitchUnknown)
+    assert "proxy 1, proxy 2: not frozen" in raised.value.message
+    assert "proxy 3: does not answer, and nothing was sent there." in raised.value.message
+
+
 async def test_a_silent_proxy_is_not_taken_for_frozen() -> None:
     clock = ManualClock()
     front = proxies(clock)

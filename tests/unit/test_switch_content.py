@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farshore.switch.content import BadContent, Entry, entry_in, with_entry
+from farshore.core import whereabouts
+from farshore.switch.content import BadContent, Entry, Format, entry_in, with_entry
 
 URL = "https://s3.west.example.net:8443"
 VALUES = {"east": "http://10.0.0.1:8333", "west": URL}
 OURS = f"AWS_ENDPOINT_URL_S3={URL}\nFARSHORE_SITE=west\n"
-OUR_KEYS = ("endpoint_url", "site", "sites")
+OUR_KEYS = ("endpoint_url", "site", "sites", "epoch")
 LINE = st.text(st.characters(exclude_characters="\n", exclude_categories=["Cs"])).filter(
     lambda line: "AWS_ENDPOINT_URL_S3" not in line and "FARSHORE_SITE" not in line
 )
@@ -75,3 +76,14 @@ def test_a_value_that_a_shell_would_read_differently_is_refused(value: str) -> N
 def test_deeply_nested_json_is_no_crash() -> None:
     with pytest.raises(BadContent, match="not JSON"):
         entry_in("[" * 100_000, "json")
+
+
+@pytest.mark.parametrize("form", ["json", "env"])
+def test_the_epoch_is_written_changed_and_taken_out(form: Format) -> None:
+    """An older farshore reads it, too: `core.whereabouts`."""
+    first = with_entry("", form, "west", VALUES, 4)
+    assert whereabouts.read(first.encode())[1:4] == ("west", URL, 4)
+    again = with_entry(first, form, "west", VALUES, 6)
+    assert whereabouts.read(again.encode()).epoch == 6
+    unknown = with_entry(again, form, "east", VALUES)
+    assert unknown == with_entry("", form, "east", VALUES)

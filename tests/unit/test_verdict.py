@@ -196,6 +196,9 @@ def test_a_verify_of_nothing_is_not_told_twice_where_there_is_nothing() -> None:
 
 def test_what_a_check_up_could_not_tell_from_now_is_judged_elsewhere() -> None:
     assert verdict(checkup=Checkup(NOW - 60, (), ("drill", "fence at east"), 9)).word == "SAFE"
+    without = Checkup(NOW - 60, (), ("switch",), 9)
+    assert verdict(checkup=without, checkup_wanted=False).word == "SAFE", "none is configured"
+    assert verdict(checkup=without).word == "AT RISK"
 
 
 def test_the_worst_comes_first() -> None:

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 UNKNOWN = 6
 """Exit code of `show` and `verify` when the switch is not settled."""
 
+UNSET = 3
+"""Exit code of `show` while some place holds nothing yet."""
+
 VERIFY_PAUSE_S = 0.5
 
 app = typer.Typer(no_args_is_help=True)
@@ -74,7 +77,8 @@ async def opened(config: Config) -> AsyncIterator[Switch]:
 def show(context: typer.Context, as_json: JsonOption = False) -> None:
     """Read every place that decides where clients go, and what was recorded last.
 
-    Exit code 0 when all show one site, 6 when they differ or one cannot be asked.
+    Exit code 0 when all show one site, 3 when one was never set, 6 when they differ or one
+    cannot be asked.
     """
     config = load_config(context)
     console = Console(as_json=as_json)
@@ -83,7 +87,7 @@ def show(context: typer.Context, as_json: JsonOption = False) -> None:
     _say_record(console, view, record)
     console.document({**_view_document(view), "recorded": _record_document(record)})
     if view.state != "settled":
-        raise typer.Exit(UNKNOWN)
+        raise typer.Exit(UNSET if view.state == "unset" else UNKNOWN)
 
 
 async def _show(config: Config) -> tuple[SwitchView, View]:
@@ -232,6 +236,11 @@ def _say_record(console: Console, view: SwitchView, found: View) -> None:
     from farshore.control.status import moment_text
 
     switch = found.record.switch
+    if view.state == "unset":
+        console.say(
+            f"Whoever asks there finds nothing. `farshore switch set {switch.wanted}` writes it "
+            "everywhere."
+        )
     if switch.at:
         console.say(
             f"Last set to {switch.wanted} by {switch.by}, {moment_text(switch.at)}: {switch.why}"

@@ -55,12 +55,14 @@ def told_by_checkup(
         yield Told(
             "doctor-more", "AT RISK", f"{count:,} more {verb} not ok: run `farshore doctor`."
         )
-    yield from _untold(checkup.unknown)
+    yield from _untold(checkup.unknown, wanted=wanted)
 
 
-def _untold(unknown: tuple[str, ...]) -> Iterator[Told]:
-    """What a check-up could not tell is not ok. "rights at west" is of the check `rights`."""
-    names = [name for name in unknown if name.split(" at ")[0] not in JUDGED_FROM_NOW]
+def _untold(unknown: tuple[str, ...], *, wanted: bool) -> Iterator[Told]:
+    """What a check-up could not tell is not ok. "rights at west" is of the check `rights`. Of a
+    switch it can tell nothing where none is wanted."""
+    elsewhere = JUDGED_FROM_NOW if wanted else JUDGED_FROM_NOW | {"switch"}
+    names = [name for name in unknown if name.split(" at ")[0] not in elsewhere]
     if names:
         shown = ", ".join(names[:FINDINGS_MAX])
         more = f" and {len(names) - FINDINGS_MAX:,} more" if len(names) > FINDINGS_MAX else ""

@@ -10,6 +10,7 @@ from farshore.core.roles import Event
 from farshore.runbook.ground import Ground
 from farshore.runbook.step import Found
 from farshore.switch.driver import SwitchError
+from farshore.switch.epochs import note_epoch
 from farshore.switch.flip import SwitchView, flip, plan_flip, survey
 from farshore.switch.traffic import noted, traffic
 
@@ -58,7 +59,10 @@ class Flip:
         await ground.change(self._wish, f"{ground.run}.flip")
         plan = await plan_flip(ground.drivers, ground.new)
         view = await flip(ground.drivers, plan, sleep=ground.sleep)
-        await ground.change(lambda record: self._done(record, view), f"{ground.run}.flip.done")
+        action = f"{ground.run}.flip.done"
+        record = await ground.change(lambda record: self._done(record, view), action)
+        # Clients are where they should be, whatever becomes of this: the number is for readers.
+        await note_epoch(ground.drivers, ground.new, record.epoch)
 
     def _wish(self, record: ControlRecord) -> ControlRecord:
         ground, switch = self.ground, record.switch

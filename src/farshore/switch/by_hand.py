@@ -19,6 +19,7 @@ from farshore.core.record import ControlRecord, SwitchState
 from farshore.errors import Refused
 from farshore.faultpoints import reached
 from farshore.switch.driver import SwitchDriver, SwitchError
+from farshore.switch.epochs import note_epoch
 from farshore.switch.flip import FlipPlan, PartialFlip, SwitchView, flip, survey
 
 ACTION = "switch.set"
@@ -101,8 +102,10 @@ async def set_by_hand(
         await _take_back(recorder, plan, order, before)
         raise
     reached("switch.applied")
-    await _finish(recorder, plan, order, view)
+    record = await _finish(recorder, plan, order, view)
     reached("switch.recorded")
+    for trouble in await note_epoch(drivers, plan.to, record.epoch):
+        told(trouble)
     return view
 
 
@@ -138,9 +141,11 @@ async def _take_back(recorder: Recorder, plan: FlipPlan, order: Order, before: S
     await recorder.change(back, by=order.by, why=order.why, action=f"{ACTION}.refused")
 
 
-async def _finish(recorder: Recorder, plan: FlipPlan, order: Order, view: SwitchView) -> None:
+async def _finish(
+    recorder: Recorder, plan: FlipPlan, order: Order, view: SwitchView
+) -> ControlRecord:
     def done(record: ControlRecord) -> ControlRecord:
         switch = replace(record.switch, active=plan.to, wanted=plan.to, drivers=view.shown)
         return replace(record, switch=switch)
 
-    await recorder.change(done, by=order.by, why=order.why, action=f"{ACTION}.done")
+    return await recorder.change(done, by=order.by, why=order.why, action=f"{ACTION}.done")

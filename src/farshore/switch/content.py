@@ -1,7 +1,7 @@
 """The text of a file that applications read: our entries among others. Pure.
 
-    json    {"endpoint_url": "https://…", "site": "west", "sites": {…}, …}
-    env     AWS_ENDPOINT_URL_S3=https://…  and  FARSHORE_SITE=west, one line each
+    json    {"endpoint_url": "https://…", "site": "west", "sites": {…}, "epoch": 4, …}
+    env     AWS_ENDPOINT_URL_S3=https://…, FARSHORE_SITE=west, FARSHORE_EPOCH=4, one line each
 
 Other keys and other lines stay as they are. The env form is what `docker --env-file`,
 systemd's `EnvironmentFile` and a shell's `.` agree on: of several lines for one variable the
@@ -15,9 +15,9 @@ import re
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
-from farshore.core.whereabouts import ENV_ENDPOINT, ENV_SITE
+from farshore.core.whereabouts import ENV_ENDPOINT, ENV_EPOCH, ENV_SITE
 
-URL_KEY, SITE_KEY, SITES_KEY = "endpoint_url", "site", "sites"
+URL_KEY, SITE_KEY, SITES_KEY, EPOCH_KEY = "endpoint_url", "site", "sites", "epoch"
 
 _PLAIN = re.compile(r"[A-Za-z0-9.:/_%@=+,~\[\]-]+")
 
@@ -44,13 +44,26 @@ def entry_in(text: str, form: Format) -> Entry:
     return Entry(_text(document, URL_KEY), _text(document, SITE_KEY))
 
 
-def with_entry(text: str, form: Format, site: str, values: Mapping[str, str]) -> str:
-    """The text with our entries changed, or added at its end, and all else as it was."""
+def with_entry(
+    text: str, form: Format, site: str, values: Mapping[str, str], epoch: int = 0
+) -> str:
+    """The text with our entries changed, or added at its end, and all else as it was. `epoch`:
+    of the roles that the site belongs to; 0, where it is not known, takes out what stood there."""
     if form == "json":
-        entries = {URL_KEY: values[site], SITE_KEY: site, SITES_KEY: dict(values)}
-        return json.dumps({**_document(text), **entries}, indent=2) + "\n"
+        document = {**_document(text), URL_KEY: values[site], SITE_KEY: site}
+        document[SITES_KEY] = dict(values)
+        if epoch:
+            document[EPOCH_KEY] = epoch
+        else:
+            document.pop(EPOCH_KEY, None)
+        return json.dumps(document, indent=2) + "\n"
     lines = text.removesuffix("\n").split("\n") if text else []
-    for name, value in ((ENV_ENDPOINT, values[site]), (ENV_SITE, site)):
+    entries = [(ENV_ENDPOINT, values[site]), (ENV_SITE, site)]
+    if epoch:
+        entries.append((ENV_EPOCH, str(epoch)))
+    else:
+        lines = [line for line in lines if not _line(ENV_EPOCH).match(line)]
+    for name, value in entries:
         lines = _with_line(lines, name, value)
     return "\n".join(lines) + "\n"
 

@@ -50,12 +50,14 @@ class Traits:
     it does not, the driver compares first and the control record's lock keeps others out.
     `moves_live_clients`: clients with open connections follow without a restart.
     `freezes`: the driver is a `Freezer`, too. `counts`: it is a `traffic.Counter`, too.
+    `keeps_epoch`: it is an `epochs.EpochKeeper`, too.
     """
 
     cas: bool
     moves_live_clients: bool
     freezes: bool = False
     counts: bool = False
+    keeps_epoch: bool = False
 
 
 class Reading(NamedTuple):

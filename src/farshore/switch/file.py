@@ -13,7 +13,7 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -31,7 +31,7 @@ from farshore.switch.driver import (
     SwitchUnknown,
     Traits,
 )
-from farshore.switch.place import plan_for, site_of, stands_already, value_for
+from farshore.switch.place import plan_for, require_answer, site_of, stands_already, value_for
 
 CALL_SECONDS_MAX = 10.0
 """A file system that does not answer within this time is given up."""
@@ -66,7 +66,7 @@ class FileDriver:
 
     @property
     def traits(self) -> Traits:
-        return Traits(cas=False, moves_live_clients=False)
+        return Traits(cas=False, moves_live_clients=False, keeps_epoch=True)
 
     async def current(self) -> Position:
         try:
@@ -81,9 +81,16 @@ class FileDriver:
         return plan_for(self.name, reading, to, wanted)
 
     async def apply(self, plan: DriverPlan) -> None:
+        await self._in_time(lambda given_up: self._apply(plan, given_up))
+
+    async def note_epoch(self, site: str, epoch: int) -> None:
+        """See `switch.epochs`. A file that shows another site by now is left as it is."""
+        await self._in_time(lambda given_up: self._note_epoch(site, epoch, given_up))
+
+    async def _in_time(self, work: Callable[[threading.Event], None]) -> None:
         given_up = threading.Event()
         try:
-            await aside(lambda: self._apply(plan, given_up), self._call_s_max)
+            await aside(lambda: work(given_up), self._call_s_max)
         except TimeoutError:
             given_up.set()  # the thread goes on: let it not come to its end much later
             raise SwitchUnknown(
@@ -122,20 +129,28 @@ class FileDriver:
 
     def _apply(self, plan: DriverPlan, given_up: threading.Event) -> None:
         value_for(self.name, plan.to, self._source.values)
+        with self._untouched(), _locked(self._real_path.parent) as folder:
+            if not stands_already(plan, self._look()):
+                self._write(plan.to, 0, folder, given_up)
+
+    def _note_epoch(self, site: str, epoch: int, given_up: threading.Event) -> None:
+        with self._untouched(), _locked(self._real_path.parent) as folder:
+            if require_answer(self._look(), self.name).site == site:
+                self._write(site, epoch, folder, given_up)
+
+    def _write(self, site: str, epoch: int, folder: int, given_up: threading.Event) -> None:
+        """The whole file anew; `folder` is locked. Not when nobody waits for it any more."""
         path = self._real_path
-        with self._untouched(), _locked(path.parent) as folder:
-            if stands_already(plan, self._look()):
-                return
-            found = _read(path)
-            text = with_entry(found.text, self._source.format, plan.to, self._source.values)
-            temporary = _write_beside(path, text, found.status)
-            reached("file.written")
-            if given_up.is_set():
-                temporary.unlink()
-                return
-            os.rename(temporary, path)
-            with self._renamed():
-                os.fsync(folder)
+        found = _read(path)
+        text = with_entry(found.text, self._source.format, site, self._source.values, epoch)
+        temporary = _write_beside(path, text, found.status)
+        reached("file.written")
+        if given_up.is_set():
+            temporary.unlink()
+            return
+        os.rename(temporary, path)
+        with self._renamed():
+            os.fsync(folder)
 
     @contextmanager
     def _untouched(self) -> Iterator[None]:

@@ -21,6 +21,7 @@ from farshore.faultpoints import reached
 from farshore.switch.driver import (
     DriverPlan,
     Position,
+    Reading,
     SwitchDriver,
     SwitchError,
     SwitchUnknown,
@@ -32,7 +33,7 @@ LOOKS_MAX = 4
 LOOK_PAUSES_S = (0.1, 0.5, 2.0)
 """Pauses between those looks: a server that restarts needs a moment."""
 
-State = Literal["settled", "partial", "unknown", "foreign", "none"]
+State = Literal["settled", "partial", "unknown", "foreign", "unset", "none"]
 
 Sleep = Callable[[float], Awaitable[None]]
 
@@ -54,17 +55,23 @@ class SwitchView:
     @property
     def state(self) -> State:
         """`settled`: all show one site of ours. `partial`: two sites are shown. `unknown`: some
-        place could not be asked. `foreign`: some place shows what is no site of ours.
-        `none`: there is no driver."""
+        place could not be asked. `foreign`: some place shows what is no site of ours. `unset`:
+        some place holds nothing yet, and no other contradicts. `none`: there is no driver."""
         if not self.drivers:
             return "none"
         readings = [reading for view in self.drivers for reading in view.position.readings]
         if any(view.error for view in self.drivers) or any(r.error for r in readings):
             return "unknown"
-        sites = {reading.site for reading in readings}
-        if "" in sites or not sites:
+        if not readings or any(r.raw and not r.site for r in readings):
             return "foreign"
-        return "settled" if len(sites) == 1 else "partial"
+        if len(self._named) > 1:
+            return "partial"
+        return "settled" if all(r.site for r in readings) else "unset"
+
+    @property
+    def _named(self) -> set[str]:
+        """The sites of ours that some place shows."""
+        return {r.site for view in self.drivers for r in view.position.readings if r.site}
 
     @property
     def site(self) -> str:
@@ -83,8 +90,11 @@ class SwitchView:
                 return f"clients go to {self.site}"
             case "none":
                 return "no switch is configured"
+        word: str = self.state
+        if word == "unset":
+            word = "not set everywhere yet" if self._named else "never set"
         parts = [f"{view.name} {_says(view)}" for view in self.drivers]
-        return f"{self.state}: {'; '.join(parts)}"
+        return f"{word}: {'; '.join(parts)}"
 
 
 def _says(view: DriverView) -> str:
@@ -92,8 +102,14 @@ def _says(view: DriverView) -> str:
         return f"cannot be asked: {view.error}"
     if view.position.site:
         return f"shows {view.position.site}"
-    words = [f"{r.vantage}: {r.error or r.site or repr(r.raw)}" for r in view.position.readings]
+    words = [f"{r.vantage}: {_shown(r)}" for r in view.position.readings]
     return f"({', '.join(words)})"
+
+
+def _shown(reading: Reading) -> str:
+    if reading.error or reading.site:
+        return reading.error or reading.site
+    return repr(reading.raw) if reading.raw else "nothing"
 
 
 async def survey(drivers: Sequence[SwitchDriver]) -> SwitchView:

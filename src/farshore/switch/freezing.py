@@ -11,11 +11,13 @@ seconds at least: docs/decisions/0019-frozen-writes-are-held.md.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
 from farshore.clock import Clock
+from farshore.core.words import at_text
 from farshore.faultpoints import reached
 from farshore.switch.driver import Freezer, Frozen, SwitchDriver, SwitchError, SwitchUnknown
 
@@ -50,14 +52,44 @@ def require_freezers(drivers: Sequence[SwitchDriver]) -> list[Freezer]:
 
 
 async def freeze(proxies: Sequence[Freezer], until: float) -> None:
-    """Freeze everywhere until `until` (Unix seconds). When one refuses, all are thawed again."""
-    try:
-        for proxy in proxies:
+    """Freeze everywhere until `until` (Unix seconds). When one refuses, all are thawed again, and
+    the error says of every proxy what became of it: `SwitchUnknown` where one that was told to
+    freeze cannot say, or is frozen still."""
+    told: list[Freezer] = []
+    for proxy in proxies:
+        try:
             await proxy.freeze(until, RETRY_AFTER_MS)
-    except SwitchError:
-        await thaw(proxies)
-        raise
+        except SwitchError as error:
+            told += [proxy] if isinstance(error, SwitchUnknown) else []
+            with contextlib.suppress(SwitchError):  # what stands is read below, and said
+                await thaw(told)
+            untold = [one for one in proxies if one not in told]
+            raise _not_frozen(error, await frozen(told), await frozen(untold), until) from error
+        told.append(proxy)
     reached("freeze.applied")
+
+
+def _not_frozen(
+    error: SwitchError, told: Sequence[Frozen], untold: Sequence[Frozen], until: float
+) -> SwitchError:
+    """The error, with what every proxy does now. Nothing was sent to those that are `untold`."""
+    through = [one.vantage for one in (*told, *untold) if not one.error and not one.frozen]
+    held = [one.vantage for one in (*told, *untold) if one.frozen]
+    silent = [one.vantage for one in told if one.error]
+    left = [one.vantage for one in untold if one.error]
+    limit = at_text(until)
+    parts = [
+        (through, "not frozen, writes go on"),
+        (held, f"STILL FROZEN, until {limit} at most"),
+        (silent, f"not known; a freeze there would end by itself at {limit}"),
+        (left, "does not answer, and nothing was sent there"),
+    ]
+    words = "; ".join(f"{', '.join(names)}: {text}" for names, text in parts if names)
+    message = f"{error.message.rstrip('.')}. {words}."
+    if not held and not silent:
+        return SwitchError(message, hint=error.hint)
+    hint = "`farshore thaw` lets writes through at every proxy that answers."
+    return SwitchUnknown(message, hint=hint)
 
 
 async def thaw(proxies: Sequence[Freezer]) -> None:

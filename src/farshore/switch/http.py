@@ -3,6 +3,10 @@
 The daemon answers from the control record, which names the wanted site from the moment a
 flip begins. So there is nothing to write here: `apply` waits until the daemon has seen the
 record and answers with the new site, and `verify` asks it again.
+
+A daemon that does not answer us is not taken for one that is down: it may be cut off from us and
+from the surviving site alone, and go on telling applications the old one. So no flip begins
+without its word; who runs it starts it again, or leaves the driver out.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ from farshore.config.switches import HttpSwitch
 from farshore.core.whereabouts import FILE_BYTES_MAX
 from farshore.errors import StoreError
 from farshore.s3.http import HttpPool
-from farshore.switch.driver import DriverPlan, Position, Reading, SwitchUnknown, Traits
+from farshore.switch.driver import DriverPlan, Position, Reading, SwitchError, SwitchUnknown, Traits
 from farshore.switch.place import plan_for, stands_already, value_for
 
 TARGET = b"/v1/endpoint"
@@ -72,7 +76,15 @@ class HttpDriver:
 
     async def plan(self, to: str) -> DriverPlan:
         value_for(self.name, to, self._sites)
-        return plan_for(self.name, await self._look(), to, to)
+        reading = await self._look()
+        if reading.error:
+            raise SwitchError(
+                f"{self.name}: {reading.vantage} cannot be used: {reading.error}.",
+                hint="Nothing was changed. Start `farshore run` there: it answers from the control "
+                "record of whatever site is up. Where no application asks it, leave this driver "
+                "out of farshore.toml.",
+            )
+        return plan_for(self.name, reading, to, to)
 
     async def apply(self, plan: DriverPlan) -> None:
         """The control record says what is wanted; the daemon is to have seen it."""
