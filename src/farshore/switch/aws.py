@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,6 +23,7 @@ from botocore.exceptions import (
     HTTPClientError,
 )
 from botocore.exceptions import ConnectionError as SdkConnectionError
+from botocore.loaders import create_loader
 
 from farshore.credentials import Credentials
 from farshore.switch.driver import SwitchError
@@ -127,7 +129,7 @@ class AwsApi:
     async def _open(self) -> Any:
         keys = await self._keys()
         self._client = await self._stack.enter_async_context(
-            get_session().create_client(
+            _session().create_client(
                 self._service,
                 region_name=self._region,
                 endpoint_url=self._endpoint or None,
@@ -143,6 +145,19 @@ class AwsApi:
             )
         )
         return self._client
+
+
+def _session() -> Any:
+    """A session of its own, with the one reader of the SDK's descriptions of services."""
+    session = get_session()
+    session.register_component("data_loader", _loader(session.get_config_variable("data_path")))
+    return session
+
+
+@cache
+def _loader(data_path: str | None) -> Any:
+    """It keeps what it has read: a description takes longer to read than any answer to come."""
+    return create_loader(data_path)
 
 
 @contextmanager
