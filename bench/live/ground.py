@@ -68,7 +68,7 @@ def regions(buckets: Sequence[str]) -> Iterator[Ground]:
             raise ClientFailed("the lab left no record")
         ports = {site.name: site.ports for site in record.sites}
         seen = lab.status()
-        keys = {name: seen.site(name).principals["operator"] for name in SITES}
+        keys = {name: seen.site(name).principals["owner"] for name in SITES}
         yield Ground(lab, ports, keys)
 
 

@@ -14,7 +14,7 @@ from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 from farshore.credentials import Credentials
 from farshore.lab import process, seaweed
 from farshore.lab.ports import HOST, held_ports
-from farshore.lab.principals import OPERATOR
+from farshore.lab.principals import OWNER
 from farshore.lab.seaweed import SiteFolder, SitePorts
 
 START_SECONDS_MAX = 60.0
@@ -57,7 +57,7 @@ def weed(root: Path) -> Iterator[Server]:
     started = process.spawn(command, seaweed.environment("contract", folder), folder.log)
     try:
         _await_ready(ports, folder, started)
-        yield Server(f"http://{HOST}:{ports.s3}", folder.keys()[OPERATOR], ports.filer)
+        yield Server(f"http://{HOST}:{ports.s3}", folder.keys()[OWNER], ports.filer)
     finally:
         process.kill(started)
         seaweed.remove_sockets(ports)
@@ -80,7 +80,7 @@ def make_lock_bucket(server: Server, bucket: str) -> str:
 def _await_ready(ports: SitePorts, folder: SiteFolder, started: process.Process) -> None:
     """Wait until the server stores bytes: there is no event of it to wait for."""
     deadline = time.monotonic() + START_SECONDS_MAX
-    keys = folder.keys()[OPERATOR]
+    keys = folder.keys()[OWNER]
     while time.monotonic() < deadline and process.is_running(started):
         if (
             seaweed.is_listening(ports.s3)

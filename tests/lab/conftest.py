@@ -15,11 +15,15 @@ from tests.debian import server
 from tests.lab.farshore_cli import Farshore
 from tests.lab.runbook_ground import BUCKETS, COMMON, Pair, calm, raise_lab, seed, to_east
 
+GRANTED = ("prepared", "nowhere", "t-*", "u-*", "far-t-*")
+"""Names of the tests' own buckets, control buckets among them: there operator and replicator
+have the rights that are exported for a pair, and no others anywhere."""
+
 
 @pytest.fixture(scope="session")
 def shared_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     with Lab(tmp_path_factory.mktemp("lab")) as lab:
-        lab.up()
+        lab.up(granted=GRANTED)
         yield lab
 
 

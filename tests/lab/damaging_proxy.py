@@ -56,11 +56,11 @@ def body_altered(answer: Message) -> bytes:
 
 @contextmanager
 def damaging(
-    endpoint: str, damage: Damage, refuse: Callable[[bytes], bytes | None] = lambda _: None
+    endpoint: str, damage: Damage, refuse: Callable[[Message], bytes | None] = lambda _: None
 ) -> Iterator[str]:
     """The endpoint of a proxy before `endpoint`, until the block ends.
 
-    `refuse`: request line to an answer in the site's place, which is never asked then.
+    `refuse`: request to an answer in the site's place, which is never asked then.
     """
     upstream = urlsplit(endpoint)
     address = (upstream.hostname or "", upstream.port or 80)
@@ -76,7 +76,7 @@ def damaging(
         def _relay(self, behind: socket.socket, answers: BufferedIOBase) -> None:
             while True:
                 request = _read(self.rfile, bodyless=False)
-                refusal = refuse(request.first)
+                refusal = refuse(request)
                 if refusal is not None:
                     self.wfile.write(refusal)
                     continue

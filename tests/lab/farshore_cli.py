@@ -179,7 +179,7 @@ class Farshore:
 
     # -- the witness ------------------------------------------------------------------
 
-    def s3(self, site: str, principal: str = "operator") -> Any:
+    def s3(self, site: str, principal: str = "owner") -> Any:
         """A boto3 client, straight to the site: no link in between."""
         found = self.lab.status().site(site)
         return client(found.direct_endpoint, found.principals[principal])

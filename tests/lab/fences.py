@@ -14,7 +14,9 @@ from botocore.config import Config as BotoConfig
 from botocore.exceptions import BotoCoreError, ClientError
 
 from farshore.control.ledger import pair_key, record_name
+from farshore.core.iam import exported
 from farshore.core.policy import FENCE_SID
+from farshore.core.rights import Ground
 from farshore.lab.pairfile import CONTROL_BUCKET
 from farshore.lab.state import STATE_FOLDER
 from tests.lab.farshore_cli import Ended, Farshore
@@ -33,17 +35,13 @@ def credentials(farshore: Farshore) -> dict[str, dict[str, str]]:
 
 
 def admit_app(farshore: Farshore, site: str = "east") -> str:
-    """A policy of others: the application may work in the test's bucket. Answers how it stands."""
+    """A policy of others: the application has the exported rights in the test's bucket. Answers
+    how it stands."""
     bucket = farshore.bucket
-    statement = {
-        "Sid": "AppWorksHere",
-        "Effect": "Allow",
-        "Principal": {"AWS": [APP]},
-        "Action": "s3:*",
-        "Resource": [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"],
-    }
-    document = {"Version": "2012-10-17", "Statement": [statement]}
-    farshore.s3(site).put_bucket_policy(Bucket=bucket, Policy=json.dumps(document))
+    document = exported("app", Ground((bucket,), CONTROL_BUCKET), "aws")
+    for statement in document["Statement"]:
+        statement["Principal"] = {"AWS": [APP]}
+    farshore.s3(site, "operator").put_bucket_policy(Bucket=bucket, Policy=json.dumps(document))
     return policy(farshore, site)
 
 

@@ -219,7 +219,7 @@ def calm(lab: Lab, buckets: tuple[str, ...]) -> None:
         pair = Farshore(lab.folder, lab, bucket)
         for site in SITES:
             if policy(pair, site):
-                pair.s3(site).delete_bucket_policy(Bucket=bucket)
+                pair.s3(site, "operator").delete_bucket_policy(Bucket=bucket)
     to_east(lab)
 
 

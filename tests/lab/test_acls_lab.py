@@ -17,12 +17,12 @@ MORE = '[daemon]\nlisten = "127.0.0.1:0"\nscan_every = "2s"\nsweep_every = "2s"'
 
 
 def configure(farshore: Farshore, more: str = "") -> None:
-    """The operator's keys for the replicator: SeaweedFS' Admin may read and set lists."""
+    """The owner's keys for the replicator: SeaweedFS lets only them read and set lists."""
     control = f"{farshore.bucket}-control"
     credentials = {}
     sites: dict[str, dict[str, str]] = {}
     for site in SITES:
-        keys = farshore.lab.folder / STATE_FOLDER / site / "operator.json"
+        keys = farshore.lab.folder / STATE_FOLDER / site / "owner.json"
         credentials[site] = {"replicator": f'{{ command = "cat {keys}" }}'}
         sites[site] = {"control_bucket": control}
     sites["east"]["filer_grpc"] = farshore.lab.status().site("east").filer_grpc

@@ -50,7 +50,7 @@ def file(tmp_path: Path, farshore: Farshore) -> File:
 @pytest.fixture
 def keys(farshore: Farshore) -> dict[str, Keys]:
     sites = farshore.lab.status().sites
-    users = {site.name: site.principals["operator"] for site in sites}
+    users = {site.name: site.principals["owner"] for site in sites}
     return {name: Keys(user.access_key, user.secret_key) for name, user in users.items()}
 
 

@@ -35,7 +35,7 @@ def test_status_has_addresses_and_keys_for_machines(lab: Lab, capsys: Capture) -
     assert east["filer"] == found.site("east").filer
     assert east["filer_grpc"] == found.site("east").filer_grpc
     assert east["pid"] == found.site("east").pid
-    assert set(east["principals"]) == {"operator", "replicator", "app"}
+    assert set(east["principals"]) == {"operator", "replicator", "app", "owner"}
     for name, keys in found.site("east").principals.items():
         expected = {"access_key": keys.access_key, "secret_key": keys.secret_key}
         assert east["principals"][name] == expected

@@ -120,7 +120,7 @@ def test_a_healthy_pair_is_ok(pair: Farshore) -> None:
 
 
 def test_each_broken_thing_is_named(pair: Farshore) -> None:
-    pair.s3("west").delete_bucket_policy(Bucket=pair.bucket)
+    pair.s3("west", "operator").delete_bucket_policy(Bucket=pair.bucket)
     (pair.folder / "two.env").write_text(
         (pair.folder / "two.env").read_text().replace("east.example", "west.example")
     )

@@ -196,7 +196,7 @@ def test_a_server_that_asks_policies_about_nobody_with_keys_is_fenced_by_a_progr
     theirs = admit_app(pair)
     program = pair.folder / "fence.py"
     program.write_text(PROGRAM.format(policy=theirs))
-    client = pair.s3("east")
+    client = pair.s3("east", "operator")
     settings = pair.folder / "keys.json"
     found = pair.lab.status().site("east")
     keys = found.principals["operator"]
@@ -224,7 +224,7 @@ bucket = os.environ["FARSHORE_BUCKETS"]
 verb, site = sys.argv[2:]
 assert site == "east" and os.environ["FARSHORE_ENDPOINT"]
 theirs = json.loads('''{policy}''')
-deny = dict(theirs["Statement"][0], Sid="KeysDisabled", Effect="Deny",
+deny = dict(theirs["Statement"][-1], Sid="KeysDisabled", Effect="Deny",
     Action=["s3:Put*", "s3:Delete*", "s3:AbortMultipartUpload"])
 if verb == "show":
     now = s3.get_bucket_policy(Bucket=bucket)["Policy"]
@@ -273,7 +273,7 @@ def test_a_fence_that_somebody_took_away_is_seen(pair: Farshore) -> None:
     theirs = admit_app(pair)
     fence_document(pair.run("fence", "east", *WHY, "--json"), 0)
     assert status(pair)[1]["fences"][0]["gone"] == []
-    pair.s3("east").put_bucket_policy(Bucket=pair.bucket, Policy=theirs)
+    pair.s3("east", "operator").put_bucket_policy(Bucket=pair.bucket, Policy=theirs)
     told = status(pair)[1]
     assert told["fences"][0]["gone"] == [pair.bucket]
     assert "fence-gone" in {reason["name"] for reason in told["reasons"]}

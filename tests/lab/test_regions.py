@@ -72,7 +72,7 @@ def test_up_leaves_a_configuration_that_needs_no_edit(lab: Lab) -> None:
 def test_secrets_are_readable_by_their_owner_alone(lab: Lab) -> None:
     folder = lab.folder / STATE_FOLDER
     secret = [folder / "lab.json", *folder.glob("*/*.json")]
-    assert len(secret) == 1 + 2 * 4
+    assert len(secret) == 1 + 2 * 5
     assert {path.stat().st_mode & 0o777 for path in secret} == {0o600}
 
 
@@ -92,18 +92,35 @@ async def test_the_bucket_is_there_and_unversioned_on_both_sites(lab: Lab) -> No
 
 async def test_principals_have_their_rights_and_no_more(lab: Lab) -> None:
     east = lab.status().site("east")
+    async with client(east, "owner") as owner:
+        await owner.create_bucket("other")
+        await owner.put("other", "k", b"somebody else's")
     async with client(east, "operator") as operator:
-        await operator.create_bucket("other")
-    async with client(east, "replicator") as replicator:
-        await replicator.put("other", "k", b"replica")
-        await replicator.put_tags("other", "k", "", (("a", "b"),))
-        assert [v.key for v in (await replicator.list_versions("other")).entries] == ["k"]
+        await operator.create_bucket("t-made")
         with pytest.raises(Denied):
-            await replicator.create_bucket("mine")
+            await operator.create_bucket("mine")
+        with pytest.raises(Denied):
+            await operator.put_versioning("other", True)
+        with pytest.raises(Denied):
+            await operator.put_bucket_policy("other", "{}")
+    async with client(east, "replicator") as replicator:
+        await replicator.put("t-made", "k", b"replica")
+        await replicator.put_tags("t-made", "k", "", (("a", "b"),))
+        assert [v.key for v in (await replicator.list_versions("t-made")).entries] == ["k"]
+        with pytest.raises(Denied):
+            await replicator.create_bucket("t-mine")
+        with pytest.raises(Denied):
+            await replicator.head("other", "k")
+        with pytest.raises(Denied):
+            await replicator.put("other", "k", b"replica")
+        with pytest.raises(Denied):
+            await replicator.list_versions("other")
     async with client(east, "app") as app:
         await app.put("files", "k", b"1")
         with pytest.raises(Denied):
             await app.create_bucket("mine")
+        with pytest.raises(Denied):
+            await app.put("farshore-control", "k", b"1")
         with pytest.raises(Denied):
             await app.head("other", "k")
         with pytest.raises(Denied):
@@ -132,7 +149,7 @@ def test_the_application_has_the_same_keys_at_every_site(lab: Lab) -> None:
 
 async def test_acknowledged_versions_survive_a_kill(lab: Lab) -> None:
     before = lab.status().site("east")
-    async with client(before, "operator") as operator:
+    async with client(before, "owner") as operator:
         await operator.create_bucket("kept")
         await operator.put_versioning("kept", True)
         written = [

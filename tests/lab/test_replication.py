@@ -234,7 +234,7 @@ def test_headers_metadata_and_tags(farshore: Farshore) -> None:
 async def test_metadata_bytes_that_are_no_ascii(farshore: Farshore) -> None:
     """boto3 cannot write them; it can read them."""
     east = farshore.lab.status().site("east")
-    client = S3Client("east", east.endpoint, east.principals["operator"])
+    client = S3Client("east", east.endpoint, east.principals["owner"])
     raw = "zwölf  € 日本".encode().decode("latin-1")
     await client.put(farshore.bucket, "raw", b"1", Attributes(metadata=(("word", raw),)))
     await client.aclose()
@@ -486,9 +486,9 @@ def test_two_buckets_one_by_a_pattern_under_another_name(farshore: Farshore) -> 
 
 
 def tls_client(lab: LabState, site: str) -> Any:
-    """boto3 as the operator, through the link, trusting the lab's own authority."""
+    """boto3 as the owner, through the link, trusting the lab's own authority."""
     found = lab.site(site)
-    keys = found.principals["operator"]
+    keys = found.principals["owner"]
     return boto3.client(
         "s3",
         endpoint_url=found.endpoint,

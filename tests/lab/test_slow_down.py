@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from tests.lab.daemon import Daemon, eventually, settle, under_load
-from tests.lab.damaging_proxy import damaging
+from tests.lab.damaging_proxy import Message, damaging
 from tests.lab.farshore_cli import Farshore
 
 SLOW_S = 12.0
@@ -32,11 +32,11 @@ class Busy:
         self.slow = False
         self.refused: list[float] = []
 
-    def refuse(self, first: bytes) -> bytes | None:
+    def refuse(self, request: Message) -> bytes | None:
         if not self.slow:
             return None
         self.refused.append(time.monotonic())
-        return HEADLESS if first.startswith(b"HEAD ") else SLOW_DOWN
+        return HEADLESS if request.first.startswith(b"HEAD ") else SLOW_DOWN
 
     def between(self, began: float, end: float) -> int:
         return sum(began <= moment < end for moment in self.refused)

@@ -69,7 +69,7 @@ def notify(folder: Path, port: int, token: str) -> None:
 
 
 def client(site: SiteState) -> Any:
-    keys = site.principals["operator"]
+    keys = site.principals["owner"]
     return boto3.client(
         "s3",
         endpoint_url=site.direct_endpoint,

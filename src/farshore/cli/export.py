@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from farshore.cli.console import JsonOption, load_config, print_json
+from farshore.cli.console import Console, JsonOption, load_config, print_json
 
 if TYPE_CHECKING:
     from farshore.config.switches import Proxy, Switch
-    from farshore.config.values import Config
+    from farshore.config.values import Config, Site
+    from farshore.core.rights import Ground
     from farshore.switch.export_haproxy import BackSite
 
 app = typer.Typer(
-    help="Write alert rules, dashboards, a proxy's configuration.", no_args_is_help=True
+    help="Write alert rules, dashboards, a proxy's configuration, least rights.",
+    no_args_is_help=True,
 )
 
 
@@ -126,3 +128,102 @@ def _first_proxy(switch: Switch) -> Proxy | None:
 
     drivers = (driver for driver in switch.drivers if isinstance(driver, HaproxySwitch))
     return next((proxy for driver in drivers for proxy in driver.proxies), None)
+
+
+@app.command("iam-policy")
+def iam_policy(
+    context: typer.Context,
+    vendor: Annotated[
+        Literal["aws", "minio", "seaweedfs"], typer.Option(help="Whose form it is to have.")
+    ],
+    principal: Annotated[
+        Literal["operator", "replicator", "app"] | None,
+        typer.Option(help="Whose rights; without it, all three."),
+    ] = None,
+    site: Annotated[
+        str, typer.Option(metavar="SITE", help="The site; without it, both of the pair.")
+    ] = "",
+    kms_key: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ARN",
+            help="aws: a KMS key of that site that objects are encrypted by; may be repeated.",
+        ),
+    ] = None,
+    acls: Annotated[
+        bool,
+        typer.Option(
+            "--acls", help="Access control lists are to be copied. Not with minio, which has none."
+        ),
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Print the least rights that farshore needs, made from this configuration.
+
+    With --site and --principal it is one document, ready to be used; else an object with a
+    document for each site and principal. It is JSON with and without --json. What the vendor
+    cannot separate is told on standard error.
+    """
+    from farshore.core.iam import doubts, exported
+    from farshore.core.rights import Who
+
+    config = load_config(context)
+    _require_sensible(vendor, site, kms_key or [], acls)
+    principals: tuple[Who, ...] = (principal,) if principal else ("operator", "replicator", "app")
+    found: dict[str, dict[str, Any]] = {}
+    console = Console(as_json=as_json)
+    told: dict[str, None] = {}
+    for name in (site,) if site else (config.pair.source, config.pair.target):
+        there = config.site(name)
+        ground = _ground(config, there, tuple(kms_key or ()), acls)
+        for who in principals:
+            document = exported(who, ground, vendor, _partition(there))
+            found.setdefault(name, {})[who] = document
+            told |= dict.fromkeys(doubts(who, ground, vendor, document))
+    for doubt in told:
+        console.note(doubt)
+    print_json(found[site][principal] if site and principal else found)
+
+
+def _require_sensible(vendor: str, site: str, keys: list[str], acls: bool) -> None:
+    """`UsageError` for what would be left out in silence, or would grant too much."""
+    from farshore.errors import UsageError
+
+    if keys and vendor != "aws":
+        raise UsageError("--kms-key is for --vendor aws: elsewhere KMS keys have other rights.")
+    if keys and not site:
+        raise UsageError(
+            "--kms-key needs --site: a key belongs to one region.",
+            hint="Run it once for each site, with the keys of that site.",
+        )
+    if wrong := [key for key in keys if not key.startswith("arn:") or ":kms:" not in key]:
+        raise UsageError(
+            f"--kms-key {wrong[0]} is no ARN of a KMS key.",
+            hint="It looks like arn:aws:kms:REGION:ACCOUNT:key/ID.",
+        )
+    if acls and vendor == "minio":
+        raise UsageError("--acls: MinIO keeps no access control lists.")
+
+
+def _ground(config: Config, site: Site, keys: tuple[str, ...], acls: bool) -> Ground:
+    from farshore.core.rights import Ground
+
+    at_source = site.name == config.pair.source
+    buckets = [entry.source if at_source else entry.target for entry in config.pair.buckets]
+    by_policy = site.fence.by == "policy"
+    return Ground(
+        buckets=tuple(dict.fromkeys(buckets)),
+        control=site.control_bucket,
+        by_policy=by_policy,
+        learns=by_policy and not site.fence.spare,
+        keys=keys,
+        acls=acls,
+    )
+
+
+def _partition(site: Site) -> str:
+    """AWS' part of the world in ARNs, by the region's name."""
+    for start, partition in (("cn-", "aws-cn"), ("us-gov-", "aws-us-gov")):
+        if site.region.startswith(start):
+            return partition
+    return "aws"

@@ -1,9 +1,8 @@
-"""The three principals of a site, and the files that hold their keys.
+"""The three principals of a site and its owner, and the files that hold their keys.
 
-The rights are SeaweedFS's own words (its `s3.config` identities). `Write` there
-includes deletes and, unlike on AWS, a bucket's versioning and lifecycle. Making or
-dropping buckets and setting policies needs `Admin`. Retention and legal holds are no
-part of `Write`: they have rights of their own (observed on 4.48).
+The principals have exactly the rights that `farshore export iam-policy --vendor seaweedfs`
+prints for the lab's pair: what farshore does in a lab, it does with those. The owner may do
+everything, as whoever owns a storage may.
 """
 
 from __future__ import annotations
@@ -11,17 +10,22 @@ from __future__ import annotations
 import json
 import os
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from farshore.config.fields import CONTROL_BUCKET
+from farshore.core.iam import exported
+from farshore.core.rights import Ground
 from farshore.credentials import Credentials
 
 OPERATOR, REPLICATOR, APP = "operator", "replicator", "app"
 PRINCIPALS = (OPERATOR, REPLICATOR, APP)
+OWNER = "owner"
+HOLDERS = (*PRINCIPALS, OWNER)
+"""All who have keys."""
 
 SECRET_MODE = 0o600
-_DATA_RIGHTS = ("Read", "List", "Tagging", "Write")
-_LOCK_RIGHTS = ("PutObjectRetention", "PutObjectLegalHold")
 
 
 def write_secret(path: Path, text: str) -> None:
@@ -32,12 +36,17 @@ def write_secret(path: Path, text: str) -> None:
     draft.replace(path)
 
 
-def _rights(principal: str, buckets: tuple[str, ...]) -> list[str]:
-    if principal == OPERATOR:
-        return ["Admin", *_DATA_RIGHTS]
-    if principal == REPLICATOR:
-        return [*_DATA_RIGHTS, *_LOCK_RIGHTS]
-    return [f"{right}:{bucket}" for bucket in buckets for right in _DATA_RIGHTS]
+def _rights(holder: str, buckets: tuple[str, ...], granted: tuple[str, ...]) -> Sequence[str]:
+    """The app works in `buckets` alone, the other two in those that are `granted`, too."""
+    if holder == OWNER:
+        return ["Admin"]
+    own = Ground(buckets, CONTROL_BUCKET, learns=True)
+    wide = Ground((*buckets, *granted), CONTROL_BUCKET, learns=True)
+    document = exported("app", own, "seaweedfs")
+    if holder in (OPERATOR, REPLICATOR):
+        document = exported("operator" if holder == OPERATOR else "replicator", wide, "seaweedfs")
+    actions: list[str] = document["actions"]
+    return actions
 
 
 def new_keys(principal: str) -> Credentials:
@@ -57,14 +66,16 @@ def write_keys(path: Path, keys: Credentials) -> None:
     write_secret(path, json.dumps(document) + "\n")
 
 
-def identities(keys: dict[str, Credentials], buckets: tuple[str, ...]) -> dict[str, Any]:
-    """The document that `-s3.config` takes."""
+def identities(
+    keys: dict[str, Credentials], buckets: tuple[str, ...], granted: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """The document that `-s3.config` takes. `granted`: more buckets, or patterns with one *."""
     return {
         "identities": [
             {
                 "name": name,
                 "credentials": [{"accessKey": pair.access_key, "secretKey": pair.secret_key}],
-                "actions": _rights(name, buckets),
+                "actions": _rights(name, buckets, granted),
             }
             for name, pair in keys.items()
         ]

@@ -31,7 +31,7 @@ from farshore.lab import pairfile, process, seaweed, shape, state
 from farshore.lab.control import Control, start_link
 from farshore.lab.link import UP
 from farshore.lab.ports import all_free, held_ports
-from farshore.lab.principals import OPERATOR
+from farshore.lab.principals import OWNER
 from farshore.lab.seaweed import Certificates, SiteFolder, SitePorts
 from farshore.lab.settings import LinkSettings
 from farshore.lab.state import STATE_FOLDER, LabRecord, LabState, SiteRecord
@@ -84,10 +84,13 @@ class Lab:
         tls: bool | None = None,
         buckets: Sequence[str] | None = None,
         front_door: bool | None = None,
+        granted: Sequence[str] = (),
     ) -> LabState:
         """Start the sites, make the buckets, write farshore.toml.
 
-        None is the default: `SITES`, no TLS, `BUCKETS`, no front door. A lab that is up is
+        None is the default: `SITES`, no TLS, `BUCKETS`, no front door. The principals have the
+        rights that the pair needs in `BUCKETS`; operator and replicator in those that are
+        `granted`, too: names, or patterns with one *. A lab that is up is
         left as it is; asking for one of another shape is a `LabError`. Data that
         `down(keep_data=True)` left are used again. After an error, nothing runs.
         """
@@ -103,9 +106,8 @@ class Lab:
                 return self.status()
             if found is not None:
                 self._stop(found)
-            return self._start(
-                tuple(sites or SITES), bool(tls), tuple(buckets or BUCKETS), bool(front_door)
-            )
+            record = _new_record(bool(tls), tuple(buckets or BUCKETS), tuple(granted))
+            return self._start(record, tuple(sites or SITES), bool(front_door))
 
     def down(self, *, keep_data: bool = False) -> None:
         """End every process, and remove the lab's files; `keep_data` leaves the sites' data
@@ -176,16 +178,12 @@ class Lab:
 
     # -- starting -----------------------------------------------------------------
 
-    def _start(
-        self, names: tuple[str, ...], tls: bool, buckets: tuple[str, ...], with_door: bool
-    ) -> LabState:
-        seaweed.binary()  # a missing program is told before anything is made
-        if tls:
-            self._make_certificates()
-        record = LabRecord(secrets.token_hex(16), _runtime_folder(), tls, buckets, None, ())
+    def _start(self, record: LabRecord, names: tuple[str, ...], with_door: bool) -> LabState:
         state.save(self._state_folder, record)
         lifeline_end, lifeline = os.pipe()
         try:
+            if record.tls:
+                self._make_certificates()
             record = self._start_processes(record, names, lifeline_end)
             record = self._start_front_door(record) if with_door else record
             pairfile.write(self._view(record))
@@ -233,7 +231,7 @@ class Lab:
     def _launch(self, record: LabRecord, site: SiteRecord) -> SiteRecord:
         """Start a site's process on its ports; it is not ready yet."""
         folder = self._site_folder(site.name)
-        folder.prepare(record.buckets)
+        folder.prepare(record.buckets, record.granted)
         line = seaweed.command(folder, site.ports, record.runtime, self._certificates(record))
         environment = seaweed.environment(record.lab_id, folder)
         return replace(site, process=process.spawn(line, environment, folder.log))
@@ -276,12 +274,12 @@ class Lab:
         )
 
     def _ask(self, record: LabRecord, site: SiteRecord, method: str, bucket: str) -> int:
-        """A signed request of the operator's, straight to the site."""
+        """A signed request of the owner's, straight to the site."""
         return seaweed.ask_s3(
             method,
             bucket,
             site.ports.entrance(tls=record.tls),
-            self._site_folder(site.name).keys()[OPERATOR],
+            self._site_folder(site.name).keys()[OWNER],
             self._certificates(record),
         )
 
@@ -382,6 +380,14 @@ def _end_others(record: LabRecord, before: list[process.Process]) -> None:
     for found in process.marked(record.lab_id):
         if found not in before:
             process.kill(found)
+
+
+def _new_record(tls: bool, buckets: tuple[str, ...], granted: tuple[str, ...]) -> LabRecord:
+    """A lab that has not been started. A missing program is told before anything is made."""
+    seaweed.binary()
+    return LabRecord(
+        secrets.token_hex(16), _runtime_folder(), tls, buckets, None, (), granted=granted
+    )
 
 
 def _free_ports() -> SitePorts:

@@ -29,7 +29,7 @@ from farshore.lab import process
 from farshore.lab.ports import HOST
 from farshore.lab.principals import (
     APP,
-    PRINCIPALS,
+    HOLDERS,
     identities,
     new_keys,
     read_keys,
@@ -103,17 +103,18 @@ class SiteFolder:
         return self.root / f"{principal}.json"
 
     def keys(self) -> dict[str, Credentials]:
-        """The keys of every principal."""
-        return {name: read_keys(self.keys_file(name)) for name in PRINCIPALS}
+        """The keys of every principal, and of the owner."""
+        return {name: read_keys(self.keys_file(name)) for name in HOLDERS}
 
-    def prepare(self, buckets: tuple[str, ...]) -> None:
+    def prepare(self, buckets: tuple[str, ...], granted: tuple[str, ...] = ()) -> None:
         """Make what is missing; keys and the encryption key stay with their data."""
         for name in ("data", "conf", "log"):
             (self.root / name).mkdir(mode=0o700, parents=True, exist_ok=True)
-        for name in PRINCIPALS:
+        for name in HOLDERS:
             if not self.keys_file(name).exists():
                 write_keys(self.keys_file(name), new_keys(name))
-        write_secret(self.identities, json.dumps(identities(self.keys(), buckets), indent=1))
+        document = identities(self.keys(), buckets, granted)
+        write_secret(self.identities, json.dumps(document, indent=1))
         security = self.root / "conf" / "security.toml"
         if not security.exists():
             write_secret(security, f'[s3.sse]\nkek = "{secrets.token_hex(32)}"\n')

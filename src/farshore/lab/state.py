@@ -108,7 +108,8 @@ class SiteRecord:
 
 @dataclass(frozen=True, slots=True)
 class LabRecord:
-    """A lab on disk. `lab_id` marks its processes; `runtime` holds its sockets."""
+    """A lab on disk. `lab_id` marks its processes; `runtime` holds its sockets; in buckets that
+    are `granted` principals have rights beside those in the lab's own."""
 
     lab_id: str
     runtime: Path
@@ -117,6 +118,7 @@ class LabRecord:
     link: Process | None
     sites: tuple[SiteRecord, ...]
     front_door: DoorRecord | None = None
+    granted: tuple[str, ...] = ()
 
     @property
     def is_up(self) -> bool:
@@ -135,6 +137,7 @@ class LabRecord:
             "link": self.link and self.link._asdict(),
             "sites": [site.to_json() for site in self.sites],
             "front_door": self.front_door and self.front_door.to_json(),
+            "granted": self.granted,
         }
 
     @classmethod
@@ -147,6 +150,7 @@ class LabRecord:
             link=_process(document["link"]),
             sites=tuple(SiteRecord.from_json(site) for site in document["sites"]),
             front_door=DoorRecord.from_json(document.get("front_door")),  # an older lab has none
+            granted=tuple(document.get("granted", ())),
         )
 
 
