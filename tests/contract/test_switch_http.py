@@ -100,7 +100,7 @@ class HttpBench:
     async def serve(self, *routes: Route) -> None:
         """The API with these pages of ours."""
         await self._running.aclose()
-        app = application(_answers(), "a-token", routes)
+        app = application(_answers(), lambda: ["a-token"], routes)
         await self._running.enter_async_context(served(app, HOST, self.port))
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from farshore.errors import BadRequest, Denied, StoreError, Unreachable
 from farshore.s3.by_url import by_url, context_of
+from tests.unit.http_server import Peer, serve
 
 SECRET = "5eed"
 
@@ -68,3 +69,19 @@ async def test_nobody_there(server: str) -> None:
         await by_url("GET", f"http://127.0.0.1:1/200?s={SECRET}", seconds_max=2)
     assert SECRET not in caught.value.message
     assert context_of(None) is None
+
+
+@pytest.mark.parametrize(
+    "said",
+    [b"nonsense\r\n\r\n", b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 500, b"HTTP/1.1 \x00\r\n\r\n"],
+)
+async def test_what_is_no_http_is_a_fault_of_the_server(said: bytes) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        await peer.say(said)
+
+    async with serve(script) as running:
+        url = f"http://127.0.0.1:{running.port}/b/k?X-Amz-Signature={SECRET}"
+        with pytest.raises(StoreError) as refused:
+            await by_url("GET", url)
+    assert SECRET not in str(refused.value)

@@ -40,6 +40,8 @@ _NATS_NAME = re.compile(r"[^\s.*>/\\]{1,255}")
 
 
 def _endpoint(text: str) -> str:
+    if not text.isprintable() or " " in text:
+        raise ValueError("leave out blanks and line breaks")  # urlsplit would, without a word
     if "@" in text:
         raise ValueError("leave user and password out of the URL; keys go under credentials")
     parts = urlsplit(text)
@@ -275,6 +277,26 @@ class CredentialForm(Form):
         if len(given) != 1:
             what = f"has {' and '.join(given)}" if given else "is empty"
             raise ValueError(f"{what}; write exactly one of env, profile and command")
+        return self
+
+
+class TokenForm(Form):
+    """Where a token comes from that callers must show: one of the two."""
+
+    env: Annotated[str, AfterValidator(_env_name)] | None = Field(
+        None, description="The environment variable that holds it."
+    )
+    file: Annotated[str, Field(min_length=1)] | None = Field(
+        None,
+        description="The file that holds it, beside the configuration. It is read at every "
+        "request: replace it, and the new token holds at once. It may hold two, on two lines, "
+        "while one takes the other's place.",
+    )
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.env is None) == (self.file is None):
+            raise ValueError('write { env = "NAME" } or { file = "PATH" }')
         return self
 
 

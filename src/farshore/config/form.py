@@ -27,6 +27,7 @@ from farshore.config.fields import (
     PairName,
     QueueUrl,
     SecretForm,
+    TokenForm,
 )
 from farshore.config.pace_form import LimitsForm, SiteLimitsForm
 from farshore.config.switch_form import SwitchForm
@@ -160,9 +161,10 @@ class FeedForm(Form):
         'directly or by SNS or EventBridge), "nats" (MinIO to a JetStream stream) or "filer" '
         "(SeaweedFS; there by itself where the source has `filer_grpc`)."
     )
-    token: SecretForm | None = Field(
+    token: TokenForm | None = Field(
         None,
-        description="webhook: what callers must send as bearer token; nats: what the server wants.",
+        description="webhook: what callers must send as bearer token; nats: what the server "
+        "wants, by `env`.",
     )
     queue_url: QueueUrl | None = Field(
         None,
@@ -209,6 +211,8 @@ class FeedForm(Form):
         wrong += [f"does not take {' and '.join(foreign)}"] if foreign else []
         if self.kind == "nats" and given & {"token", "user", "password"} not in _NATS_LOGINS:
             wrong.append("takes a token, or user and password, or none of them")
+        if self.kind == "nats" and self.token is not None and self.token.env is None:
+            wrong.append("takes its token by env alone")
         if wrong:
             raise ValueError(f'a feed of kind "{self.kind}" {"; it ".join(wrong)}')
         return self
@@ -264,7 +268,7 @@ class DaemonForm(Form):
         description="Where metrics, health and the API are served, and webhooks are received. "
         "Port 0 takes a free one.",
     )
-    token: SecretForm | None = Field(
+    token: TokenForm | None = Field(
         default=None,
         description="What callers of the API must send as bearer token. Without it one is made "
         "and kept in the state folder.",

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from farshore.config.crosswise import problems_between
-from farshore.config.fields import CredentialForm
+from farshore.config.fields import CredentialForm, TokenForm
 from farshore.config.form import DaemonForm, FeedForm, FileForm, RuleForm, SiteForm
 from farshore.config.load_switch import switch_values
 from farshore.config.locate import Lines
@@ -129,7 +129,7 @@ def _values(form: FileForm, path: Path) -> Config:
             concurrency_max=form.limits.concurrency_max,
             memory_bytes=form.limits.memory,
         ),
-        daemon=_daemon(form.daemon),
+        daemon=_daemon(form.daemon, path.parent),
         objectives=Objectives(
             rpo_s=form.objectives.rpo,
             verify_max_age_s=form.objectives.verify_max_age,
@@ -146,12 +146,13 @@ def _drills(max_age: float | None) -> dict[str, Any]:
     return {} if max_age is None else {"drill_max_age_s": max_age, "drill_wanted": True}
 
 
-def _daemon(form: DaemonForm) -> Daemon:
+def _daemon(form: DaemonForm, folder: Path) -> Daemon:
     host, _, port = form.listen.rpartition(":")
     return Daemon(
         host=host.strip("[]"),
         port=int(port),
-        token_env=form.token.env if form.token else "",
+        token_env=_env(form.token),
+        token_file=_file(form.token, folder),
         scan_every_s=form.scan_every,
         sweep_every_s=form.sweep_every,
         sweep_versions_per_s=form.sweep_versions_per_s,
@@ -186,7 +187,7 @@ def _source(form: CredentialForm) -> CredentialSource:
 
 def _feed(form: FeedForm, folder: Path) -> FeedSource:
     """The form has seen to it that the keys of its kind are there."""
-    token_env = form.token.env if form.token else ""
+    token_env = _env(form.token)
     ca_file = folder / form.ca_file if form.ca_file else None
     if form.kind == "sqs" and form.queue_url and form.region and form.credentials:
         wait_s = form.wait or SQS_WAIT_S
@@ -196,7 +197,17 @@ def _feed(form: FeedForm, folder: Path) -> FeedSource:
         return NatsSource(
             tuple(form.servers), form.stream, form.consumer, form.user or "", secret_env, ca_file
         )
-    return WebhookSource(token_env) if form.kind == "webhook" else FilerSource()
+    if form.kind == "webhook":
+        return WebhookSource(token_env, _file(form.token, folder))
+    return FilerSource()
+
+
+def _env(form: TokenForm | None) -> str:
+    return (form.env if form else None) or ""
+
+
+def _file(form: TokenForm | None, folder: Path) -> Path | None:
+    return folder / form.file if form and form.file else None
 
 
 def _rule(form: RuleForm) -> Rule:

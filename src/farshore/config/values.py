@@ -92,9 +92,11 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class WebhookSource:
-    """Storage servers call us. `token_env` names the variable that holds the bearer token."""
+    """Storage servers call us. The bearer token is in the variable `token_env`, or in
+    `token_file` (absolute), where that is not None."""
 
     token_env: str
+    token_file: Path | None = None
 
 
 SQS_WAIT_S = 20
@@ -146,7 +148,8 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Daemon:
-    """What `farshore run` does beside copying. `token_env` may be ""; port 0 is any free one."""
+    """What `farshore run` does beside copying. Port 0 is any free one. The API's token is in the
+    variable `token_env`, or in `token_file` (absolute); "" and None: in a file of our own."""
 
     host: str
     port: int
@@ -156,6 +159,7 @@ class Daemon:
     sweep_versions_per_s: float
     deletes_count: int
     deletes_share: float
+    token_file: Path | None = None
 
 
 Voice = Literal["gentle", "loud"]

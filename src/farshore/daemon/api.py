@@ -5,12 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import hmac
-import os
-import secrets
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from pathlib import Path
 
 import uvicorn
 from starlette.applications import Starlette
@@ -18,9 +14,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from farshore.daemon.tokens import Tokens
 from farshore.errors import StateError
+from farshore.feed.webhook import is_allowed
 
-TOKEN_FILE = "api-token"
 START_SECONDS_MAX = 10.0
 BACKLOG_OF_CONNECTIONS = 128
 
@@ -44,8 +41,9 @@ class Answers:
         self.scan = scan
 
 
-def application(answers: Answers, token: str, more: Sequence[BaseRoute] = ()) -> Starlette:
-    """The ASGI application. `/metrics`, `/healthz` and `/readyz` are open: keep to loopback."""
+def application(answers: Answers, tokens: Tokens, more: Sequence[BaseRoute] = ()) -> Starlette:
+    """The ASGI application. `tokens` is asked at every request of those that need one;
+    `/metrics`, `/healthz` and `/readyz` are open: keep to loopback."""
 
     async def metrics(_: Request) -> Response:
         body, kind = answers.metrics()
@@ -59,10 +57,10 @@ def application(answers: Answers, token: str, more: Sequence[BaseRoute] = ()) ->
         return PlainTextResponse(f"{missing or 'ready'}\n", status_code=503 if missing else 200)
 
     async def status(request: Request) -> Response:
-        return _refusal(request, token) or JSONResponse(answers.status())
+        return _refusal(request, tokens) or JSONResponse(answers.status())
 
     async def scan(request: Request) -> Response:
-        refusal = _refusal(request, token)
+        refusal = _refusal(request, tokens)
         if refusal is None:
             await answers.scan()
         return refusal or JSONResponse({"scan": "begun"}, status_code=202)
@@ -79,36 +77,14 @@ def application(answers: Answers, token: str, more: Sequence[BaseRoute] = ()) ->
     )
 
 
-def _refusal(request: Request, token: str) -> Response | None:
-    scheme, _, given = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and hmac.compare_digest(given.encode(), token.encode()):
+def _refusal(request: Request, tokens: Tokens) -> Response | None:
+    if is_allowed(request.headers.get("authorization", ""), tokens()):
         return None
     return JSONResponse(
         {"error": "a bearer token is needed"},
         status_code=401,
         headers={"WWW-Authenticate": "Bearer"},
     )
-
-
-def api_token(environ_name: str, state_dir: Path) -> str:
-    """The configured token, or one of our own, kept for its owner alone in the state folder."""
-    if environ_name:
-        given = os.environ.get(environ_name, "")
-        if not given:
-            raise StateError(
-                f"The environment variable {environ_name} holds no API token.",
-                hint="Set it, or leave [daemon] token out: then one is made.",
-            )
-        return given
-    path = state_dir / TOKEN_FILE
-    if path.exists():
-        return path.read_text().strip()
-    state_dir.mkdir(parents=True, exist_ok=True)
-    token = secrets.token_urlsafe(32)
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w") as file:
-        file.write(token + "\n")
-    return token
 
 
 @contextlib.asynccontextmanager

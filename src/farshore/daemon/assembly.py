@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -15,7 +14,7 @@ from farshore.config import Config
 from farshore.config.values import WebhookSource
 from farshore.core.model import Version
 from farshore.daemon.alarm import ring_for_ever
-from farshore.daemon.api import Answers, api_token, application, served_when_free
+from farshore.daemon.api import Answers, application, served_when_free
 from farshore.daemon.endpoint import EndpointDesk
 from farshore.daemon.fences import FenceKeeper
 from farshore.daemon.intake import FeedState
@@ -23,6 +22,7 @@ from farshore.daemon.limits import LiveLimits
 from farshore.daemon.proofs import LastProof
 from farshore.daemon.reports import Reporter
 from farshore.daemon.service import Service
+from farshore.daemon.tokens import of_api, of_file, of_variable
 from farshore.engine.run import JOURNAL_FILE
 from farshore.feed.hint import Hint
 from farshore.feed.open import open_feeds
@@ -80,9 +80,9 @@ async def daemon(config: Config, say: Callable[[str], None]) -> AsyncIterator[Se
         def read() -> Reading:
             return Reading(reporter.now(), reporter.report(), proof.record)
 
-        token = api_token(config.daemon.token_env, config.state_dir)
+        tokens = of_api(config.daemon.token_env, config.daemon.token_file, config.state_dir)
         more = [*_webhook(config, service), *where.routes()]
-        app = application(_answers(service, metrics), token, more)
+        app = application(_answers(service, metrics), tokens, more)
         host, port = config.daemon.host, config.daemon.port
         await stack.enter_async_context(served_when_free(app, host, port, say, door))
         yield service
@@ -112,12 +112,16 @@ def _answers(service: Service, metrics: Metrics) -> Answers:
 
 def _webhook(config: Config, service: Service) -> Sequence[BaseRoute]:
     """The webhook's route, if the configuration has that feed."""
-    names = [feed.token_env for feed in config.feeds if isinstance(feed, WebhookSource)]
-    if not names:
+    sources = [
+        of_file(feed.token_file) if feed.token_file else of_variable(feed.token_env)
+        for feed in config.feeds
+        if isinstance(feed, WebhookSource)
+    ]
+    if not sources:
         return ()
 
     def tokens() -> list[str]:
-        return [token for name in names for token in os.environ.get(name, "").split()]
+        return [token for source in sources for token in source()]
 
     # Nobody is connected to between two calls: it is up as long as we listen.
     state = FeedState(WEBHOOK, up=True, late_s=WebhookFeed.late_s)

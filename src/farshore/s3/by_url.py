@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import ssl
 import urllib.error
 import urllib.request
 from http import HTTPStatus
 
-from farshore.errors import BadRequest, Denied, StoreError, Unreachable
+from farshore.errors import BadRequest, Denied, ServerFault, StoreError, Unreachable
 
 URL_SECONDS_MAX = 10.0
 ANSWER_BYTES_MAX = 1 << 20
@@ -23,8 +24,8 @@ async def by_url(
     context: ssl.SSLContext | None = None,
     seconds_max: float = URL_SECONDS_MAX,
 ) -> bytes:
-    """The answer's first MiB. `Denied`, `Unreachable` or `BadRequest` otherwise; the URL's query,
-    the signature, is in none of them."""
+    """The answer's first MiB. `Denied`, `Unreachable`, `ServerFault` or `BadRequest` otherwise;
+    the URL's query, the signature, is in none of them."""
     where = f"A presigned {method} of {url.partition('?')[0]}"
     request = urllib.request.Request(url, data=body, method=method)
 
@@ -41,6 +42,8 @@ async def by_url(
         raise kind(f"{where} answered {error.code}.", status=error.code) from None
     except OSError as error:
         raise Unreachable(f"{where} failed: {error}.") from None
+    except http.client.HTTPException as error:  # its words may repeat what the server sent
+        raise ServerFault(f"{where} got no HTTP answer ({type(error).__name__}).") from None
 
 
 def context_of(ca_file: object) -> ssl.SSLContext | None:

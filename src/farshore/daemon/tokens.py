@@ -1,0 +1,71 @@
+"""The tokens of those who may ask the API or send events: read at every request.
+
+A file can hold two while one replaces the other, and is read anew each time, so that a token
+is replaced, or taken back, without a restart. The variables of a running program cannot be
+changed by others: what stands in one holds until the end.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from farshore.errors import StateError
+
+OWN_FILE = "api-token"
+
+FILE_BYTES_MAX = 4096
+"""A file of tokens that is longer is something else, and nobody's."""
+
+Tokens = Callable[[], Sequence[str]]
+"""Those that are valid now."""
+
+
+def of_variable(name: str) -> Tokens:
+    """The words of an environment variable."""
+    return lambda: os.environ.get(name, "").split()
+
+
+def of_file(path: Path) -> Tokens:
+    """The words of a file as it is now. One that cannot be read lets nobody in."""
+
+    def read() -> Sequence[str]:
+        try:
+            with path.open("rb") as file:
+                text = file.read(FILE_BYTES_MAX + 1)
+        except OSError:
+            return ()
+        return text.decode("latin-1").split() if len(text) <= FILE_BYTES_MAX else ()
+
+    return read
+
+
+def of_api(variable: str, file: Path | None, state_dir: Path) -> Tokens:
+    """As configured; else our own file in the state folder, made when it is not there.
+
+    `StateError` where there is no token to begin with.
+    """
+    if variable:
+        tokens, where = of_variable(variable), f"The environment variable {variable}"
+    else:
+        own = file or _own(state_dir / OWN_FILE)
+        tokens, where = of_file(own), f"The file {own}"
+    if not tokens():
+        raise StateError(
+            f"{where} holds no API token.",
+            hint="Write one there, such as `openssl rand -hex 32` prints, or leave [daemon] token "
+            "out: then one is made.",
+        )
+    return tokens
+
+
+def _own(path: Path) -> Path:
+    """For its owner's eyes alone."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w") as file:
+            file.write(secrets.token_urlsafe(32) + "\n")
+    return path
