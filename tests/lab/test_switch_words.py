@@ -149,6 +149,17 @@ def test_a_file_that_somebody_else_changed_stops_a_flip_half_way_and_it_is_said(
     assert (shown["code"], shown["state"]) == (6, "foreign")
 
 
+def test_a_file_that_was_never_written_is_told_as_such_and_made(pair: Pair) -> None:
+    (pair.folder / "endpoint.json").unlink(missing_ok=True)
+    shown = pair.show()
+    assert (shown["code"], shown["state"]) == (3, "unset")
+    assert "`farshore switch set east` writes it" in pair.run("switch", "show").stdout
+    ended = pair.run("switch", "set", "east", "--why", "at last", "--confirm", "east")
+    assert ended.code == 0, ended
+    assert (pair.show()["code"], pair.show()["site"]) == (0, "east")
+    assert json.loads((pair.folder / "endpoint.json").read_text())["epoch"] >= 1
+
+
 def test_a_freeze_ends_by_itself_when_the_one_who_asked_is_killed(pair: Pair) -> None:
     for place in FREEZE_PLACES:
         killed = pair.run("freeze", "--why", "x", "--for", "2s", env={VARIABLE: place})
