@@ -44,6 +44,10 @@ GOALS = (
     Goal("flip_frozen_s_max", "longest time that writes were frozen in a flip, s", "under", 2.0),
     Goal("flip_ms_p50", "median of the flip alone, ms", "under", 50),
     Goal("sdk_follow_s_max", "last write of a live SDK client to the old site, s", "under", 1.0),
+    Goal("switchover_frozen_s_max", "longest time of frozen writes, 10 switchovers", "under", 3.0),
+    Goal("switchover_failed_requests", "requests of boto3 clients that failed then", "at most", 0),
+    Goal("failover_act_verify_s_max", "from approval to clients that work, s", "under", 5.0),
+    Goal("resume_s_max", "`farshore resume` of a killed run, to its end, s", "under", 2.0),
 )
 
 

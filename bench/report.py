@@ -74,6 +74,15 @@ on both.
   after it the last write had begun that the old region took; 0 where none did.
 - *DNS*: 20 flips of a CNAME with a TTL of 2 s at BIND, by signed updates. A caching BIND was
   asked for it just before each, so it keeps the old answer as long as it may.
+- *Runbooks*: each run is a `farshore` of its own, between two SeaweedFS regions behind one
+  HAProxy; times are those of the run's own document, by which drills report too. Ten
+  switchovers there and back, under 8 boto3 clients that write 4 KiB and 4 that read, with
+  their default retries and 0.1 s between two requests; `farshore run` copies all the while,
+  and each begins with a pair that is protected and in step. "Frozen" is from the first word to the
+  proxy until it has let writes through again. Ten failovers, each from a region that was killed a
+  moment before: from the approval to the end of the last probe. Ten switchovers of a hundred
+  objects, killed (SIGKILL) when their first, second, … step was done and not recorded: the
+  whole time of `farshore resume`, the start of Python and all steps that were left included.
 """
 
 

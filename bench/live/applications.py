@@ -1,7 +1,8 @@
 """Applications before the front door: boto3 with its default retries, in a process of its own.
 
-`python -m bench.live.applications ENDPOINT BUCKET KEYS_FILE`: threads write new keys and read
-one, without a pause, until standard input ends; then what came of it is one JSON document.
+`python -m bench.live.applications ENDPOINT BUCKET KEYS_FILE [PAUSE_S]`: threads write new keys
+and read one, each without a pause or with that one, until standard input ends; then what came
+of it is one JSON document.
 """
 
 from __future__ import annotations
@@ -52,29 +53,35 @@ def client(endpoint: str, keys: Path) -> Any:
     )
 
 
-def write(s3: Any, bucket: str, number: int, done: Done, over: threading.Event) -> None:
+def write(
+    s3: Any, bucket: str, number: int, done: Done, over: threading.Event, pause_s: float
+) -> None:
     """New keys, one after the other."""
     count = 0
-    while not over.is_set():
+    while not over.wait(pause_s):
         key, count = f"{PREFIX}{number}/{count:07}", count + 1
         done.one(lambda k=key: s3.put_object(Bucket=bucket, Key=k, Body=BODY))  # type: ignore[misc]  # a lambda with a default
 
 
-def read(s3: Any, bucket: str, done: Done, over: threading.Event) -> None:
+def read(s3: Any, bucket: str, done: Done, over: threading.Event, pause_s: float) -> None:
     """The seed, which both sites have."""
-    while not over.is_set():
+    while not over.wait(pause_s):
         done.one(lambda: s3.get_object(Bucket=bucket, Key=SEED)["Body"].read())
 
 
-def main(endpoint: str, bucket: str, keys: str) -> None:
-    over = threading.Event()
+def main(endpoint: str, bucket: str, keys: str, pause_s: str = "0") -> None:
+    over, pause = threading.Event(), float(pause_s)
     writes, reads = [Done() for _ in range(WRITERS)], [Done() for _ in range(READERS)]
     hands = [
-        threading.Thread(target=write, args=(client(endpoint, Path(keys)), bucket, n, done, over))
+        threading.Thread(
+            target=write, args=(client(endpoint, Path(keys)), bucket, n, done, over, pause)
+        )
         for n, done in enumerate(writes)
     ]
     hands += [
-        threading.Thread(target=read, args=(client(endpoint, Path(keys)), bucket, done, over))
+        threading.Thread(
+            target=read, args=(client(endpoint, Path(keys)), bucket, done, over, pause)
+        )
         for done in reads
     ]
     for hand in hands:

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,14 +118,19 @@ class Pair:
             raise ClientFailed(f"farshore {words[0]} ended with {done.returncode}: {done.stderr}")
         return done.stdout
 
-    @contextmanager
-    def daemon(self) -> Iterator[Daemon]:
+    def daemon(self) -> AbstractContextManager[Daemon]:
         """`farshore run`, once it is ready, until the block ends."""
-        log = self.folder / "run.log"
-        with _running([sys.executable, "-m", "farshore", "run"], self.folder, log) as process:
-            daemon = Daemon(process, _port(process, log), self.folder)
-            daemon.wait_until_ready()
-            yield daemon
+        return daemon_in(self.folder)
+
+
+@contextmanager
+def daemon_in(folder: Path) -> Iterator[Daemon]:
+    """`farshore run` in a folder with a farshore.toml, once it is ready, until the block ends."""
+    log = folder / "run.log"
+    with _running([sys.executable, "-m", "farshore", "run"], folder, log) as process:
+        daemon = Daemon(process, _port(process, log), folder)
+        daemon.wait_until_ready()
+        yield daemon
 
 
 class Daemon:

@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 import pytest
 from bench import align_walk, farshore, link, null_s3, report
+from bench.__main__ import main
+from bench.child import ClientFailed
 from bench.figures import GOALS, Goal, Samples, merge, summarise
 from bench.live import burst
 from bench.null_s3 import MIB, PATTERN, Bucket, Stored, known_md5, window
@@ -247,6 +249,10 @@ NAMED = {
     "flip_frozen_s_max",
     "flip_ms_p50",
     "sdk_follow_s_max",
+    "switchover_frozen_s_max",
+    "switchover_failed_requests",
+    "failover_act_verify_s_max",
+    "resume_s_max",
 }
 
 
@@ -338,3 +344,26 @@ def test_a_watermark_that_covers_what_is_missing_is_found() -> None:
 def test_a_missing_version_that_is_not_in_the_backlog_is_found() -> None:
     assert burst.uncounted([told(12.5, waiting=2, watermark=10.0)], WAYS) == 0
     assert burst.uncounted([told(12.5, waiting=0, watermark=10.0)], WAYS) == 2
+
+
+# -- parts that fail -------------------------------------------------------------------------
+
+
+def fails() -> Samples:
+    raise ClientFailed("haproxy is not on the PATH")
+
+
+def test_a_part_that_fails_ends_no_other_and_writes_nothing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    parts = {"first": lambda: {"one": [1.0]}, "bad": fails, "last": lambda: {"two": [2.0]}}
+    assert main([], parts) == 1
+    said = capsys.readouterr().out
+    assert "'one': [1.0], 'two': [2.0]" in said
+    assert "were not written:\nbad: haproxy is not on the PATH" in said
+
+
+def test_a_named_part_alone_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["first"], {"first": lambda: {"one": [1.0]}, "bad": fails}) == 0
+    assert "{'one': [1.0]}" in capsys.readouterr().out
+    assert main(["second"], {"first": lambda: {"one": [1.0]}}) == 2

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from farshore.core.chain import BEGINNING, Draft, Entry, Kind, Outcome, follow
 from farshore.core.runbook import Approval, Plan, Run, StepPlan
 from farshore.errors import Refused
 from farshore.runbook.runner import LAPSES_MAX, Runner
@@ -99,8 +100,38 @@ def begun() -> Run:
     return run.begun(3.0, plan)
 
 
-def runner(made: dict[str, Fake], shelf: Shelf) -> Runner:
-    return Runner(list(made.values()), shelf, ManualClock(), "one@desk", "flip")
+class Log:
+    """The audit log: (action, kind, outcome) of every entry."""
+
+    def __init__(self) -> None:
+        self.drafts: list[Draft] = []
+        self.error: Exception | None = None
+
+    async def note(
+        self,
+        *,
+        by: str,
+        action: str,
+        kind: Kind,
+        what: str,
+        token: str = "",
+        outcome: Outcome = "",
+    ) -> Entry:
+        if self.error is not None:
+            raise self.error
+        draft = Draft(1.0, by, action, kind, what, token or f"t{len(self.drafts)}", outcome)
+        self.drafts.append(draft)
+        return follow(BEGINNING, "west", draft)
+
+    @property
+    def said(self) -> list[tuple[str, str]]:
+        """(action, outcome) of each; an intent has no outcome."""
+        return [(draft.action, draft.outcome) for draft in self.drafts]
+
+
+def runner(made: dict[str, Fake], shelf: Shelf, log: Log | None = None) -> Runner:
+    steps = list(made.values())
+    return Runner(steps, shelf, log or Log(), ManualClock(), "one@desk", "flip")
 
 
 async def test_every_step_is_made_once_and_recorded() -> None:
@@ -224,3 +255,38 @@ async def test_aborting_by_hand_takes_back_before_and_leaves_after_the_point() -
     assert run.state == "unknown"
     ended = await runner(made, shelf).abort(run, "second thoughts")
     assert (ended.state, world.holds) == ("aborted", set())
+
+
+# -- the audit log -------------------------------------------------------------------------
+
+
+async def test_every_step_is_noted_before_and_after() -> None:
+    world, log = World(), Log()
+    await runner(steps(world), Shelf(), log).go(begun())
+    assert log.said == [pair for s in ORDER for pair in ((f"step.{s}", ""), (f"step.{s}", "ok"))]
+    tokens = [draft.token for draft in log.drafts]
+    assert tokens[::2] == tokens[1::2]
+    assert len(set(tokens)) == len(ORDER)
+    assert {draft.actor for draft in log.drafts} == {"one@desk"}
+
+
+async def test_nothing_is_done_that_could_not_be_noted() -> None:
+    world, log = World(), Log()
+    log.error = Refused("the audit log cannot be continued")
+    with pytest.raises(Refused, match="audit log"):
+        await runner(steps(world), Shelf(), log).go(begun())
+    assert world.calls == []
+
+
+async def test_a_failure_and_the_abort_that_follows_are_noted() -> None:
+    world, log = World(), Log()
+    made = steps(world)
+    made["drain"].error, made["drain"].takes_effect = StepFailed("3 writes stay"), False
+    await runner(made, Shelf(), log).go(begun())
+    assert log.said[2:] == [
+        ("step.drain", ""),
+        ("step.drain", "failed"),
+        ("abort", ""),
+        ("abort", "ok"),
+    ]
+    assert "3 writes stay" in log.drafts[3].what

@@ -18,7 +18,7 @@ from farshore.control.status import StatusDocument, StatusReport
 from farshore.errors import FarshoreError
 from farshore.proof.pair import prove_pair
 from farshore.runbook.ground import Ground
-from farshore.runbook.quiet import BEYOND_FREEZE
+from farshore.runbook.quiet import BEYOND_FREEZE, freeze_left_s
 from farshore.runbook.step import Found, StepFailed
 
 RESERVE_S = 1.5
@@ -67,13 +67,20 @@ class CatchUp:
         record = await ground.record()
         now = ground.clock.now()
         freeze = record.freeze
-        deadline = freeze.until - RESERVE_S if freeze else now + WITHOUT_FREEZE_S
+        left = freeze_left_s(ground, freeze) - RESERVE_S if freeze else WITHOUT_FREEZE_S
+        if left <= 0:
+            raise StepFailed(
+                "Freezing and draining took as long as writes may be frozen: no time was left to "
+                f"prove that {ground.new} has everything.",
+                hint="See what was in flight for so long (a large upload?), or raise [switch] "
+                "freeze_max as far as the applications bear it; then plan again.",
+            )
         try:
-            async with asyncio.timeout(max(deadline - now, 0.0)):
+            async with asyncio.timeout(left):
                 evidence = await _first(self._by_reading(), self._by_watermark(now))
         except TimeoutError:
             raise StepFailed(
-                f"{ground.new} did not come to have everything within {deadline - now:.1f} s.",
+                f"{ground.new} did not come to have everything within {left:.1f} s.",
                 hint="See `farshore status` and `farshore backlog list`; plan again when the "
                 "exposure is near zero.",
             ) from None

@@ -24,12 +24,13 @@ from farshore.control.recorded import require_capabilities
 from farshore.control.runs import Runs, Shelf
 from farshore.control.sites import open_store
 from farshore.core.runbook import Approval, Override, Plan, Run, Verb
-from farshore.errors import Refused, UsageError
+from farshore.errors import Refused, Unreachable, UsageError
 from farshore.runbook.exposed import exposed, still_answers
 from farshore.runbook.ground import Ground
 from farshore.runbook.plans import (
     NO_RETURN,
     Book,
+    failback,
     failover,
     planned,
     require_known,
@@ -47,8 +48,12 @@ LEASE_TTL_S = 15.0
 
 LEASE_SETTLE_S = 0.5
 
-SILENCE_S = 3.0
-"""A control bucket that did not answer is not asked again for so long: a run has no time for it."""
+LEASE_CONTACT_S_MAX = 5.0
+"""A site that needs longer for its first word cannot keep a lease."""
+
+SILENCE_S = 10.0
+"""A control bucket that did not answer is not asked again for so long: five seconds of silence
+are waited for while a run is planned, and not once more after a person has agreed to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +156,9 @@ class Desk:
         word = Approval(by, self._clock.now(), shelf.run.plan.digest, agreed, why)
         run = shelf.run.approved(word)
         await shelf.save(run)
+        said = f"{run.id}: plan {word.digest}{f' ({why})' if why else ''}"
+        action = "approve" if agreed else "decline"
+        await self._plane.note(by=by, action=action, kind="result", what=said, outcome="ok")
         return run
 
     # -- running -------------------------------------------------------------------
@@ -177,27 +185,43 @@ class Desk:
     async def abort(self, run_id: str, by: str, why: str) -> Run:
         """Take back what can be taken back, and end the run."""
         shelf = await self.runs.shelf(run_id)
+        if not shelf.run.began_at:  # nothing is to be taken back: no right to make steps is needed
+            return await self._taken_back(shelf, by, why)
         async with self._alone(shelf.run):
-            shelf = await self.runs.shelf(run_id)
-            run = shelf.run
-            ground = self._ground(run.plan.source, by, why, run.id)
-            return await self._runner(ground, _wish_of(run, by), shelf).abort(run, why)
+            return await self._taken_back(await self.runs.shelf(run_id), by, why)
+
+    async def _taken_back(self, shelf: Shelf, by: str, why: str) -> Run:
+        run = shelf.run
+        ground = self._ground(run.plan.source, by, why, run.id)
+        return await self._runner(ground, _wish_of(run, by), shelf).abort(run, why)
 
     def _runner(self, ground: Ground, wish: Wish, shelf: Shelf) -> Runner:
         steps = _book(ground, wish).steps
-        return Runner(steps, shelf, self._clock, wish.by, NO_RETURN, self._told)
+        return Runner(steps, shelf, self._plane, self._clock, wish.by, NO_RETURN, self._told)
 
     @asynccontextmanager
     async def _alone(self, run: Run) -> AsyncIterator[None]:
-        """One process makes the steps of one pair. The lease is at the site that survives."""
-        site = self._config.site(run.plan.target)
+        """One process makes the steps of one pair. The lease is at the site that clients go to;
+        where that one has died, at the other: what was begun can be taken back without it."""
+        async with AsyncExitStack() as stack:
+            try:
+                await stack.enter_async_context(self._lease(run.plan.pair, run.plan.target))
+            except Unreachable:
+                await stack.enter_async_context(self._lease(run.plan.pair, run.plan.source))
+            yield
+
+    @asynccontextmanager
+    async def _lease(self, pair: str, at: str) -> AsyncIterator[None]:
+        """The right to make steps. `Unreachable` when the site does not answer at once."""
+        site = self._config.site(at)
         async with aclosing(open_store(self._config, site.name, "replicator")) as client:
+            await make_contact(client, site, "replicator", seconds_max=LEASE_CONTACT_S_MAX)
             store = Retrying(client)
             capabilities = await require_capabilities(store, site)
             async with hold(
                 store,
                 site.control_bucket,
-                f"run-{run.plan.pair}",
+                f"run-{pair}",
                 capabilities=capabilities,
                 clock=self._clock,
                 ttl_s=LEASE_TTL_S,
@@ -223,8 +247,9 @@ def _book(ground: Ground, wish: Wish) -> Book:
         return failover(ground, hold=wish.hold, overridden=overridden)
     if wish.verb == "rollback":
         return rollback(ground, overridden)
-    made = switchover(ground, overridden)
-    return made._replace(verb=wish.verb)
+    return (
+        failback(ground, overridden) if wish.verb == "failback" else switchover(ground, overridden)
+    )
 
 
 def _wish_of(run: Run, by: str) -> Wish:

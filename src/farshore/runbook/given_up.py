@@ -34,14 +34,9 @@ class GiveUp:
         await self.ground.stepped("give_up")
 
     async def undo(self) -> None:
-        """Taken back only where the fence was never put up."""
-        ground = self.ground
-        record = await ground.record()
-        if record.phase == "given_up":
-            await Fences(ground.config, ground.plane, ground.clock).lower(
-                ground.old, ground.by, f"{ground.run} was given up"
-            )
-            await ground.stepped("abort")
+        """The fence is taken back first, by its own step."""
+        if (await self.ground.record()).phase == "given_up":
+            await self.ground.stepped("abort")
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,7 +96,8 @@ class FenceOld:
 
     async def undo(self) -> None:
         ground = self.ground
-        if not self._cannot:
+        recorded = (await ground.record()).fence_of(ground.old)
+        if recorded is not None:  # it is recorded before it is put up: without, none is there
             await _fences(ground).lower(ground.old, ground.by, f"{ground.run} was given up")
         await ground.change(_unfenced, f"{ground.run}.unfence")
 

@@ -1,6 +1,7 @@
 """The runbooks: which steps, in which order, and from which one on nothing is taken back.
 
 switchover   preflight, freeze, drain, catch up, fence old | flip, open new, probe, thaw, front
+failback     as switchover, and clear
 failover     preflight, give up, fence old (pending is enough) | flip, open new, probe, thaw, front
 … held       preflight, give up, fence old, fence new | flip, thaw
 """
@@ -14,6 +15,7 @@ from farshore.core.roles import Phase
 from farshore.core.runbook import Override, Plan, Shown, StepPlan, Verb
 from farshore.errors import UsageError
 from farshore.runbook.caught_up import CatchUp
+from farshore.runbook.cleared import Cleared
 from farshore.runbook.flipped import Flip
 from farshore.runbook.given_up import GiveUp, HoldWrites
 from farshore.runbook.ground import Ground
@@ -61,6 +63,11 @@ def switchover(ground: Ground, overridden: frozenset[str] = frozenset()) -> Book
     )
 
 
+def failback(ground: Ground, overridden: frozenset[str] = frozenset()) -> Book:
+    """A switchover home; at its end nothing temporary is left, on either side."""
+    return Book("failback", (*switchover(ground, overridden).steps, Cleared(ground)))
+
+
 def failover(ground: Ground, *, hold: bool, overridden: frozenset[str] = frozenset()) -> Book:
     """The old site is down or given up. `hold`: clients may read, and must not write yet."""
     preflight = Preflight(
@@ -90,6 +97,7 @@ def rollback(ground: Ground, overridden: frozenset[str] = frozenset()) -> Book:
             Probe(ground),
             Thaw(ground),
             Probe(ground, through_front=True, id="front"),
+            Cleared(ground),
         ),
     )
 

@@ -14,6 +14,12 @@ BEYOND_FREEZE: frozenset[Phase] = frozenset({"fenced", "given_up", "switched", "
 """Phases in which the storage itself keeps writers out: a freeze that has ended does no harm."""
 
 
+def freeze_left_s(ground: Ground, freeze: Freeze) -> float:
+    """How long it still holds, in seconds; never more than a whole one, even where the clock was
+    set back since."""
+    return min(freeze.until - ground.clock.now(), ground.config.switch.freeze_max_s)
+
+
 @dataclass(frozen=True, slots=True)
 class FreezeWrites:
     """Every proxy answers writes with 503 until the limit; without a proxy, nothing is asked."""
@@ -87,7 +93,8 @@ class Drain:
         proxies = freezing.freezers(ground.drivers)
         record = await ground.record()
         await freezing.require_frozen(proxies)
-        until = record.freeze.until if record.freeze else ground.clock.now()
+        now = ground.clock.now()
+        until = now + (freeze_left_s(ground, record.freeze) if record.freeze else 0.0)
         drained = await freezing.drain(proxies, ground.old, until, ground.clock, ground.sleep)
         if not drained.is_empty:
             raise StepFailed(

@@ -3,6 +3,8 @@
     record the intent ──> look, act, look ──> record the outcome ──> the next step
           run.intended             run.acted               run.recorded
 
+Both are recorded twice: in the run's document, by which anybody goes on, and in the audit log.
+
 Going on after a kill is the same loop: a step whose outcome stands is passed over, one that
 was begun is looked at first. Before the point of no return a failed step takes back what was
 done, in reverse, and the run ends as aborted. From that point on nothing is ever taken back by
@@ -11,10 +13,12 @@ itself: the run stops where it is, writes stay frozen or fenced, and a person de
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Literal, Protocol
 
 from farshore.clock import Clock
+from farshore.core.chain import Entry
 from farshore.core.runbook import Outcome, Run
 from farshore.errors import FarshoreError, OutcomeUnknown
 from farshore.faultpoints import reached
@@ -36,6 +40,23 @@ class RunStore(Protocol):
         ...
 
 
+class Audit(Protocol):
+    """The audit log of both control buckets."""
+
+    async def note(
+        self,
+        *,
+        by: str,
+        action: str,
+        kind: Literal["intent", "result"],
+        what: str,
+        token: str = "",
+        outcome: Outcome | Literal[""] = "",
+    ) -> Entry:
+        """Append an entry; a result has the token of its intent. See `ControlPlane.note`."""
+        ...
+
+
 class Runner:
     """Makes the steps of one run. `steps` in the order of the plan.
 
@@ -46,6 +67,7 @@ class Runner:
         self,
         steps: Sequence[Step],
         store: RunStore,
+        audit: Audit,
         clock: Clock,
         by: str,
         no_return: str,
@@ -54,6 +76,7 @@ class Runner:
         self._steps = {step.id: step for step in steps}
         self._order = [step.id for step in steps]
         self._store = store
+        self._audit = audit
         self._clock = clock
         self._by = by
         self._no_return = no_return
@@ -76,15 +99,28 @@ class Runner:
     async def abort(self, run: Run, why: str) -> Run:
         """Take back what was done, the last first, and end the run. Not after the point of no
         return: then it only ends, and what stands stands."""
+        intent = await self._noted("abort", "intent", f"{run.id}: {why}")
         if not run.was_begun(self._no_return):
             for name in reversed(self._order):
                 if run.was_begun(name):
-                    await self._steps[name].undo()
+                    await self._undone(run, name)
                     reached("run.undone")
                     self._told(f"{name}: taken back")
         ended = run.abort(self._clock.now(), why)
-        await self._store.save(ended)
+        said = f"{run.id} is aborted"
+        result = self._noted("abort", "result", said, intent.draft.token, "ok")
+        await _both(self._store.save(ended), result)
         return ended
+
+    async def _undone(self, run: Run, name: str) -> None:
+        """Take one step back. `StepUnknown` when that fails: the run stays open."""
+        try:
+            await self._steps[name].undo()
+        except FarshoreError as error:
+            raise StepUnknown(
+                f"{name} could not be taken back: {error.message}",
+                hint=f"{error.hint} Then `farshore abort {run.id}` goes on taking back.".strip(),
+            ) from error
 
     async def _relook(self, run: Run) -> Run:
         """Steps that lapse are looked at again until nothing relies on them any more."""
@@ -117,15 +153,31 @@ class Runner:
 
     async def _make(self, run: Run, step: Step) -> Run:
         run = run.step_begun(step.id, self._clock.now(), self._by)
-        await self._store.save(run)
+        action = f"step.{step.id}"
+        noting = self._noted(action, "intent", f"{run.id}: {step.what}")
+        intent = await _both(self._store.save(run), noting)
         reached("run.intended")
         outcome, found = await self._tried(step)
         reached("run.acted")
         run = run.step_ended(step.id, outcome, self._clock.now(), found.note, found.evidence)
-        await self._store.save(run)
+        said = f"{step.id}: {outcome}{f', {found.note}' if found.note else ''}"
+        noting = self._noted(action, "result", f"{run.id}: {said}", intent.draft.token, outcome)
+        await _both(self._store.save(run), noting)
         reached("run.recorded")
-        self._told(f"{step.id}: {outcome}{f', {found.note}' if found.note else ''}")
+        self._told(said)
         return run
+
+    async def _noted(
+        self,
+        action: str,
+        kind: Literal["intent", "result"],
+        what: str,
+        token: str = "",
+        outcome: Outcome | Literal[""] = "",
+    ) -> Entry:
+        return await self._audit.note(
+            by=self._by, action=action, kind=kind, what=what, token=token, outcome=outcome
+        )
 
     async def _tried(self, step: Step) -> tuple[Outcome, Found]:
         found = await self._look(step)
@@ -151,6 +203,16 @@ class Runner:
             return await step.look()
         except FarshoreError as error:
             return Found(None, str(error))
+
+
+async def _both(saving: Awaitable[None], noting: Awaitable[Entry]) -> Entry:
+    """Both at once, and both to their end; then the error of either."""
+    saved, noted = await asyncio.gather(saving, noting, return_exceptions=True)
+    if isinstance(saved, BaseException):
+        raise saved
+    if isinstance(noted, BaseException):
+        raise noted
+    return noted
 
 
 def _said(found: Found, otherwise: str) -> Found:

@@ -128,15 +128,18 @@ async def drain(
 ) -> Drained:
     """Wait until no write to `site` is in flight, until `deadline` (Unix seconds) at most.
 
+    A clock that is set back meanwhile does not make it longer.
     `SwitchError` or `SwitchUnknown` when a proxy cannot say: then nothing is proved.
     """
-    began = clock.now()
+    began = clock.monotonic()
+    waits_max = deadline - clock.now()
     left = at_first = await _in_flight(proxies, site)
     quiet = 0
     while True:
         quiet = quiet + 1 if left == 0 else 0
-        if quiet >= QUIET_LOOKS or clock.now() >= deadline:
-            return Drained(at_first, left, clock.now() - began)
+        waited = clock.monotonic() - began
+        if quiet >= QUIET_LOOKS or waited >= waits_max or clock.now() >= deadline:
+            return Drained(at_first, left, waited)
         await sleep(DRAIN_LOOK_S)
         left = await _in_flight(proxies, site)
 

@@ -29,6 +29,10 @@ from farshore.switch.haproxy_runtime import StatRow
 from farshore.switch.place import require_answer, stands_already
 from farshore.switch.traffic import Traffic
 
+PLAN_DOOR_SECONDS_MAX = 1.0
+"""What a plan waits for a door's answer. HAProxy tries a site that has just died for three
+seconds before it says so, and whoever plans a failover has no time for that."""
+
 
 class HaproxyDriver(HaproxyFreezer):
     """Any number of proxies that must all show the same site. `sites`: the pair's names."""
@@ -121,7 +125,8 @@ class HaproxyDriver(HaproxyFreezer):
     async def _door_findings(self, position: Position) -> list[str]:
         """A door that cannot be asked now could not confirm the flip; one that shows another
         site than the maps is no door of theirs."""
-        seen = await asyncio.gather(*(door.ask() for door in self._doors))
+        asked = (door.ask(PLAN_DOOR_SECONDS_MAX) for door in self._doors)
+        seen = await asyncio.gather(*asked)
         found = [f"{door.error}: a flip could not be confirmed" for door in seen if door.error]
         return found + [
             f"{door.vantage} shows {door.raw}, and the maps do not: it has another configuration"

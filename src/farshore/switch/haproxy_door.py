@@ -27,25 +27,25 @@ class Door:
         self._ca_file = ca_file
         self.vantage = f"door {url}"
 
-    async def ask(self) -> Seen:
+    async def ask(self, seconds_max: float = ANSWER_SECONDS_MAX) -> Seen:
         """The site that answered; what went wrong is in `error`."""
         try:
-            return Seen(self.vantage, await asyncio.to_thread(self._ask))
+            return Seen(self.vantage, await asyncio.to_thread(self._ask, seconds_max))
         except (OSError, http.client.HTTPException) as error:
             words = str(error) or type(error).__name__
             return Seen(self.vantage, "", f"{self.vantage} does not answer: {words}")
 
-    def _ask(self) -> str:
-        asked = self._connection()
+    def _ask(self, seconds_max: float) -> str:
+        asked = self._connection(seconds_max)
         try:
             asked.request("GET", "/", headers={"connection": "close"})
             return asked.getresponse().headers.get(SITE_HEADER) or NO_HEADER
         finally:
             asked.close()
 
-    def _connection(self) -> http.client.HTTPConnection:
+    def _connection(self, seconds_max: float) -> http.client.HTTPConnection:
         parts = urlsplit(self._url)
         if parts.scheme == "http":
-            return http.client.HTTPConnection(parts.netloc, timeout=ANSWER_SECONDS_MAX)
+            return http.client.HTTPConnection(parts.netloc, timeout=seconds_max)
         trust = ssl.create_default_context(cafile=self._ca_file)
-        return http.client.HTTPSConnection(parts.netloc, timeout=ANSWER_SECONDS_MAX, context=trust)
+        return http.client.HTTPSConnection(parts.netloc, timeout=seconds_max, context=trust)
