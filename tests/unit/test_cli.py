@@ -173,6 +173,7 @@ def test_help_imports_nothing_heavy() -> None:
         (["--config"], list(main.COMMANDS)),
         (["--help"], list(main.COMMANDS)),
         (["stats"], list(main.COMMANDS)),
+        (["runbook"], list(main.COMMANDS)),
         ([], list(main.COMMANDS)),
     ],
 )

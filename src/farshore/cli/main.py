@@ -91,6 +91,9 @@ COMMANDS = {
 }
 """In the order of `--help`."""
 
+OF_ALL = frozenset({"runbook"})
+"""Commands that tell of all others: the whole tree is loaded for them."""
+
 
 def command_line(names: Iterable[str] = COMMANDS) -> typer.Typer:
     """The frame with these commands; the modules of others are not even loaded."""
@@ -120,7 +123,7 @@ def wanted(words: Sequence[str]) -> Iterable[str]:
         if word == "--config":
             next(before, "")
         elif not word.startswith("-"):
-            return (word,) if word in COMMANDS else COMMANDS
+            return (word,) if word in COMMANDS.keys() - OF_ALL else COMMANDS
     return COMMANDS
 
 
