@@ -204,10 +204,11 @@ class RolesTruth:
 
     def same_history(self, key: str, primary: Region, other: Region) -> None:
         """The primary's history is the other side's, in its order, with its bytes; what that
-        side has beside it are divergent natives of its own."""
+        side has beside it are divergent natives of its own. Those that a person was shown are
+        left out first: of two delete markers, nothing else tells which is which."""
         self.checks += 1
         ours, theirs = primary.history(key)[::-1], other.history(key)[::-1]
-        left = list(theirs)
+        left = [held for held in theirs if (other.site, held.version.version_id) not in self.listed]
         for held in ours:
             while left and not _alike(held, left[0]):
                 self._must_be_divergent(key, other.site, left.pop(0))

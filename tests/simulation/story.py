@@ -8,7 +8,7 @@ from tests.simulation.roles_plan import RolesPlan, roles_plan_of
 from tests.simulation.roles_world import simulate_roles
 from tests.simulation.world import simulate
 
-ROLES_EVERY = 12
+ROLES_EVERY = 20
 """One seed in so many is about roles: fences, runbooks, the switch. The others are about
 copying."""
 
