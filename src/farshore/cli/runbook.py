@@ -12,7 +12,7 @@ from farshore.errors import StateError
 
 if TYPE_CHECKING:
     from farshore.config import Config
-    from farshore.runbook.chapters import Tree
+    from farshore.runbook.commands import Tree
 
 
 def runbook(
@@ -37,7 +37,7 @@ def runbook(
     from farshore.runbook.document import render
 
     config = load_config(context)
-    text = render(config, tree(context), tuple(hot) or _hot(config))
+    text = render(config, tree(), tuple(hot) or _hot(config))
     console = Console(as_json=as_json)
     if out is None:
         console.say(text.rstrip("\n"))
@@ -63,13 +63,15 @@ def _hot(config: Config) -> tuple[str, ...]:
     return tuple(rule.prefix for rule in rules if rule.priority == top) or ("",)
 
 
-def tree(context: typer.Context) -> Tree:
-    """Every command that this farshore has, as it is now."""
-    return dict(_below("", context.find_root().command))
+def tree() -> Tree:
+    """Every command that this farshore has, as it is now: a call of one loads no other."""
+    from farshore.cli.main import command_line
+
+    return dict(_below("", typer.main.get_command(command_line())))
 
 
 def _below(name: str, command: Any) -> list[tuple[str, Any]]:
-    from farshore.runbook.chapters import Shape
+    from farshore.runbook.commands import Shape
 
     children = getattr(command, "commands", {})
     found = [pair for child in children for pair in _below(f"{name} {child}", children[child])]

@@ -17,7 +17,8 @@ from __future__ import annotations
 from farshore.config import Config
 from farshore.config.switches import HaproxySwitch
 from farshore.config.values import Site
-from farshore.runbook.chapters import Chapters, Command, Tree
+from farshore.runbook.chapters import chapters
+from farshore.runbook.commands import Command, Tree
 
 GOES_ON = "Goes on running"
 
@@ -25,7 +26,7 @@ GOES_ON = "Goes on running"
 def render(config: Config, tree: Tree, hot: tuple[str, ...] = ()) -> str:
     """The whole document. `hot`: prefixes that go first when the source wobbles."""
     parts = [_head(config)]
-    for section in Chapters(config, tree, hot).sections():
+    for section in chapters(config, tree, hot):
         parts += [f"## {section.title}", section.text]
         parts += [_shown(command) for command in section.commands]
         parts += [section.after]
