@@ -90,19 +90,20 @@ class Nursery:
         ):
             stdin.write(input.encode())
             stdin.seek(0)
-            child = self._begin(words, folder, environment, (stdin, stdout, stderr))
+            child = self.begin(words, folder, environment, (stdin, stdout, stderr))
             with child.answer:
-                code = self._awaited(child, timeout, words)
+                code = self.awaited(child, timeout, words)
             texts = (_read(stdout), _read(stderr))
         return subprocess.CompletedProcess(list(words), code, *texts)
 
-    def _begin(
+    def begin(
         self,
         words: Sequence[str],
         folder: Path,
         environment: Mapping[str, str],
         streams: Sequence[IO[bytes]],
     ) -> Born:
+        """One child, with these three streams."""
         request = json.dumps([list(words), str(folder), dict(environment)]).encode()
         assert len(request) < REQUEST_BYTES_MAX
         there, back = os.pipe()
@@ -117,7 +118,8 @@ class Nursery:
         return Born(int.from_bytes(pid, "big"), answer)
 
     @staticmethod
-    def _awaited(child: Born, timeout: float, words: Sequence[str]) -> int:
+    def awaited(child: Born, timeout: float, words: Sequence[str]) -> int:
+        """Its exit code; one that has not ended by then is killed."""
         ready, _, _ = select.select([child.answer], [], [], timeout)
         if not ready:
             os.kill(child.pid, signal.SIGKILL)
