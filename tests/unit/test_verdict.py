@@ -78,6 +78,12 @@ def test_while_nothing_may_be_copied_nobody_is_told_to_start_what_runs() -> None
     assert late.text.endswith("near the limit of 60 s: `farshore reprotect`.")
 
 
+def test_what_a_switch_has_left_is_not_told_twice() -> None:
+    left = (Open("unprotected", "NOT SAFE", "Not copied: `farshore reprotect`."),)
+    found = verdict(standstill="`farshore reprotect`", watermark=None, left_open=left)
+    assert [reason.name for reason in found.reasons] == ["unprotected"]
+
+
 BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"target_answers": False}, "NOT SAFE", "west does not answer"),
     ({"watermark": None}, "NOT SAFE", "Nothing is known of what west has"),

@@ -14,6 +14,8 @@ NEAR_SHARE = 0.5
 
 def exposure(s: Snapshot, o: Objectives) -> Iterator[Reason]:
     seconds = s.exposure_s
+    if s.standstill and any(item.level == "NOT SAFE" for item in s.left_open):
+        return  # what a switch has left says the same, with the same remedy
     if s.standstill and (seconds is None or seconds > o.rpo_s):
         yield Reason(
             "nothing-copied",
