@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from contextvars import ContextVar
 from typing import Any
 
 from farshore.clock import Clock, SystemClock
@@ -62,6 +63,10 @@ def record_name(pair: str) -> str:
     return f"record/{pair}.json"
 
 
+_held: ContextVar[frozenset[int]] = ContextVar("held", default=frozenset())
+"""The ledgers (by `id`) whose lock this task, or one that has begun it, holds."""
+
+
 class Ledger:
     """`store` is the site's, with the rights to read and write its control bucket.
 
@@ -88,7 +93,7 @@ class Ledger:
         self._strong = strong
         self._clock = clock or SystemClock()
         self._sleep = sleep
-        self._locked = False
+        self._turn = asyncio.Lock()
 
     async def strong(self) -> bool:
         """Whether two writers are kept apart by the server itself."""
@@ -198,7 +203,7 @@ class Ledger:
 
     async def _require_there(self, name: str, etag: str) -> None:
         """The comparison that a server without conditions leaves to us; under the lock."""
-        assert self._locked, "without conditions only the holder of the lock may write"
+        assert id(self) in _held.get(), "without conditions only the holder of the lock may write"
         try:
             document = await self.document(name)
             there = document.etag if document else ""
@@ -217,12 +222,13 @@ class Ledger:
     async def writing(self) -> AsyncIterator[None]:
         """Around everything that is written here: the lock, where the server is weak.
 
-        `Refused` when somebody else writes at this moment.
+        `Refused` when somebody else writes at this moment. Within one process all wait for their
+        turn, but for what is begun inside: that writes under the lock that is held already.
         """
-        if self._locked or await self.strong():
+        if id(self) in _held.get() or await self.strong():
             yield
             return
-        async with hold(
+        lock = hold(
             self.store,
             self.bucket,
             f"record-{self.pair}",
@@ -230,12 +236,13 @@ class Ledger:
             clock=self._clock,
             sleep=self._sleep,
             settle_s=SETTLE_SECONDS,
-        ):
-            self._locked = True
+        )
+        async with self._turn, lock:
+            before = _held.set(_held.get() | {id(self)})
             try:
                 yield
             finally:
-                self._locked = False
+                _held.reset(before)
 
 
 @contextlib.asynccontextmanager
