@@ -185,7 +185,11 @@ class RolesTruth:
     # -- what a person is shown ----------------------------------------------------------
 
     def shown_divergent(self, found: list[tuple[str, str, str]]) -> None:
-        """`farshore divergent list` has named these: (site, key, version)."""
+        """`farshore divergent list` has named these: (site, key, version). Only a failover may
+        leave anything behind: a switchover loses nothing."""
+        self.checks += 1
+        if found and not self.failovers:
+            raise Broken(f"a switchover left behind: {found[0]} and {len(found) - 1} more")
         for site, key, version_id in found:
             self.listed.add((site, version_id))
             self.parted.add(key)

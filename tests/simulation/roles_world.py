@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import contextvars
 import random
 import shutil
@@ -109,6 +108,7 @@ class RolesWorld:
         self.natives: dict[str, Native] = {}
         self.broken: Broken | None = None
         self.extra: list[asyncio.Task[None]] = []
+        self.unsettled = ""
         self.outside = contextvars.copy_context()  # of no process
         self.config = config_of(TOML + DAEMON, folder / "farshore.toml")
         self.config = replace(self.config, state_dir=folder)
@@ -147,6 +147,12 @@ class RolesWorld:
     def _said(self, source: str, watermark: float | None) -> None:
         try:
             self.truth.exposure_not_understated(source, watermark)
+        except Broken as error:
+            self._broke(error)
+
+    def _shown_divergent(self, found: list[tuple[str, str, str]]) -> None:
+        try:
+            self.truth.shown_divergent(found)
         except Broken as error:
             self._broke(error)
 
@@ -308,9 +314,7 @@ class RolesWorld:
             host.dies = {number: (at, after) for number, at, after in self.plan.dies}.get(
                 self.operators
             )
-        operator = Operator(
-            self.config, self._clock("o"), self._voice(host), self.truth.shown_divergent
-        )
+        operator = Operator(self.config, self._clock("o"), self._voice(host), self._shown_divergent)
         self.operator = host
         await self._do(host, what(operator))
         self.operator = None
@@ -456,18 +460,19 @@ class RolesWorld:
                 await self._audited()
                 return
             await asyncio.sleep(5.0)
-        raise Broken(f"it never settles: {self.truth.record.phase}")
+        raise Broken(f"it never settles: {self.truth.record.phase}, {self.unsettled}")
 
     async def _in_step(self) -> bool:
         """Every history is the same; no fence waits."""
-        if any(fence.state == "pending" for fence in self.truth.record.fences):
-            return False
-        with contextlib.suppress(Broken):
-            checks = self.truth.checks
+        waiting = [fence for fence in self.truth.record.fences if fence.state == "pending"]
+        self.unsettled = f"a fence waits: {waiting}" if waiting else ""
+        checks = self.truth.checks
+        try:
             self.truth.settled()
-            self.truth.checks = checks
-            return True
-        return False
+        except Broken as error:
+            self.unsettled = str(error)
+        self.truth.checks = checks
+        return not self.unsettled
 
     async def _audited(self) -> None:
         """The audit chain is whole, and the same on both sides."""
