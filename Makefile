@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/build/servers/bin:$(PATH)
 # Compiled once, not anew by each of the many commands that the tests run, whatever is set outside.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup demo test test-long check bench docs lock clean
+.PHONY: help setup demo test test-long fuzz check bench docs lock clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+: +##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -37,6 +37,10 @@ test-long: setup $(SERVERS)  ## the many more kills that `make test` leaves out
 SEEDS ?= 1000
 simulate: setup  ## simulated runs with faults, on all cores: SEEDS=1000; SEED=n replays one
 	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
+
+EXAMPLES ?= 5000
+fuzz: setup      ## many hostile inputs for everything that reads: make fuzz EXAMPLES=5000
+	FARSHORE_FUZZ=$(EXAMPLES) $(BIN)/pytest -n 2 --timeout 3600 tests/fuzz
 
 # Debian's own servers for the switch, and promtool: used where they are installed, else
 # unpacked into build/servers, where they bother nobody. Nothing is installed or started.

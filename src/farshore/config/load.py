@@ -68,7 +68,8 @@ def parse(text: str, path: Path) -> Config:
 
 def _read(path: Path) -> str:
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(FILE_BYTES_MAX + 1)
     except FileNotFoundError:
         raise ConfigError(
             f"There is no file {path}.",
@@ -88,6 +89,8 @@ def _read(path: Path) -> str:
 def _toml(text: str, path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
+    except RecursionError:
+        raise ConfigError(f"{path} is nested too deeply: not a configuration.") from None
     except tomllib.TOMLDecodeError as error:
         # tomllib's own words hold the place, never the value.
         found = _SYNTAX_PLACE.match(str(error))

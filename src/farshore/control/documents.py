@@ -81,7 +81,7 @@ async def write_document(
 def _decode(data: bytes, where: str, info: ObjectInfo) -> Document:
     try:
         body = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise _damaged(where, "it is not JSON", info) from None
     schema = body.pop("schema", None) if isinstance(body, dict) else None
     if not isinstance(schema, int) or isinstance(schema, bool) or schema < 1:

@@ -76,7 +76,8 @@ class Claim:
 
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> Claim:
-        """`ValueError`, `KeyError` or `TypeError` for anything else than `to_json` wrote."""
+        """`ValueError`, `KeyError`, `TypeError` or `OverflowError` for anything else than
+        `to_json` wrote."""
         return cls(
             process=Process(
                 str(body["host"]), str(body["machine"]), int(body["pid"]), str(body["started"])
@@ -349,7 +350,7 @@ def own_error(raised: BaseExceptionGroup[BaseException]) -> BaseException:
 def _claim(document: Document, terms: Terms, store: Store) -> Claim:
     try:
         return Claim.from_json(document.body)
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise Corrupt(
             f"The lease {document_name(terms.name)} at {store.site} cannot be understood.",
             hint="If no other run is at work, purge that object from the control bucket.",

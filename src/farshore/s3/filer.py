@@ -18,7 +18,8 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote, urlencode
@@ -94,16 +95,20 @@ class HttpFiler:
         self, bucket: str, directory: str, *, after: str = ""
     ) -> AsyncGenerator[list[FilerName], None]:
         async for entries in self._entries(bucket, directory, after, self._page_limit):
-            yield [FilerName(_name(e), _is_directory(e), _holds_null(e)) for e in entries]
+            with _understood(self._site):
+                found = [FilerName(_name(e), _is_directory(e), _holds_null(e)) for e in entries]
+            yield found
 
     async def history(self, bucket: str, key: str) -> list[Version]:
         versions: list[Version] = []
         folder = f"{key}{VERSIONS_SUFFIX}/"
         async for entries in self._entries(bucket, folder, "", VERSIONS_PER_PAGE):
-            versions += [_version(key, entry) for entry in entries if _version_id(entry)]
+            with _understood(self._site):
+                versions += [_version(key, entry) for entry in entries if _version_id(entry)]
         plain = await self._metadata(bucket, key)
-        if plain is not None and _holds_null(plain):
-            versions.append(_version(key, plain)._replace(version_id=NULL_VERSION))
+        with _understood(self._site):
+            if plain is not None and _holds_null(plain):
+                versions.append(_version(key, plain)._replace(version_id=NULL_VERSION))
         return await self._in_order(bucket, key, versions)
 
     async def aclose(self) -> None:
@@ -121,7 +126,8 @@ class HttpFiler:
 
     async def _null_is_latest(self, bucket: str, key: str) -> bool:
         folder = await self._metadata(bucket, key + VERSIONS_SUFFIX)
-        latest = "" if folder is None else _extended(folder, "Seaweed-X-Amz-Latest-Version-Id")
+        with _understood(self._site):
+            latest = "" if folder is None else _extended(folder, "Seaweed-X-Amz-Latest-Version-Id")
         return latest in ("", NULL_VERSION)
 
     async def _metadata(self, bucket: str, path: str) -> dict[str, Any] | None:
@@ -179,7 +185,8 @@ class HttpFiler:
         self, bucket: str, directory: str, last: str, entries: Sequence[dict[str, Any]]
     ) -> str:
         """The page's last name. Compared as code points, which is the order of the bytes."""
-        names = [last, *map(_name, entries)] if last else [_name(e) for e in entries]
+        with _understood(self._site):
+            names = [last, *map(_name, entries)] if last else [_name(e) for e in entries]
         if names != sorted(names) or len(set(names)) != len(names):
             raise self._contradiction(bucket, directory, f"is out of order after {last!r}")
         return names[-1]
@@ -219,12 +226,25 @@ def _refusal(status: int, action: str) -> StoreError:
 def _object(body: bytes, site: str) -> dict[str, Any]:
     try:
         parsed = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         parsed = None
     if not isinstance(parsed, dict):
         hint = "`filer` must be the address of a SeaweedFS filer, not of its S3 or master port"
         raise BadListing(f"the filer of {site} does not answer in JSON", hint=hint)
     return parsed
+
+
+@contextmanager
+def _understood(site: str) -> Iterator[None]:
+    """`BadListing` for entries that are not of the filer's form."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
+        raise BadListing(
+            f"the filer of {site} shows an entry that cannot be understood "
+            f"({type(error).__name__})",
+            hint="is `filer` the address of a SeaweedFS filer? if it is, report its version",
+        ) from None
 
 
 def _target(bucket: str, path: str, query: dict[str, str]) -> str:
