@@ -17,6 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from farshore.core.rules import OWN_PREFIX
 from tests.lab.farshore_cli import Farshore, Histories
+from tests.lab.secrecy import require_none, require_none_in_process, secrets_of, token_of
 
 STEP_S = 0.05
 START_SECONDS_MAX = 60.0
@@ -52,6 +53,7 @@ class Daemon:
 
     def __init__(self, farshore: Farshore, env: Mapping[str, str] | None = None) -> None:
         self.farshore = farshore
+        self._secrets = secrets_of(farshore.lab.folder)
         self.said: list[str] = []
         self.process = farshore.start("run", env=env)
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -93,9 +95,13 @@ class Daemon:
     def _end(self) -> None:
         self.process.wait()
         self._reader.join()
+        self._require_secrecy("".join(self.said), "what the daemon said")
         for stream in (self.process.stdout, self.process.stderr):
             if stream is not None:
                 stream.close()
+
+    def _require_secrecy(self, said: str | bytes, where: str) -> None:
+        require_none(self._secrets | token_of(self.farshore.state_dir), said, where)
 
     # -- its port ---------------------------------------------------------------------
 
@@ -118,10 +124,12 @@ class Daemon:
         request = urllib.request.Request(f"{self.url}{path}", data=body, headers=headers)
         try:
             with urllib.request.urlopen(request, timeout=ANSWER_SECONDS_MAX) as answer:
-                return Answer(answer.status, answer.read())
+                found = Answer(answer.status, answer.read())
         except urllib.error.HTTPError as error:
             with error:
-                return Answer(error.code, error.read())
+                found = Answer(error.code, error.read())
+        self._require_secrecy(found.body, f"the answer to {path}")
+        return found
 
     @property
     def token(self) -> str:
@@ -134,6 +142,7 @@ class Daemon:
 
     def until_ready(self) -> Self:
         """It replicates, and a scan has closed."""
+        require_none_in_process(self._secrets, self.process.pid)
         self.url  # noqa: B018 - waits for the address, with a time limit of its own
         eventually(
             lambda: self.ask("/readyz").code == 200 and self.report()["scan"] is not None,

@@ -27,6 +27,7 @@ from farshore.lab.pairfile import CONTROL_BUCKET
 from farshore.lab.regions import Lab
 from farshore.lab.state import STATE_FOLDER
 from tests.lab.nursery import nursery
+from tests.lab.secrecy import TELLS_KEYS, require_none, secrets_of, token_of
 
 COMMAND_SECONDS_MAX = 100.0
 """A command that has not ended by then hangs."""
@@ -94,7 +95,7 @@ class Farshore:
         """Run to the end. `env` is laid over ours."""
         environment = {**os.environ, **(env or {})}
         done = nursery().run(words, self.folder, environment, input or "", timeout)
-        return Ended(done.returncode, done.stdout, done.stderr)
+        return self._heard(words, Ended(done.returncode, done.stdout, done.stderr))
 
     def run_after(self, prelude: str, *words: str, timeout: float = COMMAND_SECONDS_MAX) -> Ended:
         """Run in a Python that has executed `prelude` first: another clock, tighter limits."""
@@ -108,7 +109,14 @@ class Farshore:
             timeout=timeout,
             check=False,
         )
-        return Ended(done.returncode, done.stdout, done.stderr)
+        return self._heard(words, Ended(done.returncode, done.stdout, done.stderr))
+
+    def _heard(self, words: Sequence[str], ended: Ended) -> Ended:
+        """What a command said, once no secret of the lab was found in it."""
+        if tuple(words[:2]) != TELLS_KEYS:
+            secrets = secrets_of(self.lab.folder) | token_of(self.state_dir)
+            require_none(secrets, ended.stdout + ended.stderr, f"the output of {words[:2]}")
+        return ended
 
     def json(self, *words: str, env: Mapping[str, str] | None = None) -> dict[str, Any]:
         """The document of a command that ends well."""
