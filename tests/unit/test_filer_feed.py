@@ -13,7 +13,8 @@ import pytest
 from farshore.errors import Corrupt, Denied, StoreError, Unreachable, Unsupported
 from farshore.feed import filer
 from farshore.feed.filer import FilerFeed
-from farshore.feed.filer_wire import CLASSES, METHOD
+from farshore.feed.filer_stream import FilerStream
+from farshore.feed.filer_wire import CLASSES, METHOD, request
 from farshore.feed.hint import Delivery
 from farshore.testing.clock import ManualClock
 
@@ -294,3 +295,30 @@ async def test_closing_ends_who_waits(ours: OurFiler, open_feed: Open) -> None:
     await feed.aclose()
     with pytest.raises(Unreachable, match="ended the subscription"):
         await waiting
+
+
+def stream_of(ours: OurFiler, received_max: int) -> FilerStream:
+    asked = request(1, 1, "/buckets/", 0)
+    return FilerStream(f"127.0.0.1:{ours.port}", METHOD, asked, received_max=received_max)
+
+
+async def test_every_message_is_taken_once_and_in_order(ours: OurFiler) -> None:
+    stream = stream_of(ours, 7)
+    ours.say(*(change(n, f"{n}") for n in range(300)))
+    taken: list[bytes] = []
+    async with asyncio.timeout(AWAITED_SECONDS_MAX):
+        while len(taken) < 300:
+            some = await stream.take(None)
+            assert 1 <= len(some) <= 7
+            taken += some
+    assert taken == [encoded(change(n, f"{n}")) for n in range(300)]
+    await stream.aclose()
+
+
+async def test_a_reader_that_nobody_takes_from_waits_and_can_be_ended(ours: OurFiler) -> None:
+    stream = stream_of(ours, 2)
+    ours.say(*(change(n, f"{n}") for n in range(20)))
+    assert len(await stream.take(AWAITED_SECONDS_MAX)) <= 2
+    await stream.aclose()
+    stream.thread.join(AWAITED_SECONDS_MAX)
+    assert not stream.thread.is_alive()

@@ -22,7 +22,7 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from farshore.clock import Clock, SystemClock
 from farshore.errors import Corrupt, Denied, StoreError, Unreachable, Unsupported, UsageError
@@ -30,6 +30,7 @@ from farshore.feed.entry import BUCKETS, created_version, touched
 from farshore.feed.hint import Delivery, Hint, Listener, Nobody, Settles
 
 if TYPE_CHECKING:
+    from farshore.feed.filer_stream import FilerStream
     from farshore.feed.filer_wire import Change
 
 FIRST_SECONDS = 30.0
@@ -53,21 +54,7 @@ UNSETTLED_MAX = 10_000
 CURSOR_SECONDS_MIN = 0.5
 """The cursor is written at most so often, and once more at the end."""
 
-MESSAGE_BYTES_MAX = 64 * 2**20
-"""One response: 256 changes at most, each with every chunk of the old and the new body."""
-
 EPOCH_MAX = 2**31 - 1
-
-CHANNEL_OPTIONS = (
-    ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
-    # For filers that give no signs of life. More often, and they close the connection.
-    ("grpc.keepalive_time_ms", 75_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
-    ("grpc.http2.max_pings_without_data", 0),
-    # A subscription that fails is begun anew by the caller, after a pause of its own.
-    ("grpc.enable_retries", 0),
-    ("grpc.use_local_subchannel_pool", 1),
-)
 
 GetCursor = Callable[[str], str]
 SetCursor = Callable[[str, str], Awaitable[None]]
@@ -166,24 +153,25 @@ class FilerFeed:
         return [Hint(b, k, at, "", size, made) for b, k, size in found if not ours or b in ours]
 
     async def _subscribe(self, since_ns: int) -> AsyncGenerator[Change, None]:
-        grpc, wire = _libraries()
+        lib = _libraries()
         self._epoch += 1
-        asked = wire.request(self._client, self._epoch, self._prefix(), since_ns)
-        async with grpc.aio.insecure_channel(self._address, options=CHANNEL_OPTIONS) as channel:
-            call = channel.unary_stream(wire.METHOD)(asked)
-            gives_signs = False
-            try:
-                while (got := await self._receive(call, gives_signs)) is not grpc.aio.EOF:
-                    for change in wire.changes(got):
+        asked = lib.wire.request(self._client, self._epoch, self._prefix(), since_ns)
+        stream = lib.stream.FilerStream(self._address, lib.wire.METHOD, asked)
+        gives_signs = False
+        try:
+            while responses := await self._receive(stream, gives_signs):
+                for response in responses:
+                    for change in lib.wire.changes(response):
                         gives_signs = gives_signs or change.beat
                         yield change
-            except grpc.aio.AioRpcError as error:
-                raise self._refusal(error.code()) from error
+        except lib.grpc.RpcError as error:
+            raise self._refusal(error.code()) from error
+        finally:
+            await stream.aclose()
 
-    async def _receive(self, call: Any, gives_signs: bool) -> Any:
+    async def _receive(self, stream: FilerStream, gives_signs: bool) -> list[bytes]:
         try:
-            async with asyncio.timeout(self._silence_seconds_max if gives_signs else None):
-                return await call.read()
+            return await stream.take(self._silence_seconds_max if gives_signs else None)
         except TimeoutError:
             raise self._unreachable("has fallen silent") from None
 
@@ -214,8 +202,16 @@ class FilerFeed:
         )
 
 
-def _libraries() -> tuple[Any, Any]:
-    """grpc, and our messages. They are an extra, and slow to import.
+class _Libraries(NamedTuple):
+    """grpc, and what of ours needs it."""
+
+    grpc: Any
+    wire: Any
+    stream: Any
+
+
+def _libraries() -> _Libraries:
+    """They are an extra, and slow to import.
 
     Unless somebody wants to see them, grpc's own remarks about every server that goes away
     stay out of our output; it reads this setting while it is imported.
@@ -224,13 +220,13 @@ def _libraries() -> tuple[Any, Any]:
     try:
         import grpc
 
-        from farshore.feed import filer_wire
+        from farshore.feed import filer_stream, filer_wire
     except ImportError as error:
         raise UsageError(
             f"The filer feed needs a package that is not installed: {error.name}.",
             hint="Install it with: pip install 'farshore[seaweedfs]'",
         ) from error
-    return grpc, filer_wire
+    return _Libraries(grpc, filer_wire, filer_stream)
 
 
 class _Inbox:
