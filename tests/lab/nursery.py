@@ -25,7 +25,8 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, NamedTuple, NoReturn
 
@@ -91,7 +92,7 @@ class Nursery:
             stdin.write(input.encode())
             stdin.seek(0)
             child = self.begin(words, folder, environment, (stdin, stdout, stderr))
-            with child.answer:
+            with child.answer, _ended_at_last(child.pid):
                 code = self.awaited(child, timeout, words)
             texts = (_read(stdout), _read(stderr))
         return subprocess.CompletedProcess(list(words), code, *texts)
@@ -119,15 +120,24 @@ class Nursery:
 
     @staticmethod
     def awaited(child: Born, timeout: float, words: Sequence[str]) -> int:
-        """Its exit code; one that has not ended by then is killed."""
+        """Its exit code; `subprocess.TimeoutExpired` when it has not ended by then."""
         ready, _, _ = select.select([child.answer], [], [], timeout)
         if not ready:
-            os.kill(child.pid, signal.SIGKILL)
+            raise subprocess.TimeoutExpired(list(words), timeout)
         code = child.answer.read(4)
         assert code, "the nursery is gone"
-        if not ready:
-            raise subprocess.TimeoutExpired(list(words), timeout)
         return int.from_bytes(code, "big", signed=True)
+
+
+@contextmanager
+def _ended_at_last(pid: int) -> Iterator[None]:
+    """Nobody waits any more, after whatever error: it is killed."""
+    try:
+        yield
+    except BaseException:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        raise
 
 
 def _read(file: IO[bytes]) -> str:
@@ -177,7 +187,7 @@ def _serve(line: socket.socket) -> None:
                     os.close(stale)
                 _become(request, files)
             answers[pid] = files.pop()
-            os.write(answers[pid], pid.to_bytes(4, "big"))
+            _answer(answers[pid], pid)
             for file in files:
                 os.close(file)
 
@@ -189,8 +199,14 @@ def _tell(answers: dict[int, int]) -> None:
         if pid == 0:
             return
         back = answers.pop(pid)
-        os.write(back, os.waitstatus_to_exitcode(status).to_bytes(4, "big", signed=True))
+        _answer(back, os.waitstatus_to_exitcode(status))
         os.close(back)
+
+
+def _answer(back: int, number: int) -> None:
+    """A test that was called off waits for no answer."""
+    with suppress(BrokenPipeError):
+        os.write(back, number.to_bytes(4, "big", signed=True))
 
 
 def _become(request: bytes, files: list[int]) -> NoReturn:

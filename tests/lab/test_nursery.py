@@ -65,6 +65,15 @@ def test_one_that_hangs_is_killed(tmp_path: Path) -> None:
     assert born(["--version"], tmp_path).returncode == 0, "the next one is served"
 
 
+def test_one_that_nobody_waits_for_any_more_disturbs_nothing(tmp_path: Path) -> None:
+    for _ in range(5):
+        with open(os.devnull, "r+b") as nowhere:
+            child = nursery().begin(["--version"], tmp_path, os.environ, [nowhere] * 3)
+        child.answer.close()
+    for _ in range(5):
+        assert born(["--version"], tmp_path).returncode == 0
+
+
 def test_many_at_once_have_each_their_own_answer(tmp_path: Path) -> None:
     words = [["--version"], ["nonsense"]] * 10
     with ThreadPoolExecutor(len(words)) as hands:
