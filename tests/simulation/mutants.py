@@ -19,7 +19,6 @@ from farshore.fence import waiting as fence_waiting
 from farshore.fence.bite import Bite
 from farshore.fence.site import SiteFence
 from farshore.journal.backlog import Work
-from farshore.runbook.caught_up import CatchUp
 from farshore.s3.store import ALWAYS, Condition
 
 Patch = tuple[object, str, object]
@@ -138,16 +137,6 @@ def _pending_fence_forgotten() -> list[Patch]:
     return [(fences, "waiting", waiting), (fence_waiting, "waiting", waiting)]
 
 
-def _not_caught_up() -> list[Patch]:
-    """The runbook does not wait until the new site has everything."""
-
-    async def act(self: CatchUp) -> None:
-        record = await self.ground.record()
-        self._proved = (record.freeze.since if record.freeze else 0.0, {})
-
-    return [(CatchUp, "act", act)]
-
-
 MUTANTS: Mapping[str, Callable[[], list[Patch]]] = {
     "stamps are not looked at": _no_stamps,
     "acknowledged before it was applied": _acknowledged_before_applied,
@@ -163,6 +152,5 @@ MUTANTS: Mapping[str, Callable[[], list[Patch]]] = {
 ROLES_MUTANTS: Mapping[str, Callable[[], list[Patch]]] = {
     "a fence is dropped": _fence_dropped,
     "a pending fence is forgotten": _pending_fence_forgotten,
-    "the new site is not waited for": _not_caught_up,
 }
 """In what changes roles."""
