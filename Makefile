@@ -28,11 +28,13 @@ $(STAMP): requirements.txt pyproject.toml
 demo: setup $(SERVERS)  ## two regions, one tree, all of it proved; one dies under load, and the way home
 	$(BIN)/farshore demo --report build/demo.md
 
+# A test on real servers waits for most of its time. Each process has two labs: some 1.5 GiB.
+WORKERS ?= 3
 test: setup $(SERVERS)  ## all tests, on real servers on loopback
-	$(BIN)/pytest -n 2 --dist worksteal
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 test-long: setup $(SERVERS)  ## the many more kills that `make test` leaves out
-	$(BIN)/pytest -n 2 --dist worksteal -m long
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m long
 
 SEEDS ?= 1000
 simulate: setup  ## simulated runs with faults, on all cores: SEEDS=1000; SEED=n replays one
