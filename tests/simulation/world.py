@@ -11,8 +11,8 @@ from collections.abc import Coroutine
 from dataclasses import replace
 from pathlib import Path
 
-from farshore.core.model import Attributes
-from farshore.errors import FarshoreError, Gone, StateError
+from farshore.core.model import Attributes, Lock
+from farshore.errors import Denied, FarshoreError, Gone, StateError
 from farshore.feed.hint import Hint
 from farshore.journal.deletes import Verdict
 from farshore.testing.store.faults import Fault
@@ -45,6 +45,7 @@ deletes_count = {deletes}
 deletes_share = 0.0
 """
 
+RETAINED_UNTIL = "2030-01-01T00:00:00Z"
 BEGIN_AGAIN_S = 0.7
 AWAY_MAX_S = 45.0
 DISK_FULL_S = 2.0
@@ -268,8 +269,9 @@ class World:
     async def _purge(self, key: str, amount: int) -> None:
         found = [held.version for held in self.east.dump(BUCKET) if held.version.key == key]
         if found:
-            self.truth.purged.add(key)
-            await self.east.delete(BUCKET, key, found[amount % len(found)].version_id)
+            with contextlib.suppress(Denied):  # it is locked
+                await self.east.delete(BUCKET, key, found[amount % len(found)].version_id)
+                self.truth.purged.add(key)
 
     # -- from the beginning to the end -----------------------------------------------------
 
@@ -340,7 +342,14 @@ class World:
 
 def _attributes(amount: int) -> Attributes:
     tags = (("n", str(amount % 7)),) if amount % 3 == 0 else ()
-    return Attributes(metadata=(("amount", str(amount)),), tags=tags)
+    return Attributes(metadata=(("amount", str(amount)),), tags=tags, lock=_lock(amount))
+
+
+def _lock(amount: int) -> Lock:
+    """Some versions are locked: they cannot be purged, neither here nor there."""
+    if amount % 11 == 5:
+        return Lock("COMPLIANCE", RETAINED_UNTIL)
+    return Lock(legal_hold=amount % 11 == 7)
 
 
 def simulate(plan: Plan) -> Outcome:
