@@ -5,11 +5,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SERVERS := build/servers/.ready
+AUDIT := build/audit
 export PATH := $(CURDIR)/build/servers/bin:$(PATH)
 # Compiled once, not anew by each of the many commands that the tests run, whatever is set outside.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup demo test test-long fuzz check bench docs lock clean
+.PHONY: help setup demo test test-long fuzz audit check bench docs lock clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+: +##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -58,6 +59,15 @@ check: setup     ## lint, format, types, layer rules
 bench: setup $(SERVERS)  ## measure, and write docs/benchmarks.md and build/bench.json
 	$(BIN)/python -m bench
 
+# --strict: a package of which the service knows nothing is a failure, not a pass.
+audit: $(AUDIT)/.installed  ## ask whether a pinned dependency has a known vulnerability; needs the network
+	$(AUDIT)/bin/pip-audit --strict --disable-pip --require-hashes -r requirements.txt
+
+$(AUDIT)/.installed: requirements-audit.txt
+	@$(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-audit.txt
+	@touch $@
+
 docs: setup      ## write docs/cli.md, configuration.md and metrics.md from the code
 	$(BIN)/python -m farshore.cli.reference
 
@@ -65,6 +75,9 @@ lock: setup      ## compile requirements.txt anew from pyproject.toml
 	$(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --extra dev \
 	  --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header --no-build-isolation \
 	  --output-file requirements.txt pyproject.toml requirements.in
+	$(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
+	  --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header --no-build-isolation \
+	  --output-file requirements-audit.txt requirements-audit.in
 
 clean:           ## remove .venv and build products
 	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis
