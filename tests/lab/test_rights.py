@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from farshore.core.rights import Who
 from tests.lab.daemon import Daemon, contents, settle
@@ -173,3 +174,27 @@ def test_the_exported_rights_are_enough_and_not_too_many(gated: Gated) -> None:
     assert sorted(unused - set(UNUSED)) == []
     assert sorted(set(UNUSED) - unused) == []
     assert contents(farshore, "west") == contents(farshore, "east")
+
+
+def test_what_seaweedfs_cannot_separate(farshore: Farshore) -> None:
+    """As docs/security.md says: were it able to, the exported rights should say so, too.
+
+    The replicator stands for whoever has Write there, the app too.
+    """
+    writer, name = farshore.s3("east", "replicator"), {"Bucket": farshore.bucket}
+    writer.put_bucket_versioning(**name, VersioningConfiguration={"Status": "Suspended"})
+    rule = {"ID": "x", "Status": "Enabled", "Filter": {"Prefix": ""}, "Expiration": {"Days": 1}}
+    writer.put_bucket_lifecycle_configuration(**name, LifecycleConfiguration={"Rules": [rule]})
+    tries: list[Callable[[], object]] = [
+        lambda: writer.put_bucket_policy(**name, Policy="{}"),
+        lambda: writer.delete_bucket_policy(**name),
+        lambda: writer.delete_bucket(**name),
+        lambda: writer.put_object_acl(**name, Key="k", ACL="private"),
+        lambda: writer.list_objects_v2(Bucket="files-of-others"),
+    ]
+    for attempt in tries:
+        with pytest.raises(ClientError, match="AccessDenied"):
+            attempt()
+    operator = farshore.s3("east", "operator")
+    operator.put_object(**name, Key="k", Body=b"1")
+    operator.delete_bucket(**name)

@@ -129,6 +129,7 @@ def test_keys_of_one_region(pair: Path, capsys: pytest.CaptureFixture[str]) -> N
         (("--vendor", "aws", "--kms-key", KEY), "needs --site"),
         (("--vendor", "aws", "--kms-key", "alias/x", "--site", "east"), "no ARN"),
         (("--vendor", "minio", "--acls"), "keeps no access control lists"),
+        (("--vendor", "seaweedfs", "--acls"), "lets nobody set"),
     ],
 )
 def test_what_cannot_be_is_refused(

@@ -152,9 +152,7 @@ def iam_policy(
     ] = None,
     acls: Annotated[
         bool,
-        typer.Option(
-            "--acls", help="Access control lists are to be copied. Not with minio, which has none."
-        ),
+        typer.Option("--acls", help="aws: access control lists are to be copied."),
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -203,6 +201,11 @@ def _require_sensible(vendor: str, site: str, keys: list[str], acls: bool) -> No
         )
     if acls and vendor == "minio":
         raise UsageError("--acls: MinIO keeps no access control lists.")
+    if acls and vendor == "seaweedfs":
+        raise UsageError(
+            "--acls: SeaweedFS lets nobody set access control lists but who may do everything.",
+            hint="Leave them out, or give the replicator there an identity with Admin.",
+        )
 
 
 def _ground(config: Config, site: Site, keys: tuple[str, ...], acls: bool) -> Ground:
