@@ -195,6 +195,4 @@ def test_what_seaweedfs_cannot_separate(farshore: Farshore) -> None:
     for attempt in tries:
         with pytest.raises(ClientError, match="AccessDenied"):
             attempt()
-    operator = farshore.s3("east", "operator")
-    operator.put_object(**name, Key="k", Body=b"1")
-    operator.delete_bucket(**name)
+    farshore.s3("east", "operator").delete_bucket(**name)
