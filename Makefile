@@ -38,8 +38,8 @@ test-long: setup $(SERVERS)  ## the many more kills that `make test` leaves out
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m long
 
 SEEDS ?= 1000
-simulate: setup  ## simulated runs with faults, on all cores: SEEDS=1000; SEED=n replays one
-	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
+simulate: setup  ## simulated runs with faults, on all cores: SEEDS=1000; SEED=n replays one; ROLES=1
+	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS)) $(if $(ROLES),--roles)
 
 EXAMPLES ?= 5000
 fuzz: setup      ## many hostile inputs for everything that reads: make fuzz EXAMPLES=5000

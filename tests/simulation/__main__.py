@@ -1,4 +1,4 @@
-"""`python -m tests.simulation [--seeds N] [--first N] [--seed N] [--jobs N]`: runs in parallel.
+"""`python -m tests.simulation [--seeds N] [--first N] [--seed N] [--roles]`: many runs.
 
 Each seed is a run of its own, in whatever process. A failure is told with its seed and with
 the fewest steps that still show it; `--seed` replays that one run and shows its whole log.
@@ -13,6 +13,7 @@ import resource
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
 from tests.simulation.shorten import shortened, told
@@ -32,19 +33,20 @@ class Ran(NamedTuple):
     simulated_s: float
 
 
-def ran(seed: int) -> Ran:
+def ran(seed: int, *, roles: bool) -> Ran:
     """One run, whatever process it is in."""
-    outcome = run_of(seed)
+    outcome = run_of(seed, roles=roles)
     failure = told(shortened(outcome)) if outcome.broken else ""
     return Ran(seed, failure, outcome.checks, outcome.seconds)
 
 
-def _all(seeds: range, jobs: int) -> Iterator[Ran]:
+def _all(seeds: range, jobs: int, *, roles: bool) -> Iterator[Ran]:
+    one = partial(ran, roles=roles)
     if jobs == 1:
-        yield from map(ran, seeds)
+        yield from map(one, seeds)
         return
     with multiprocessing.get_context("fork").Pool(jobs) as pool:
-        yield from pool.imap_unordered(ran, seeds, SEEDS_AT_ONCE)
+        yield from pool.imap_unordered(one, seeds, SEEDS_AT_ONCE)
         pool.close()
         pool.join()
 
@@ -59,10 +61,10 @@ def _say(text: str) -> None:
     print(text, flush=True)  # noqa: T201  it is a command
 
 
-def many(seeds: range, jobs: int) -> int:
+def many(seeds: range, jobs: int, *, roles: bool) -> int:
     """How many runs broke a promise."""
     began, checks, simulated, failed = time.monotonic(), 0, 0.0, 0
-    for one in _all(seeds, jobs):
+    for one in _all(seeds, jobs, roles=roles):
         checks += one.checks
         simulated += one.simulated_s
         if one.told:
@@ -77,9 +79,9 @@ def many(seeds: range, jobs: int) -> int:
     return failed
 
 
-def replay(seed: int) -> int:
+def replay(seed: int, *, roles: bool) -> int:
     """One run again, with everything that happened."""
-    outcome = run_of(seed)
+    outcome = run_of(seed, roles=roles)
     _say("\n".join(outcome.log))
     _say(told(shortened(outcome)) if outcome.broken else f"seed {seed}: every promise was kept")
     return 1 if outcome.broken else 0
@@ -91,10 +93,12 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="the first of them")
     parser.add_argument("--seed", type=int, help="this one alone, with its log")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument("--roles", action="store_true", help="stories about roles alone")
     given = parser.parse_args()
     if given.seed is not None:
-        return replay(given.seed)
-    return 1 if many(range(given.first, given.first + given.seeds), max(1, given.jobs)) else 0
+        return replay(given.seed, roles=given.roles)
+    seeds = range(given.first, given.first + given.seeds)
+    return 1 if many(seeds, max(1, given.jobs), roles=given.roles) else 0
 
 
 if __name__ == "__main__":
