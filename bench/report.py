@@ -77,7 +77,7 @@ on both.
 - *Runbooks*: each run is a `farshore` of its own, between two SeaweedFS regions behind one
   HAProxy; times are those of the run's own document, by which drills report too. Ten
   switchovers there and back, under 8 boto3 clients that write 4 KiB and 4 that read, with
-  their default retries and 0.1 s between two requests; `farshore run` copies all the while,
+  their default retries and 0.2 s between two requests; `farshore run` copies all the while,
   and each begins with a pair that is protected and in step. "Frozen" is from the first word to the
   proxy until it has let writes through again. Ten failovers, each from a region that was killed a
   moment before: from the approval to the end of the last probe. Ten switchovers of a hundred

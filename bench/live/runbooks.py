@@ -50,7 +50,7 @@ BUSY, QUIET = "files", "quiet"
 """The bucket that the clients write to, and the one in which nothing changes."""
 
 QUIET_OBJECTS = 100
-PAUSE_S = 0.1
+PAUSE_S = 0.2
 """Between two requests of a client: the machine is shared with all that is measured."""
 
 COMMAND_SECONDS_MAX = 60.0
