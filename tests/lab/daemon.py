@@ -25,7 +25,7 @@ SETTLE_SECONDS_MAX = 60.0
 STOP_SECONDS_MAX = 10.0
 ANSWER_SECONDS_MAX = 20.0
 
-SERVES = re.compile(r"http://\S+:\d+")
+SERVES = re.compile(r"metrics and health on (http://\S+:\d+)")
 
 
 def eventually(true: Callable[[], bool], seconds: float, what: str) -> float:
