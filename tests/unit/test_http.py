@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import os
 import random
 import socket
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -876,3 +878,23 @@ def test_a_ca_file_that_is_not_there_or_not_pem(tmp_path: Path) -> None:
     (tmp_path / "bad.pem").write_text("nothing")
     with pytest.raises(Unreachable, match="cannot be used"):
         tls(str(tmp_path / "bad.pem"))
+
+
+async def test_a_connection_that_was_lost_is_gone_without_the_collector() -> None:
+    async def once(peer: Peer) -> None:
+        await peer.request()
+        await peer.answer(b"x")  # and closes
+
+    gc.collect()
+    gc.disable()
+    try:
+        async with serve(once) as server, pool_to(server) as pool:
+            await ask(pool)
+            alive = [weakref.ref(connection) for connection in pool._live]
+            async with asyncio.timeout(10):
+                while pool._live:  # noqa: ASYNC110  # the pool has no event for it
+                    await asyncio.sleep(0.001)
+            await a_few_turns()
+            assert [found() for found in alive] == [None] * len(alive)
+    finally:
+        gc.enable()

@@ -48,6 +48,9 @@ class Connection(asyncio.Protocol):
     `lost` is "" while the connection is up, and a reason afterwards. `malformed` is a
     reason when the server sent something that is not HTTP. `requests` counts the
     requests begun; `sent` is True when the present one has been written in full.
+
+    It refers to nothing that refers to it once it is lost: bursts open and close hundreds, and
+    those must be gone at once, not when the collector of cycles comes round.
     """
 
     def __init__(
@@ -62,13 +65,13 @@ class Connection(asyncio.Protocol):
         self._idle_timeout_s = idle_timeout_s
         self._body_buffer = body_buffer
         self._on_lost = on_lost
-        self._bulk = _Bulk(self, blocks)
+        self._blocks = blocks
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._moved = 0.0
         self._unwritten = 0
-        self._reader: asyncio.BaseProtocol = self
+        self._in_bulk = False
         self._reading_paused = False
         self._writing_paused = False
         self.framing: Framing | None = None
@@ -251,10 +254,10 @@ class Connection(asyncio.Protocol):
 
     def _choose_reader(self, framing: Framing) -> None:
         """Let the rest of a large body come through blocks."""
-        wanted: asyncio.BaseProtocol = self._bulk if framing.left >= BULK_BYTES_MIN else self
-        if wanted is not self._reader:
-            self._reader = wanted
-            self._out.set_protocol(wanted)
+        in_bulk = framing.left >= BULK_BYTES_MIN
+        if in_bulk != self._in_bulk:
+            self._in_bulk = in_bulk
+            self._out.set_protocol(_Bulk(self, self._blocks) if in_bulk else self)
 
     def pause_writing(self) -> None:
         self._writing_paused = True
