@@ -85,8 +85,7 @@ class Pair:
         self.folder = ground.lab.folder / name
         self.folder.mkdir()
         parts = [self._site(site, linked=linked) for site in SITES]
-        parts.append(f'[pair]\nsource = "{SOURCE}"\ntarget = "{TARGET}"')
-        parts.append(f'control_bucket = "control-{name}"')
+        parts.append(f'[pair]\nname = "{name}"\nsource = "{SOURCE}"\ntarget = "{TARGET}"')
         parts += [f'[[pair.buckets]]\nsource = "{bucket}"' for bucket in buckets]
         parts.append(f'[daemon]\nlisten = "{HOST}:0"')
         (self.folder / "farshore.toml").write_text("\n".join(parts) + "\n")

@@ -29,6 +29,9 @@ BUCKETS = tuple(f"files-{number:02}" for number in range(40))
 COMMON = "files"
 """One more, for the tests that can share it."""
 
+NOBODY_MADE = "nobody-made-it"
+"""A bucket that is not there, and that farshore may use."""
+
 SEEDS = {f"seed/{number}": b"seed %d" % number for number in range(5)}
 """Objects that both sides have from the beginning."""
 
@@ -61,7 +64,7 @@ _numbers = itertools.count()
 def raise_lab(folder: Path) -> Lab:
     """Two regions behind HAProxy; the caller leaves it."""
     lab = Lab(folder)
-    lab.up(buckets=(COMMON, *BUCKETS), front_door=True)
+    lab.up(buckets=(COMMON, *BUCKETS), granted=(NOBODY_MADE,), front_door=True)
     return lab
 
 

@@ -33,7 +33,7 @@ def test_two_pairs_of_the_same_sites_live_side_by_side(
             ours.json("verify")
         pids = {status(ours)[1]["report"]["daemon"]["pid"] for ours in (farshore, other)}
         assert pids == {first.process.pid, second.process.pid}
-        told = {ours.json("status")["pair"] for ours in (farshore, other)}
+        told = {status(ours)[1]["pair"] for ours in (farshore, other)}
         assert told == {f"{farshore.bucket}-a", f"{farshore.bucket}-b"}
         for daemon, name in ((first, f"{farshore.bucket}-a"), (second, f"{farshore.bucket}-b")):
             assert f'pair="{name}"'.encode() in daemon.ask("/metrics").body

@@ -16,7 +16,7 @@ import pytest
 from farshore.lab.settings import PERFECT, LinkSettings
 from tests.lab.daemon import Daemon, contents, eventually, settle
 from tests.lab.farshore_cli import Ended
-from tests.lab.runbook_ground import Pair, reachable, until_busy
+from tests.lab.runbook_ground import NOBODY_MADE, Pair, reachable, until_busy
 from tests.lab.traceless import serves, takes_writes
 
 NO_DAEMON = ("--override", "daemon=no daemon in this test")
@@ -259,7 +259,7 @@ def without_control_bucket(pair: Pair, site: str) -> None:
     """That site's control bucket is one that nobody has made."""
     text = pair.config.read_text()
     pair.config.write_text(
-        text.replace(f"[sites.{site}]", f'[sites.{site}]\ncontrol_bucket = "nobody-made-it"')
+        text.replace(f"[sites.{site}]", f'[sites.{site}]\ncontrol_bucket = "{NOBODY_MADE}"')
     )
 
 

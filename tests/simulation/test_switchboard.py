@@ -29,6 +29,9 @@ class BoardBench:
         way.mute, way.away = (lambda: self.is_mute), (lambda: self.is_cut)
         return way
 
+    def impatient(self) -> Operated:
+        return self.driver()
+
     def _loses(self) -> float:
         """The answer of the last proxy alone: all of it is carried out."""
         shown = self.board.shown()

@@ -34,6 +34,12 @@ BYTES_MAX = 1 << 20
 
 URL_SECONDS = 60
 
+TRIES_MAX = 3
+FRONT_TRIES_MAX = 10
+TRY_AGAIN_S = 1.0
+"""A site that asks to come again is asked again, as the SDKs do. A proxy may need a few checks
+before it sends anything to a site that was down; nobody's writes wait for that any more."""
+
 BODY = b"farshore probe: written by a presigned URL, and purged at once.\n"
 
 
@@ -72,12 +78,25 @@ class Probe:
         ):
             for bucket in _buckets(ground.config):
                 try:
-                    seen[bucket] = await _try_bucket(ground, config, app, replicator, bucket)
+                    seen[bucket] = await self._patiently(config, app, replicator, bucket)
                 except StoreError as error:
                     raise StepFailed(
                         f"The app's path does not work at {ground.new}: {error}"
                     ) from error
         self._seen = seen
+
+    async def _patiently(
+        self, config: Config, app: S3Client, replicator: Store, bucket: str
+    ) -> dict[str, int]:
+        """Try one bucket; again while the answer is to come again, and there are tries left."""
+        for left in reversed(range(FRONT_TRIES_MAX if self.through_front else TRIES_MAX)):
+            try:
+                return await _try_bucket(self.ground, config, app, replicator, bucket)
+            except StoreError as error:
+                if not (error.retryable and left):
+                    raise
+            await self.ground.sleep(TRY_AGAIN_S)
+        raise AssertionError("the last try answers or raises")
 
     async def undo(self) -> None:
         """Nothing was left behind."""
