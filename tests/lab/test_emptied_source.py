@@ -98,7 +98,13 @@ def make_anew(farshore: Farshore, *, versioned: bool) -> Any:
     return s3
 
 
-@pytest.mark.parametrize("versioned", [True, False], ids=["versioned", "unversioned"])
+@pytest.mark.parametrize(
+    "versioned",
+    [
+        pytest.param(True, id="versioned"),
+        pytest.param(False, id="unversioned", marks=pytest.mark.long),
+    ],
+)
 def test_deleted_and_made_anew_with_new_writes_to_old_keys(
     farshore: Farshore, versioned: bool
 ) -> None:

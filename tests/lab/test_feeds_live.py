@@ -185,6 +185,11 @@ def test_what_a_queue_tells_arrives_and_is_deleted_only_then(
         assert daemon.report()["understatements"] == 0
 
 
+@pytest.mark.parametrize(
+    "queue",
+    ["nats", pytest.param("sqs", marks=pytest.mark.long)],  # SQS hides it for half a minute
+    indirect=True,
+)
 def test_a_message_of_a_daemon_that_was_killed_comes_again(
     farshore: Farshore, lab: Lab, queue: Queue
 ) -> None:

@@ -187,7 +187,7 @@ def test_the_source_dies(farshore: Farshore, lab: Lab) -> None:
         assert daemon.process.poll() is None
 
 
-@pytest.mark.parametrize("site", ["west", "east"])
+@pytest.mark.parametrize("site", [pytest.param("west", marks=pytest.mark.long), "east"])
 def test_a_side_that_falls_silent_is_noticed(farshore: Farshore, lab: Lab, site: str) -> None:
     """Its connections stay open, and nothing comes."""
     configure(farshore)
@@ -205,7 +205,7 @@ def test_a_side_that_falls_silent_is_noticed(farshore: Farshore, lab: Lab, site:
         eventually(lambda: daemon.ask("/readyz").code == 200, 60, "ready again")
 
 
-@pytest.mark.parametrize("site", ["west", "east"])
+@pytest.mark.parametrize("site", ["west", pytest.param("east", marks=pytest.mark.long)])
 def test_started_with_a_side_down(farshore: Farshore, lab: Lab, site: str) -> None:
     configure(farshore)
     farshore.put_all({"a.txt": [b"one", None, b"two"]})
