@@ -30,7 +30,7 @@ demo: setup $(SERVERS)  ## two regions, one tree, all of it proved; one dies und
 	$(BIN)/farshore demo --report build/demo.md
 
 # A test on real servers waits for most of its time. Each process has two labs: some 1.5 GiB.
-WORKERS ?= 3
+WORKERS ?= 2
 test: setup $(SERVERS)  ## all tests, on real servers on loopback
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal
 

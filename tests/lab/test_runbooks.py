@@ -146,6 +146,16 @@ def test_a_failover_names_what_is_known_to_be_missing(pair: Pair, daemon: Daemon
     assert {name.partition("/")[2] for name in shown["known_missing"]} == {"late/1", "late/2"}
 
 
+def test_without_a_daemon_s_word_the_last_verify_says_what_may_be_lost(pair: Pair) -> None:
+    pair.json("backfill")
+    began = pair.json("verify")
+    assert began["differences"] == []
+    pair.lab.kill("east")
+    shown = pair.failover("west")["plan"]["shown"]
+    assert shown["watermark"] is not None
+    assert shown["missing_versions"] is None, "nobody has counted what waits"
+
+
 def test_writes_are_held_until_a_person_allows_them(pair: Pair) -> None:
     pair.lab.kill("east")
     assert pair.failover("west", "--writes", "hold")["state"] == "done"

@@ -216,6 +216,19 @@ async def test_changes_of_others_move_the_cursor(
         ours.say(change(40, "k", "other"), change(50, "m"))
         await anext(deliveries)
         await delivery.settle()
+    assert kept.moment in (30, 40), "never 50; 40 where it was not read together with 50"
+
+
+async def test_a_change_of_others_alone_moves_the_cursor(
+    ours: OurFiler, open_feed: Open, kept: Kept
+) -> None:
+    async with aclosing(open_feed().deliveries()) as deliveries:
+        ours.say(change(30, "l"))
+        delivery = await anext(deliveries)
+        await delivery.settle()
+        ours.say(change(40, "k", "other"), END)
+        with pytest.raises(Unreachable):
+            await anext(deliveries)
     assert kept.moment == 40
 
 

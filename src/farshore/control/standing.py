@@ -350,9 +350,17 @@ def watermark_of(standing: Standing, config: Config) -> float | None:
     beginning everything is on the target. A later report knows more: a scan may have found
     something missing since.
     """
-    report, proof = standing.report, standing.proof
+    return known_until(config, standing.report, standing.proof)
+
+
+def known_until(
+    config: Config, report: StatusReport | None, proof: ProofRecord | None
+) -> float | None:
+    """See `watermark_of`."""
     if report is not None and not _is_of(config, report):
         report = None
+    if proof is not None and not _is_of(config, proof):
+        proof = None
     told = report.watermark if report else None
     if proof is None or proof.differences:
         return told

@@ -28,8 +28,9 @@ State = Literal[
     "planned", "approved", "declined", "running", "failed", "unknown", "done", "aborted"
 ]
 
-LAG_BUCKETS_S = (0.0, 1.0, 10.0, 60.0, 600.0, 3600.0)
-"""An approval holds while the exposure stays in its range: it binds to what was shown."""
+LAG_BUCKETS_S = (0.0, 1.0, 30.0, 60.0, 600.0, 3600.0)
+"""An approval holds while the exposure stays in its range: it binds to what was shown. 30 s is
+what preflight lets pass: below it, a report every few seconds moves nothing that matters."""
 
 TEXT_MAX = 2000
 """Characters of a note or a reason: a run is one small document."""

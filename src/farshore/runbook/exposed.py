@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import aclosing
 
 from farshore.control.contact import make_contact
 from farshore.control.sites import open_store
+from farshore.control.standing import known_until
+from farshore.control.status import ProofRecord, read_proof
 from farshore.core.runbook import Shown
 from farshore.engine.run import JOURNAL_FILE
-from farshore.errors import FarshoreError, StateError
+from farshore.errors import FarshoreError, StateError, StoreError
 from farshore.journal.backlog_sqlite import SqliteBacklog
 from farshore.runbook.ground import Ground
 from farshore.runbook.preflight import read_report
@@ -21,18 +24,28 @@ HALF_ANSWER_SECONDS_MAX = 2.0
 
 
 async def exposed(ground: Ground) -> Shown:
-    """By the daemon's last report, kept at the surviving site, and this machine's own notes."""
-    report = await read_report(ground)
-    if report is None:
-        return Shown()
-    mark, now = report.watermark, ground.clock.now()
+    """By the daemon's last report and the last verify, kept at the surviving site, and by this
+    machine's own notes."""
+    report, proof = await asyncio.gather(read_report(ground), _proof(ground))
+    mark, now = known_until(ground.config, report, proof), ground.clock.now()
+    waiting = report.backlog.count if report is not None else None
     return Shown(
         exposure_s=None if mark is None else max(now - mark, 0.0),
         watermark=mark,
-        missing_versions=report.backlog.count,
-        missing_bytes=report.backlog.bytes,
-        known_missing=await _waiting(ground) if report.backlog.count else (),
+        missing_versions=waiting,
+        missing_bytes=report.backlog.bytes if report is not None else None,
+        known_missing=await _waiting(ground) if waiting else (),
     )
+
+
+async def _proof(ground: Ground) -> ProofRecord | None:
+    """The last verify of everything; a daemon that has just begun knows less than it."""
+    pair = ground.config.pair
+    async with aclosing(open_store(ground.config, ground.new, "replicator")) as store:
+        try:
+            return await read_proof(store, ground.config.target.control_bucket, pair.name)
+        except StoreError:
+            return None  # the daemon's own word is there, or it is not known
 
 
 async def _waiting(ground: Ground) -> tuple[str, ...]:
