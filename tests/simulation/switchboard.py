@@ -11,6 +11,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TypeVar
 
 from farshore.clock import Clock
@@ -128,17 +129,17 @@ class Operated:
             await self._arrive(proxy)
         wanted = self._board.require(plan)
         for number, (proxy, _) in enumerate(plan.expect):
-            await self._change(proxy, lambda p=proxy: self._board.put(p, wanted), number)  # type: ignore[misc]
+            await self._change(proxy, partial(self._board.put, proxy, wanted), number)
             self._log(f"{proxy} shows {wanted}")
 
     async def freeze(self, until: float, retry_after_ms: int) -> None:
         for number, proxy in enumerate(self._board.proxies):
-            await self._change(proxy, lambda p=proxy: self._board.set_freeze(p, until), number)  # type: ignore[misc]
+            await self._change(proxy, partial(self._board.set_freeze, proxy, until), number)
             self._log(f"{proxy} is frozen")
 
     async def thaw(self) -> None:
         for number, proxy in enumerate(self._board.proxies):
-            await self._change(proxy, lambda p=proxy: self._board.set_freeze(p, 0.0), number)  # type: ignore[misc]
+            await self._change(proxy, partial(self._board.set_freeze, proxy, 0.0), number)
             self._log(f"{proxy} is thawed")
 
     async def frozen(self) -> tuple[Frozen, ...]:

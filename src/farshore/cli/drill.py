@@ -60,7 +60,7 @@ def drill(
     by: ByOption = "",
     approved_by: ApprovedByOption = "",
     confirm: ConfirmOption = "",
-    override_: OverrideOption = [],  # noqa: B006  Typer copies it
+    override_: OverrideOption = None,
     clean: Annotated[
         bool, typer.Option("--clean", help="Only purge what killed drills left, on both sides.")
     ] = False,
@@ -81,7 +81,9 @@ def drill(
         _clean(context, console, author(by))
         return
     script = _script(level)
-    ask = _ask(console, level, author(by), why, approved_by, hypothesis, abort_if, soak, override_)
+    ask = _ask(
+        console, level, author(by), why, approved_by, hypothesis, abort_if, soak, override_ or []
+    )
     ended = _in_hall(context, console, lambda hall: _held(hall, console, ask, script, confirm))
     _say(console, ended)
     console.document(ended.to_json())

@@ -30,7 +30,7 @@ WRITES = ("allow", "hold")
 
 ToOption = Annotated[str, typer.Option("--to", help="The site that shall be primary.")]
 OverrideOption = Annotated[
-    list[str],
+    list[str] | None,
     typer.Option(
         "--override", metavar="RULE=REASON", help="Set one safety rule aside; may be repeated."
     ),
@@ -53,7 +53,7 @@ def switchover(
     by: ByOption = "",
     approved_by: ApprovedByOption = "",
     confirm: ConfirmOption = "",
-    override: OverrideOption = [],  # noqa: B006  Typer copies it
+    override: OverrideOption = None,
     two_persons: TwoOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -63,7 +63,7 @@ def switchover(
     side, sends clients over, tries the app's own path there, lets writes go on. Until it
     fences, a failure takes everything back. `farshore commit` follows.
     """
-    words = _Words(to, why, by, approved_by, confirm, tuple(override), two_persons)
+    words = _Words(to, why, by, approved_by, confirm, tuple(override or ()), two_persons)
     _do(context, "switchover", words, hold=False, as_json=as_json)
 
 
@@ -77,7 +77,7 @@ def failover(
     by: ByOption = "",
     approved_by: ApprovedByOption = "",
     confirm: ConfirmOption = "",
-    override: OverrideOption = [],  # noqa: B006  Typer copies it
+    override: OverrideOption = None,
     two_persons: TwoOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -88,7 +88,7 @@ def failover(
     """
     if writes not in WRITES:
         raise UsageError(f"--writes {writes} is not offered.", hint="One of allow, hold.")
-    words = _Words(to, why, by, approved_by, confirm, tuple(override), two_persons)
+    words = _Words(to, why, by, approved_by, confirm, tuple(override or ()), two_persons)
     _do(context, "failover", words, hold=writes == "hold", as_json=as_json)
 
 
@@ -98,7 +98,7 @@ def failback(
     by: ByOption = "",
     approved_by: ApprovedByOption = "",
     confirm: ConfirmOption = "",
-    override: OverrideOption = [],  # noqa: B006  Typer copies it
+    override: OverrideOption = None,
     two_persons: TwoOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -107,7 +107,7 @@ def failback(
     Refused until the pair is protected the other way round: `farshore reprotect`.
     """
     home = load_config(context).pair.source
-    words = _Words(home, why, by, approved_by, confirm, tuple(override), two_persons)
+    words = _Words(home, why, by, approved_by, confirm, tuple(override or ()), two_persons)
     _do(context, "failback", words, hold=False, as_json=as_json)
 
 
@@ -117,7 +117,7 @@ def rollback(
     by: ByOption = "",
     approved_by: ApprovedByOption = "",
     confirm: ConfirmOption = "",
-    override: OverrideOption = [],  # noqa: B006  Typer copies it
+    override: OverrideOption = None,
     two_persons: TwoOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -125,7 +125,7 @@ def rollback(
 
     Refused when anything was: then commit, reprotect and failback keep what was written.
     """
-    words = _Words("", why, by, approved_by, confirm, tuple(override), two_persons)
+    words = _Words("", why, by, approved_by, confirm, tuple(override or ()), two_persons)
     _do(context, "rollback", words, hold=False, as_json=as_json)
 
 
@@ -144,7 +144,7 @@ def plan(
     ] = "allow",
     why: WhyOption = "",
     by: ByOption = "",
-    override: OverrideOption = [],  # noqa: B006  Typer copies it
+    override: OverrideOption = None,
     two_persons: TwoOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -158,7 +158,7 @@ def plan(
             hint=f"One of {', '.join(PLANNED)}; --writes {' or '.join(WRITES)}.",
         )
     home = load_config(context).pair.source if verb == "failback" else ""
-    words = _Words(to or home, why, by, "", "", tuple(override), two_persons, only_plan=True)
+    words = _Words(to or home, why, by, "", "", tuple(override or ()), two_persons, only_plan=True)
     hold = verb == "failover" and writes == "hold"
     _do(context, cast("Verb", verb), words, hold=hold, as_json=as_json)
 
