@@ -23,6 +23,7 @@ STEP_S = 0.05
 START_SECONDS_MAX = 60.0
 SETTLE_SECONDS_MAX = 60.0
 STOP_SECONDS_MAX = 10.0
+SAFE_SECONDS_MAX = 30.0
 ANSWER_SECONDS_MAX = 20.0
 
 SERVES = re.compile(r"metrics and health on (http://\S+:\d+)")
@@ -205,6 +206,22 @@ def status(farshore: Farshore) -> tuple[int, dict[str, Any]]:
     ended = farshore.run("status", "--json")
     document: dict[str, Any] = json.loads(ended.stdout)
     return ended.code, document
+
+
+def until_safe(farshore: Farshore, seconds: float = SAFE_SECONDS_MAX) -> None:
+    """Until `farshore status` says SAFE; a failure names what it says instead."""
+    said: list[Any] = []
+
+    def safe() -> bool:
+        code, document = status(farshore)
+        said[:] = [code, *document["reasons"]]
+        return code == 0
+
+    try:
+        eventually(safe, seconds, "safe")
+    except AssertionError as error:
+        error.add_note(f"The last status said {said}")
+        raise
 
 
 def reasons(document: Mapping[str, Any]) -> set[str]:

@@ -20,7 +20,6 @@ from typing import Any, NamedTuple
 import boto3
 from botocore.config import Config as BotoConfig
 
-from farshore.control.status import proof_name, status_name
 from farshore.core.rules import OWN_PREFIX
 from farshore.credentials import Credentials
 from farshore.lab.pairfile import CONTROL_BUCKET
@@ -203,9 +202,15 @@ class Farshore:
                 )
 
     def forget_standing(self) -> None:
-        """Remove the pair's status, proof and held deletes: all tests' pairs have one name."""
-        for name in (status_name(PAIR), proof_name(PAIR), f"deletes/{PAIR}/index.json"):
-            self.s3("west").delete_object(Bucket=CONTROL_BUCKET, Key=name)
+        """Remove all that is recorded of the pair: all tests' pairs have one name, and a check-up
+        or a drill of an earlier test would be a reason of this one's verdict."""
+        for site in SITES:
+            s3 = self.s3(site)
+            pages = s3.get_paginator("list_objects_v2").paginate(Bucket=CONTROL_BUCKET)
+            found = [one["Key"] for page in pages for one in page.get("Contents", [])]
+            for key in found:
+                if PAIR in key:
+                    s3.delete_object(Bucket=CONTROL_BUCKET, Key=key)
 
     def put_all(self, histories: Mapping[str, Sequence[bytes | None]], site: str = "east") -> None:
         """Write histories, oldest first; None is a delete marker."""

@@ -197,12 +197,19 @@ class Pair(Farshore):
         self.done("reprotect")
         del daemon  # it is running, and turns round by itself
 
+        said: list[str] = []
+
         def proved() -> bool:
             ended = self.order("reprotect")
             assert ended.code in (0, 4), ended
+            said[:] = [ended.stdout]
             return bool(json.loads(ended.stdout)["phase"] == "protected")
 
-        eventually(proved, BUSY_S, "both sides are equal")
+        try:
+            eventually(proved, BUSY_S, "both sides are equal")
+        except AssertionError as error:
+            error.add_note(f"The last reprotect said {said}")
+            raise
 
 
 def seed(lab: Lab, bucket: str) -> None:

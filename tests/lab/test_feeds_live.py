@@ -25,7 +25,16 @@ from farshore.lab.regions import Lab
 from farshore.lab.settings import LinkSettings
 from tests.contract.nats_server import NatsServer, nats_server
 from tests.contract.test_nats_feed import notification
-from tests.lab.daemon import Daemon, configure, contents, eventually, reasons, settle, status
+from tests.lab.daemon import (
+    Daemon,
+    configure,
+    contents,
+    eventually,
+    reasons,
+    settle,
+    status,
+    until_safe,
+)
 from tests.lab.farshore_cli import Farshore
 from tests.lab.test_live import event
 
@@ -304,7 +313,7 @@ def test_a_daemon_that_was_stopped_says_so(farshore: Farshore) -> None:
         daemon.until_ready()
         settle(farshore)
         farshore.json("verify")
-        eventually(lambda: status(farshore)[0] == 0, SOON_S, "safe")
+        until_safe(farshore)
         assert daemon.terminate() == 0
     code, document = status(farshore)
     assert (code, reasons(document)) == (3, {"daemon-stopped"})
@@ -313,7 +322,7 @@ def test_a_daemon_that_was_stopped_says_so(farshore: Farshore) -> None:
     assert "; stopped " in said
     with Daemon(farshore) as daemon:
         daemon.until_ready()
-        eventually(lambda: status(farshore)[0] == 0, SOON_S, "safe again")
+        until_safe(farshore)
         daemon.kill()
     assert status(farshore)[0] == 0, "a kill leaves no word: silence tells, 30 s later"
 

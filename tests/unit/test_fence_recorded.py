@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from random import Random
 
 import pytest
 
@@ -55,6 +57,9 @@ class East:
     word: Word = "bites"
     down: bool = False
     calls: list[str] = field(default_factory=list)
+
+    async def look(self) -> dict[str, bool]:
+        return {"files": self.stands}
 
     async def put(self, *, keep: bool = False) -> list[Bite]:
         self.calls.append("keep" if keep else "put")
@@ -230,3 +235,79 @@ async def test_without_a_record_nothing_is_changed(
         with pytest.raises(Unreachable, match="Neither control bucket"):
             await order("east", "ann@desk", "now")
     assert (east.calls, plane.actions) == ([], [])
+
+
+# -- at one moment ---------------------------------------------------------------------------
+
+
+@dataclass
+class Racing(East):
+    """A site whose policy is read, tried and written in steps, between which others work."""
+
+    random: Random = field(default_factory=Random)
+
+    async def _others(self) -> None:
+        for _ in range(self.random.randrange(4)):
+            await asyncio.sleep(0)
+
+    async def look(self) -> dict[str, bool]:
+        await self._others()
+        return {"files": self.stands}
+
+    async def put(self, *, keep: bool = False) -> list[Bite]:
+        if not (await self.look())["files"]:
+            self.stands = False  # what an earlier trial has left is taken away
+            await self._others()
+            self.stands = True
+        await self._others()
+        bites = [Bite("files", "bites" if self.stands else "open")]
+        if not self.stands:
+            raise Toothless("it does not bite", bites=bites)
+        return bites
+
+    async def take(self) -> list[Opened]:
+        await self._others()
+        was, self.stands = self.stands, False
+        await self._others()
+        return [Opened("files", was, not self.stands)]
+
+
+@dataclass
+class RacingPlane(Plane):
+    """Reading and changing the record take time; a change is one step."""
+
+    random: Random = field(default_factory=Random)
+
+    async def read(self) -> Plane:
+        for _ in range(self.random.randrange(4)):
+            await asyncio.sleep(0)
+        return Plane(self.record)
+
+    async def change(
+        self, decide: Callable[[ControlRecord], ControlRecord], *, by: str, why: str, action: str
+    ) -> ControlRecord:
+        for _ in range(self.random.randrange(4)):
+            await asyncio.sleep(0)
+        return await super().change(decide, by=by, why=why, action=action)
+
+
+async def race(fences: Fences, seed: int) -> str:
+    """Two or three people at once; how the record and the site differ, "" where they agree."""
+    random = Random(seed)
+    east, plane = Racing(random=random), RacingPlane(random=random)
+    one = replace(fences, recorder=plane, opener=east.open)
+    if random.random() < 0.5:
+        await one.raise_("east", "ann@desk", "before")
+    orders = [random.choice([one.raise_, one.lower]) for _ in range(random.choice([2, 3]))]
+    ended = await asyncio.gather(
+        *(order("east", f"{number}@desk", "now") for number, order in enumerate(orders)),
+        return_exceptions=True,
+    )
+    defects = [e for e in ended if isinstance(e, BaseException) and not isinstance(e, Refused)]
+    assert defects == []
+    agree = plane.state == "pending" or (plane.state == "standing") == east.stands
+    return "" if agree else f"seed {seed}: recorded {plane.state!r}, stands {east.stands}"
+
+
+async def test_people_at_one_moment_leave_what_the_record_says(fences: Fences) -> None:
+    assert [told for seed in range(500) if (told := await race(fences, seed))] == []

@@ -7,12 +7,15 @@
 
     policies taken away ──> tried ──> record: no fence
 
-The record decides. Who finds it changed by somebody else while the policies were written
-makes the policies as the record wants them, and is told who it was.
+The record decides. Two people may fence and take away at one moment; so whoever is done looks
+at both once more, and makes the policies as the record wants them. Of any number of people the
+last one to change anything looks after all others have, and sees what stays. Who finds that
+somebody else has decided otherwise is told who it was.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
@@ -34,9 +37,15 @@ Decide = Callable[[ControlRecord], ControlRecord]
 Opener = Callable[[Config, str, Clock], AbstractAsyncContextManager["Fenceable"]]
 
 
+SETTLE_MAX = 8
+"""So often policies are made as the record wants them, before somebody is told that others
+change it all the time."""
+
+
 class Fenceable(Protocol):
     """A site that answers: see `SiteFence`."""
 
+    async def look(self) -> dict[str, bool]: ...
     async def put(self, *, keep: bool = False) -> list[Bite]: ...
     async def take(self) -> list[Opened]: ...
 
@@ -100,6 +109,7 @@ class Fences:
             return await self._carry_out(wanted, keep=False)
         except Refused as error:
             await self._give_back(wanted, before, error)
+            await self._settle_if_open(site)
             raise
 
     async def carry_out(self, pending: Fence) -> Raised:
@@ -117,7 +127,12 @@ class Fences:
         try:
             async with self.opener(self.config, site, self.clock) as fence:
                 opened = await fence.take()
-                await self._forget(fence, known, site, by, why)
+                try:
+                    await self._change(_without(known, site), by, why, UNFENCE)
+                finally:
+                    record = await self._settled(fence, site)
+                if (there := record.fence_of(site)) is not None:
+                    raise _fenced_meanwhile(there)
                 return opened
         except Unreachable:
             if known is None or known.state != "pending":
@@ -142,13 +157,16 @@ class Fences:
         return None, record.fence_of(site) or asked
 
     async def _known(self, site: str) -> Fence | None:
+        return (await self._record()).fence_of(site)
+
+    async def _record(self) -> ControlRecord:
         view = await self.recorder.read()
         if not view.answering:
             raise Unreachable(
                 "Neither control bucket answers: what is recorded is not known, and nothing was "
                 "changed."
             )
-        return view.record.fence_of(site)
+        return view.record
 
     async def _carry_out(self, wanted: Fence, *, keep: bool) -> Raised:
         try:
@@ -165,19 +183,43 @@ class Fences:
 
         def confirm(record: ControlRecord) -> ControlRecord:
             if record.fence_of(wanted.site) is None:
-                raise _Overtaken(
-                    f"{record.by} took the fence of {wanted.site} back while it was put up: it "
-                    "was taken away again.",
-                    hint="Agree with them; then run `farshore fence` again if it is wanted.",
-                )
+                raise _taken_back(record, wanted.site)
             return record.with_fence(stands)
 
         try:
             await self._change(confirm, wanted.by, wanted.why, f"{FENCE}.done")
-        except _Overtaken:
-            await fence.take()
-            raise
+        finally:
+            record = await self._settled(fence, wanted.site)
+        if record.fence_of(wanted.site) is None:
+            raise _taken_back(record, wanted.site)
         return Raised(stands, tuple(bites))
+
+    async def _settled(self, fence: Fenceable, site: str) -> ControlRecord:
+        """What is recorded, once the policies are as it wants them: the last word of whoever
+        changed anything. A pending fence is for whoever has asked for it, or the daemon."""
+        for _ in range(SETTLE_MAX):
+            record = await self._record()
+            wanted = record.fence_of(site)
+            if wanted is not None and wanted.state == "pending":
+                return record
+            stands = (await fence.look()).values()
+            if wanted is None and any(stands):
+                await fence.take()
+            elif wanted is not None and not all(stands):
+                await fence.put(keep=True)
+            else:
+                return record
+        raise Refused(
+            f"The fence of {site} is put up and taken away by others all the time.",
+            hint=f"Agree with {record.by}, and see `farshore fence {site} --show`.",
+        )
+
+    async def _settle_if_open(self, site: str) -> None:
+        """The same after a fence that was refused: why it was is what the caller says. A site
+        that cannot be opened, or whose policies cannot be had, had nothing put up there."""
+        with contextlib.suppress(Refused, Unreachable):
+            async with self.opener(self.config, site, self.clock) as fence:
+                await self._settled(fence, site)
 
     async def _give_back(self, wanted: Fence, before: Fence | None, error: Refused) -> None:
         """The record as it was: nothing was put up. What stood before and is now seen not to
@@ -193,16 +235,6 @@ class Fences:
 
         await self._change(back, wanted.by, wanted.why, f"{FENCE}.refused")
 
-    async def _forget(
-        self, fence: Fenceable, known: Fence | None, site: str, by: str, why: str
-    ) -> None:
-        """Record that there is none. When somebody asked for one meanwhile, it is put again."""
-        try:
-            await self._change(_without(known, site), by, why, UNFENCE)
-        except _Overtaken:
-            await fence.put(keep=True)
-            raise
-
     async def _change(self, decide: Decide, by: str, why: str, action: str) -> ControlRecord:
         return await self.recorder.change(decide, by=by, why=why, action=action)
 
@@ -211,16 +243,27 @@ class _Overtaken(Refused):
     """Somebody else changed the record while the policies were written."""
 
 
+def _taken_back(record: ControlRecord, site: str) -> _Overtaken:
+    return _Overtaken(
+        f"{record.by} took the fence of {site} back while it was put up: it was taken away again.",
+        hint="Agree with them; then run `farshore fence` again if it is wanted.",
+    )
+
+
+def _fenced_meanwhile(there: Fence) -> _Overtaken:
+    return _Overtaken(
+        f"{there.by} fenced {there.site} while its fence was taken away: it is put up again.",
+        hint="Agree with them; then run `farshore unfence` again if it is wanted.",
+    )
+
+
 def _without(known: Fence | None, site: str) -> Decide:
     """The record without the fence that was known; another one is somebody else's."""
 
     def decide(record: ControlRecord) -> ControlRecord:
         there = record.fence_of(site)
         if there is not None and (known is None or there.at != known.at):
-            raise _Overtaken(
-                f"{there.by} fenced {site} while its fence was taken away: it is put up again.",
-                hint="Agree with them; then run `farshore unfence` again if it is wanted.",
-            )
+            raise _fenced_meanwhile(there)
         return record.without_fence(site)
 
     return decide
