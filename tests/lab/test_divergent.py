@@ -61,9 +61,14 @@ def test_what_is_kept_stays_in_the_history_and_hides_nothing(pair: Pair) -> None
     assert waiting(pair) == {BOTH, ALONE, DELETED}
     assert pair.order("reprotect").code == 4, "not protected before a person has decided"
     before = counts(pair)
+    (run,) = pair.runs()
+    told = pair.json("report", run["id"])
+    assert (told["rpo"]["found_versions"], told["rpo"]["found_s"] > 0) == (3, True)
+    assert told["steps"] == run["steps"], "what stood in the run stands"
     pair.done("divergent", "keep", "--all")
     assert waiting(pair) == set()
     protected(pair)
+    assert pair.json("report", run["id"])["rpo"]["found_versions"] == 3, "decided is not undone"
     assert newest(pair, "east", BOTH) == b"of west, after the failover"
     assert newest(pair, "east", ALONE) == b""
     assert newest(pair, "east", DELETED) == b"seed 2"

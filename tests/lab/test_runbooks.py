@@ -122,6 +122,8 @@ def test_a_failover_from_a_dead_site_and_the_whole_way_back(pair: Pair, daemon: 
     pair.protect_again(daemon)
     proof = pair.json("verify")
     assert proof["differences"] == [], proof
+    page = pair.run("report", done["id"]).stdout
+    assert "RPO found afterwards: 0.00 s, 0 versions missing, by reprotect by " in page
     assert pair.done("failback", "--confirm", "east")["state"] == "done"
     assert pair.may_write("east")
     assert acknowledged(running) | acknowledged(later) <= contents(pair, "east").keys()

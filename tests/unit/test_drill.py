@@ -21,6 +21,8 @@ from farshore.core.drill import (
     rpo_of,
     rto_of,
 )
+from farshore.core.loss import Loss, of_versions
+from farshore.core.model import Version
 from farshore.core.runbook import Approval, Plan, Run, Shown, StepPlan, StepRecord
 from farshore.drill import html, markdown
 from farshore.drill.account import of_drill, of_run
@@ -200,9 +202,66 @@ def test_the_time_to_recovery_is_split() -> None:
 
 
 def test_what_may_be_lost_is_zero_only_where_it_was_proved() -> None:
-    assert rpo_of(RUN, 60.0) == Rpo(60.0, 1.5, 0.0, 0)
+    assert rpo_of(RUN, 60.0)[:5] == (60.0, 1.5, 0.0, 0, 0)
     unproved = replace(RUN, steps=RUN.steps[:1])
     assert rpo_of(unproved, 60.0) == Rpo(60.0, 1.5, None, None)
+
+
+LOST = Loss(200.0, "three@desk", "reprotect", 2, 120, 113.5, 40)
+
+
+def test_what_was_found_afterwards_is_the_rpo_found_and_changes_nothing_of_the_run() -> None:
+    later = RUN.found(LOST)
+    assert replace(later, losses=()) == RUN
+    assert rpo_of(later, 60.0)[2:5] == (4.5, 2, 120)
+    assert Run.from_json(json.loads(json.dumps(later.to_json()))) == later
+    for page in (markdown.page(of_run(later, 60.0)), html.page(of_run(later, 60.0))):
+        assert "4.50 s, 2 versions missing" in page
+        assert "three@desk" in page
+    assert of_run(later, 60.0).document["rpo"]["found_versions"] == 2
+
+
+def test_nothing_found_is_said_with_who_has_looked() -> None:
+    none = RUN.found(LOST._replace(versions=0, bytes=0, oldest_at=None))
+    assert rpo_of(none, 60.0)[2:5] == (0.0, 0, 0)
+    assert "0 versions missing, by reprotect by three@desk" in html.page(of_run(none, 60.0))
+
+
+def test_a_decision_does_not_make_a_loss_smaller() -> None:
+    decided = LOST._replace(at=300.0, versions=0, bytes=0, oldest_at=None, decided=2)
+    assert RUN.found(LOST).found(decided) == RUN.found(LOST)
+    more = RUN.found(LOST).found(decided._replace(versions=1, bytes=5, oldest_at=117.0))
+    assert rpo_of(more, 60.0)[2:5] == (4.5, 3, 120)
+
+
+def test_nothing_is_found_before_the_flip_or_while_a_run_is_open() -> None:
+    with pytest.raises(Refused):
+        RUN.found(LOST._replace(at=117.5))
+    with pytest.raises(Refused):
+        replace(RUN, steps=RUN.steps[:-1]).found(LOST)
+    with pytest.raises(Refused):
+        replace(RUN, steps=RUN.steps[:2], aborted="no").found(LOST)
+
+
+def test_a_run_of_an_older_farshore_has_no_findings() -> None:
+    body = RUN.to_json()
+    del body["losses"]
+    assert Run.from_json(body) == RUN
+
+
+def test_a_drill_s_report_tells_what_was_found_after_its_runs() -> None:
+    account = of_drill(replace(FULL, rpo=Rpo(60.0, 1.5, 0.0, 0)), [RUN, RUN.found(LOST)])
+    assert "4.50 s, 2 versions missing" in markdown.page(account)
+    assert account.document["found_afterwards"]["a-run"][0]["by"] == "three@desk"
+    clean = of_drill(replace(FULL, rpo=Rpo(60.0, 1.5, 0.0, 0)), [RUN])
+    assert clean.document["rpo"]["found_versions"] == 0
+
+
+def test_a_loss_is_summed_up_from_the_versions() -> None:
+    old = Version("k", "v1", False, True, "e", 7, "1970-01-01T00:01:50.000Z", "")
+    odd = old._replace(version_id="v2", is_marker=True, size=0, modified="yesterday")
+    loss = of_versions([old, odd], at=200.0, by="me", how="verify", ahead_s=2.0)
+    assert (loss.versions, loss.bytes, loss.oldest_at) == (2, 7, 108.0)
 
 
 def test_a_freeze_counts_until_the_thaw_or_until_now() -> None:

@@ -58,7 +58,7 @@ def test_an_approval_is_for_what_was_shown() -> None:
         replace(PLAN, steps=STEPS[:2]),
         replace(PLAN, writes="hold"),
         replace(PLAN, overrides=(Override("lag", "tested"),)),
-        replace(PLAN, shown=Shown(30.0, 100.0, 5, 5)),
+        replace(PLAN, shown=Shown(31.0, 100.0, 5, 5)),
     ],
 )
 def test_a_plan_that_has_become_another_one_is_refused(other: Plan) -> None:
@@ -67,7 +67,7 @@ def test_a_plan_that_has_become_another_one_is_refused(other: Plan) -> None:
 
 
 def test_the_exposure_may_move_within_its_range() -> None:
-    moved = replace(PLAN, shown=Shown(0.9, 101.0, 2, 50))
+    moved = replace(PLAN, shown=Shown(29.0, 101.0, 2, 50))
     assert agreed(planned()).begun(12.0, moved).state == "running"
 
 

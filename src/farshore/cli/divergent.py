@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from farshore.cli.console import Console, JsonOption, run
+from farshore.cli.console import Console, JsonOption, run, visible
 from farshore.cli.direction import load_facing
 from farshore.cli.orders import ByOption, WhyOption, author, reason
 from farshore.core.words import counted
@@ -14,6 +14,7 @@ from farshore.errors import UsageError
 
 if TYPE_CHECKING:
     from farshore.config import Config
+    from farshore.control.record import ControlPlane
     from farshore.proof.divergent import Divergent, Word
 
 LINES_MAX = 50
@@ -114,9 +115,25 @@ def _show(console: Console, found: list[Divergent]) -> None:
 
 async def _listed(config: Config) -> list[Divergent]:
     from farshore.clock import SystemClock
-    from farshore.proof.divergent import listed
+    from farshore.control.record import open_plane
 
-    return await listed(config, SystemClock())
+    async with open_plane(config, SystemClock()) as plane:
+        return await _read(config, plane, author(""), "divergent list")
+
+
+async def _read(config: Config, plane: ControlPlane, by: str, how: str) -> list[Divergent]:
+    """Everything undecided; the run that moved the clients is told of it."""
+    from farshore.clock import SystemClock
+    from farshore.proof.divergent import listed
+    from farshore.runbook.found_later import Reading, add_finding
+
+    clock = SystemClock()
+    at = clock.now()
+    found = await listed(config, clock)
+    foreign = tuple(version for one in found for version in one.versions)
+    if trouble := await add_finding(config, plane, clock, Reading(at, by, how, foreign)):
+        typer.echo(visible(trouble), err=True)
+    return found
 
 
 async def _decided(config: Config, word: Word, key: str, by: str, why: str) -> list[Divergent]:
@@ -125,6 +142,7 @@ async def _decided(config: Config, word: Word, key: str, by: str, why: str) -> l
     from farshore.core.roles import COPYING
     from farshore.errors import Refused
     from farshore.proof.divergent import Verdict, decide
+    from farshore.runbook.found_later import run_to_judge
 
     clock = SystemClock()
     async with open_plane(config, clock) as plane:
@@ -135,6 +153,9 @@ async def _decided(config: Config, word: Word, key: str, by: str, why: str) -> l
                 "commit.",
                 hint="`farshore commit`, then decide.",
             )
+        judged = await run_to_judge(config, plane)
+        if judged is not None and not judged.losses:  # what is decided about is read no more
+            await _read(config, plane, by, f"divergent {word}")
         what = f"divergent {word} {key or 'all'}: {why}"
         intent = await plane.note(by=by, action=f"divergent.{word}", kind="intent", what=what)
         done = await decide(config, clock, Verdict(word, by, why), key)

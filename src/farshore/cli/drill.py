@@ -22,7 +22,9 @@ from farshore.core.words import counted
 from farshore.errors import StateError, UsageError
 
 if TYPE_CHECKING:
+    from farshore.control.runs import Runs
     from farshore.core.drill import Drill
+    from farshore.core.runbook import Run
     from farshore.drill.account import Account
     from farshore.drill.hall import Ask, Hall, Script
 
@@ -249,10 +251,21 @@ async def _account(hall: Hall, run_id: str) -> Account:
     from farshore.control.runs import Runs
     from farshore.drill.account import of_drill, of_run
 
+    runs = Runs(hall.plane.both)
     if "-drill-" in run_id:
-        return of_drill(await hall.cabinet.load(run_id))
-    found = await Runs(hall.plane.both).load(run_id)
+        drill = await hall.cabinet.load(run_id)
+        made = [await _if_there(runs, name) for name in drill.runs]
+        return of_drill(drill, [one for one in made if one is not None])
+    found = await runs.load(run_id)
     return of_run(found, hall.config.objectives.rpo_s)
+
+
+async def _if_there(runs: Runs, name: str) -> Run | None:
+    """A drill's report is whole without its runs: they add what was found later."""
+    try:
+        return await runs.load(name)
+    except UsageError:
+        return None
 
 
 def _rendered(account: Account, form: str) -> str:

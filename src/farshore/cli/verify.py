@@ -86,8 +86,9 @@ async def _verify(config: Config, console: Console, *, deep: bool, prefix: str) 
     proof = await _prove(config, console, deep=deep, prefix=prefix, gone=gone)
     if not prefix:
         trouble = await record_proof(config, clock, proof, deep=deep, began_at=began_at)
-        if trouble:
-            console.note(trouble)
+        unsaid = await _told_of_the_switch(config, proof, began_at, deep=deep)
+        for text in filter(None, (trouble, unsaid)):
+            console.note(text)
     for found in proof.differences:
         console.say(
             f"{found.kind}: {found.bucket}/{found.key} "
@@ -100,6 +101,19 @@ async def _verify(config: Config, console: Console, *, deep: bool, prefix: str) 
     agree = not proof.differences
     console.document({"deep": deep, "agree": agree, "vanished": gone, **proof.to_json()})
     return bool(proof.differences)
+
+
+async def _told_of_the_switch(config: Config, proof: Proof, began_at: float, *, deep: bool) -> str:
+    """After a flip, its run learns what was left behind. Why it could not; "" else."""
+    from farshore.cli.orders import author
+    from farshore.clock import SystemClock
+    from farshore.control.record import open_plane
+    from farshore.runbook.found_later import Reading, add_finding
+
+    how = "verify --deep" if deep else "verify"
+    reading = Reading(began_at, author(""), how, tuple(proof.foreign), proof.versions)
+    async with open_plane(config, SystemClock()) as plane:
+        return await add_finding(config, plane, SystemClock(), reading)
 
 
 async def _prove(

@@ -11,6 +11,7 @@ from farshore.control.both import BothSides
 from farshore.control.ledger import Ledger, key_of
 from farshore.control.runs import Runs
 from farshore.core.aftermath import NO_RUNS, SeenRuns
+from farshore.core.runbook import FLIP
 from farshore.errors import FarshoreError
 from farshore.s3.store import Store
 
@@ -19,9 +20,6 @@ RUNS_MAX = 8
 
 SECONDS_MAX = 5.0
 """Who waits for a status is in a hurry."""
-
-FLIP = "flip"
-"""The step that moves clients, in every runbook."""
 
 
 async def see_runs(config: Config, stores: Mapping[str, Store], clock: Clock) -> SeenRuns:
@@ -38,12 +36,13 @@ async def see_runs(config: Config, stores: Mapping[str, Store], clock: Clock) ->
     both = BothSides(sites, ledgers, primary=config.pair.source, closed=closed)
     try:
         async with asyncio.timeout(SECONDS_MAX):
-            return await _newest(Runs(both))
+            return await newest_runs(Runs(both))
     except (FarshoreError, TimeoutError):
         return NO_RUNS
 
 
-async def _newest(runs: Runs) -> SeenRuns:
+async def newest_runs(runs: Runs) -> SeenRuns:
+    """Among the last ones. Raises as `Runs` do."""
     found = NO_RUNS
     for name in reversed((await runs.ids())[-RUNS_MAX:]):
         run = await runs.load(name)

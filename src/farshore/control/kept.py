@@ -9,7 +9,8 @@ is missed by nobody. It is asked for only where two histories do not agree.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from farshore.control.documents import Document, read_document, write_document
@@ -63,6 +64,12 @@ class KeptVersions:
             self._kept, self._read_at = _kept(document), now
         return frozenset(self._kept.get(bucket, {}).get(key, ()))
 
+    async def since(self, at: float) -> int:
+        """How many versions were decided about since then, Unix seconds. Raises as `of`."""
+        kept = _kept(await read_document(self._store, self._bucket, self._name))
+        keys = [versions for found in kept.values() for versions in found.values()]
+        return sum(_at(decided) >= at for versions in keys for decided in versions.values())
+
     async def add(self, decisions: Iterable[Decided]) -> None:
         """Record decisions. `Refused` when there are too many, or others write all the time."""
         wanted = list(decisions)
@@ -105,6 +112,14 @@ def _kept(document: Document | None) -> Kept:
 
 def _json(one: Decided) -> dict[str, str]:
     return {"word": one.word, "by": one.by, "why": one.why, "at": moment_text(one.at)}
+
+
+def _at(decided: Mapping[str, str]) -> float:
+    """When it was decided; never, for a time that cannot be read."""
+    try:
+        return datetime.fromisoformat(decided["at"]).timestamp()
+    except (KeyError, ValueError):
+        return 0.0
 
 
 def _require_room(kept: Kept) -> None:

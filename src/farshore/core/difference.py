@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from farshore.core import stamp
@@ -45,6 +45,8 @@ class Difference:
     source_version: str
     target_version: str
     detail: str
+    entry: Version | None = field(default=None, compare=False, repr=False)
+    """Of a foreign one: itself."""
 
     @property
     def is_marker(self) -> bool:
@@ -73,7 +75,7 @@ def of_alignment(bucket: str, key: str, alignment: Alignment) -> Iterator[Differ
     for entry in alignment.foreign:
         over_native = over_native or not entry.is_marker
         kind: Kind = "foreign" if over_native else "foreign-marker"
-        yield Difference(bucket, key, kind, "", entry.version_id, _what(entry))
+        yield Difference(bucket, key, kind, "", entry.version_id, _what(entry), entry)
     for entry in alignment.doubled:
         yield Difference(bucket, key, "doubled", "", entry.version_id, _what(entry))
     for entry in alignment.disordered:

@@ -8,11 +8,12 @@ off, and every step of it was made, or left out with a reason.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple, cast, get_args
 
 from farshore.core.document import Fields, moment_text
+from farshore.core.loss import summed
 from farshore.core.runbook import TEXT_MAX, Outcome, Run
 from farshore.errors import Refused, StateError, UsageError
 
@@ -118,12 +119,15 @@ class Rto(NamedTuple):
 
 class Rpo(NamedTuple):
     """Seconds of changes that may be lost: the objective, what the approver was shown, what was
-    found afterwards; None: not known. `found_versions`: versions that were found missing."""
+    found afterwards; None: not known. `found_versions`, `found_bytes`: what was found missing;
+    `found_by`: who found it out, how and when."""
 
     promised_s: float
     shown_s: float | None = None
     found_s: float | None = None
     found_versions: int | None = None
+    found_bytes: int | None = None
+    found_by: str = ""
 
 
 class Client(NamedTuple):
@@ -309,10 +313,28 @@ def rto_of(run: Run) -> Rto | None:
 
 
 def rpo_of(run: Run, promised_s: float) -> Rpo:
-    """What may be lost, as the run has it. A switchover that has caught up has lost nothing."""
+    """What may be lost, as the run has it. What was found afterwards counts; without, a
+    switchover that has caught up has lost nothing."""
+    shown_s, found = run.plan.shown.exposure_s, summed(run.losses)
+    if found is not None:
+        oldest, worst = found.oldest_at, found.worst
+        lost_s = 0.0 if oldest is None else max(run.cut_over_at - oldest, 0.0)
+        return Rpo(promised_s, shown_s, lost_s, worst.total, found.bytes, worst.source)
     caught = run.record_of("catch_up")
-    lost = 0 if caught is not None and caught.outcome == "ok" else None
-    return Rpo(promised_s, run.plan.shown.exposure_s, None if lost is None else 0.0, lost)
+    if caught is None or caught.outcome != "ok":
+        return Rpo(promised_s, shown_s)
+    return Rpo(promised_s, shown_s, 0.0, 0, 0, "the run itself, before the flip")
+
+
+def rpo_after(known: Rpo | None, runs: Sequence[Run]) -> Rpo | None:
+    """A drill's RPO with what was found after its runs: the worst of them."""
+    if known is None:
+        return None
+    later = [rpo_of(run, known.promised_s) for run in runs if run.losses]
+    worst = max(later, key=lambda rpo: (rpo.found_versions or 0, rpo.found_s or 0.0), default=None)
+    if worst is None or (worst.found_versions or 0) < (known.found_versions or 0):
+        return known
+    return worst._replace(shown_s=known.shown_s)
 
 
 def frozen_s(run: Run, now: float) -> float:
@@ -414,7 +436,9 @@ def _rpo(fields: Fields) -> Rpo:
     shown = fields.decimal("shown_s") if fields.has("shown_s") else None
     found = fields.decimal("found_s") if fields.has("found_s") else None
     versions = fields.number("found_versions") if fields.has("found_versions") else None
-    return Rpo(fields.decimal("promised_s"), shown, found, versions)
+    size = fields.number("found_bytes") if fields.has("found_bytes") else None
+    by = fields.text("found_by") if fields.has("found_by") else ""
+    return Rpo(fields.decimal("promised_s"), shown, found, versions, size, by)
 
 
 def _client(fields: Fields) -> Client:

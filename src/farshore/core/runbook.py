@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple, cast, get_args
 
 from farshore.core.document import Fields, digest_of, moment_text
+from farshore.core.loss import Loss, is_news, loss_json, loss_of
 from farshore.errors import Refused, StateError
 
 SCHEMA = 1
@@ -28,9 +29,12 @@ State = Literal[
     "planned", "approved", "declined", "running", "failed", "unknown", "done", "aborted"
 ]
 
-LAG_BUCKETS_S = (0.0, 1.0, 30.0, 60.0, 600.0, 3600.0)
+LAG_BUCKETS_S = (30.0, 60.0, 600.0, 3600.0)
 """An approval holds while the exposure stays in its range: it binds to what was shown. 30 s is
 what preflight lets pass: below it, a report every few seconds moves nothing that matters."""
+
+FLIP = "flip"
+"""The step that moves clients, in every runbook."""
 
 TEXT_MAX = 2000
 """Characters of a note or a reason: a run is one small document."""
@@ -158,7 +162,7 @@ class Run:
     """One run. `asked_by`, `asked_at`: who wanted it, when. `aborted`: why, "" while it goes on.
 
     `declared_at`: when the trouble was declared; the RTO counts from there. `two_persons`:
-    whoever asked may not approve.
+    whoever asked may not approve. `losses`: what was found afterwards, added after its end.
     """
 
     id: str
@@ -172,6 +176,7 @@ class Run:
     ended_at: float = 0.0
     aborted: str = ""
     steps: tuple[StepRecord, ...] = ()
+    losses: tuple[Loss, ...] = ()
 
     # -- answers -------------------------------------------------------------------
 
@@ -205,6 +210,12 @@ class Run:
     def was_begun(self, step: str) -> bool:
         """Whether it may have had an effect."""
         return self.record_of(step) is not None
+
+    @property
+    def cut_over_at(self) -> float:
+        """When clients had been sent over, Unix seconds; 0 where they were not."""
+        flip = self.record_of(FLIP)
+        return flip.ended_at if flip is not None and flip.outcome == "ok" else 0.0
 
     def next_step(self) -> StepPlan | None:
         """The first step without a standing outcome; None: all are done."""
@@ -299,6 +310,15 @@ class Run:
             raise Refused("An aborted run needs a reason.")
         return replace(self, aborted=why[:TEXT_MAX], ended_at=now)
 
+    def found(self, loss: Loss) -> Run:
+        """What a reading after its end has shown; itself where that is no news. `Refused` while
+        it goes on, or where no client was moved."""
+        if self.is_open or not self.cut_over_at or loss.at < self.cut_over_at:
+            raise Refused(f"The run {self.id} is {self.state}: nothing can be found after it yet.")
+        if not is_news(self.losses, loss):
+            return self
+        return replace(self, losses=(*self.losses, loss))
+
     def _with(self, record: StepRecord) -> Run:
         kept = tuple(record if other.id == record.id else other for other in self.steps)
         return replace(self, steps=kept)
@@ -322,6 +342,7 @@ class Run:
             "ended_at": moment_text(self.ended_at),
             "aborted": self.aborted,
             "steps": [_record_json(record) for record in self.steps],
+            "losses": [loss_json(loss) for loss in self.losses],
         }
 
     @classmethod
@@ -347,6 +368,9 @@ class Run:
             ended_at=fields.moment("ended_at"),
             aborted=fields.text("aborted"),
             steps=tuple(_record(item) for item in fields.items("steps")),
+            losses=tuple(loss_of(item) for item in fields.items("losses"))
+            if fields.has("losses")
+            else (),
         )
 
 

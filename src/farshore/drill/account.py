@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,12 +14,15 @@ from farshore.core.drill import (
     Note,
     Rpo,
     Rto,
+    rpo_after,
     rpo_of,
     rto_json,
     rto_of,
     steps_of,
 )
+from farshore.core.loss import loss_json
 from farshore.core.runbook import Run
+from farshore.core.words import counted
 
 NOT_KNOWN = "not known"
 
@@ -41,8 +44,10 @@ class Account:
     document: Mapping[str, Any] = field(default_factory=dict)
 
 
-def of_drill(drill: Drill) -> Account:
-    """The account of a drill."""
+def of_drill(drill: Drill, runs: Sequence[Run] = ()) -> Account:
+    """The account of a drill. `runs`: those that it made, as they stand by now."""
+    rpo = rpo_after(drill.rpo, runs)
+    losses = {run.id: [loss_json(loss) for loss in run.losses] for run in runs if run.losses}
     facts = [
         ("level", drill.level),
         ("pair", drill.pair),
@@ -58,15 +63,16 @@ def of_drill(drill: Drill) -> Account:
     ]
     if drill.aborted:
         facts.append(("called off", drill.aborted))
+    facts += [row for run in runs for row in _later(run)]
     return Account(
         f"Drill {drill.id}",
         drill.verdict,
         drill.passed if drill.ended_at else None,
         tuple(facts),
-        (*_rto(drill.rto), *_rpo(drill.rpo), *_client(drill.client)),
+        (*_rto(drill.rto), *_rpo(rpo), *_client(drill.client)),
         drill.steps,
         drill.findings,
-        drill.to_json(),
+        {**drill.to_json(), "rpo": rpo._asdict() if rpo else None, "found_afterwards": losses},
     )
 
 
@@ -88,6 +94,7 @@ def of_run(run: Run, promised_s: float) -> Account:
     facts += [(f"set aside: {one.rule}", one.reason) for one in plan.overrides]
     if run.aborted:
         facts.append(("aborted", run.aborted))
+    facts += _later(run)
     rto, rpo = rto_of(run), rpo_of(run, promised_s)
     document = {**run.to_json(), "rto": rto_json(rto), "rpo": rpo._asdict()}
     return Account(
@@ -112,12 +119,24 @@ def _rto(rto: Rto | None) -> list[tuple[str, str]]:
 def _rpo(rpo: Rpo | None) -> list[tuple[str, str]]:
     if rpo is None:
         return []
-    versions = "" if rpo.found_versions is None else f", {rpo.found_versions:,} versions missing"
     return [
         ("RPO promised", f"{rpo.promised_s:g} s"),
         ("RPO shown at the approval", _seconds(rpo.shown_s)),
-        ("RPO found afterwards", _seconds(rpo.found_s) + versions),
+        ("RPO found afterwards", _found(rpo)),
     ]
+
+
+def _found(rpo: Rpo) -> str:
+    if rpo.found_s is None or rpo.found_versions is None:
+        return f"{_seconds(rpo.found_s)}: nobody has read both sides since"
+    size = f" ({counted(rpo.found_bytes, 'byte')})" if rpo.found_bytes else ""
+    by = f", by {rpo.found_by}" if rpo.found_by else ""
+    return f"{_seconds(rpo.found_s)}, {counted(rpo.found_versions, 'version')} missing{size}{by}"
+
+
+def _later(run: Run) -> list[tuple[str, str]]:
+    """What was found after a run's end, each with who and when."""
+    return [(f"found after {run.id}", loss.text) for loss in run.losses]
 
 
 def _seconds(value: float | None) -> str:

@@ -77,6 +77,12 @@ class Proof:
         """Versions and markers at the target that nobody of ours wrote there."""
         return sum(found.kind in FOREIGN for found in self.differences)
 
+    @property
+    def foreign(self) -> list[Version]:
+        """The same, as the target lists them."""
+        found = (one.entry for one in self.differences if one.kind in FOREIGN)
+        return [entry for entry in found if entry is not None]
+
     def to_json(self) -> dict[str, object]:
         """A flat object with the differences as a list."""
         return {

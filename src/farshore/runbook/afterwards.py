@@ -20,6 +20,7 @@ from farshore.errors import Refused
 from farshore.proof.pair import prove_pair
 from farshore.proof.recorded import record_proof
 from farshore.proof.verify import Proof
+from farshore.runbook.found_later import Reading, add_finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ async def reprotect(plane: ControlPlane, order: Order) -> ControlRecord:
 
 class Proved(NamedTuple):
     """The control record as it stands then, and what was read. `trouble`: why what was read
-    could not be recorded for `farshore status`, "" when it was."""
+    could not be recorded for `farshore status` or the run's report, "" when it was."""
 
     record: ControlRecord
     proof: Proof
@@ -76,6 +77,9 @@ async def prove_protected(
     faced, began_at = facing(config, record.primary), clock.now()
     proof = await prove_pair(faced, clock)
     trouble = await record_proof(faced, clock, proof, deep=False, began_at=began_at)
+    reading = Reading(began_at, order.by, "reprotect", tuple(proof.foreign), proof.versions)
+    unsaid = await add_finding(faced, plane, clock, reading)
+    trouble = " ".join(text for text in (trouble, unsaid) if text)
     if proof.differences:
         return Proved(record, proof, trouble)
     proved = await plane.change(
