@@ -26,6 +26,7 @@ from farshore.journal.backlog import (
 )
 from farshore.journal.flight import Flight
 from farshore.journal.groupcommit import GROUP_ROWS_MAX, GroupCommit
+from farshore.journal.names import as_bytes, as_text
 from farshore.journal.statefile import opened, reporting
 
 STATE_BYTES_MAX = 16 << 30
@@ -240,7 +241,7 @@ class SqliteBacklog:
         (last,) = db.execute(COUNT_NOTES, (len(entries),)).fetchall()[0]
         first = last - len(entries) + 1
         names = [
-            (_bytes(e.bucket), _bytes(e.key), version_id, first + n)
+            (as_bytes(e.bucket), as_bytes(e.key), version_id, first + n)
             for n, e in enumerate(entries)
             for version_id in e.versions[:NAMED_MAX]
         ]
@@ -249,7 +250,7 @@ class SqliteBacklog:
         for entry in entries:
             self._flight.noted(*entry[:4])
         rows = [
-            (_bytes(e.bucket), _bytes(e.key), e.since, first + n, priority, now, e.size)
+            (as_bytes(e.bucket), as_bytes(e.key), e.since, first + n, priority, now, e.size)
             for n, e in enumerate(entries)
         ]
         told = self._offer(db, rows, offered)
@@ -319,7 +320,7 @@ class SqliteBacklog:
                 self._flight.take(work)
 
     def _is_taken(self, bucket: bytes, key: bytes) -> bool:
-        return self._flight.has(_text(bucket), _text(key))
+        return self._flight.has(as_text(bucket), as_text(key))
 
     def _release_all(self, works: Sequence[Work]) -> None:
         for work in works:
@@ -355,7 +356,7 @@ class SqliteBacklog:
     def named(self, work: Work) -> list[str]:
         if (names := self._flight.names(work)) is not None:
             return names
-        values = (_bytes(work.bucket), _bytes(work.key), work.generation)
+        values = (as_bytes(work.bucket), as_bytes(work.key), work.generation)
         with reporting(self._path, "read"):
             return [row[0] for row in self._reader.execute(NAMES, values)]
 
@@ -399,14 +400,14 @@ class SqliteBacklog:
 
     async def applied(self, bucket: str, key: str, generation: int) -> None:
         with reporting(self._path, "read"):
-            row = self._reader.execute(SETTLED, (_bytes(bucket), _bytes(key))).fetchone()
+            row = self._reader.execute(SETTLED, (as_bytes(bucket), as_bytes(key))).fetchone()
         if row is not None and row[0] < generation:
             await self._flight.landed(bucket, key, generation)
 
     async def retry(self, prefix: str = "") -> int:
         """In steps, so that others can write in between."""
         count = 0
-        values: dict[str, Any] = {"id": 0, "prefix": _bytes(prefix), "limit": GROUP_ROWS_MAX}
+        values: dict[str, Any] = {"id": 0, "prefix": as_bytes(prefix), "limit": GROUP_ROWS_MAX}
         while True:
             step = await self._group.perform(
                 lambda db: db.execute(RETRY, values).fetchall(), rows=GROUP_ROWS_MAX
@@ -422,7 +423,7 @@ class SqliteBacklog:
         return folded(groups, len(self._flight))
 
     def rows(self, *, failed: bool = False, prefix: str = "", limit: int = 1000) -> list[Work]:
-        values = {"failed": failed, "prefix": _bytes(prefix), "limit": limit}
+        values = {"failed": failed, "prefix": as_bytes(prefix), "limit": limit}
         with reporting(self._path, "read"):
             return [_work(row) for row in self._reader.execute(ROWS, values)]
 
@@ -440,17 +441,9 @@ class SqliteBacklog:
         self._flight.close()
 
 
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")
-
-
-def _text(name: bytes) -> str:
-    return name.decode("utf-8", "surrogatepass")
-
-
 def _name(work: Work) -> dict[str, Any]:
-    return {"bucket": _bytes(work.bucket), "key": _bytes(work.key)}
+    return {"bucket": as_bytes(work.bucket), "key": as_bytes(work.key)}
 
 
 def _work(row: tuple[Any, ...]) -> Work:
-    return Work(_text(row[0]), _text(row[1]), *row[2:])
+    return Work(as_text(row[0]), as_text(row[1]), *row[2:])

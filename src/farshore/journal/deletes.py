@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from farshore.journal.names import as_bytes, as_text
 from farshore.journal.statefile import IN_MEMORY, opened, reporting
 
 Decision = Literal["held", "released", "discarded"]
@@ -246,18 +247,18 @@ class WaitingDeletes:
 
     def rows(self, decision: Decision = "held", prefix: str = "") -> list[HeldDelete]:
         """Up to `ROWS_MAX`, by bucket and key."""
-        values = {"decision": decision, "prefix": _bytes(prefix), "limit": ROWS_MAX}
+        values = {"decision": decision, "prefix": as_bytes(prefix), "limit": ROWS_MAX}
         with reporting(self._path, "read"):
             return [
-                HeldDelete(_text(bucket), _text(key), version_id, held_at)
+                HeldDelete(as_text(bucket), as_text(key), version_id, held_at)
                 for bucket, key, version_id, held_at in self._db.execute(ROWS, values)
             ]
 
     def keys(self, bucket: str, prefix: str = "") -> set[str]:
         """Keys of this bucket with a delete that stands here, whatever was decided about it."""
-        values = {"bucket": _bytes(bucket), "prefix": _bytes(prefix)}
+        values = {"bucket": as_bytes(bucket), "prefix": as_bytes(prefix)}
         with reporting(self._path, "read"):
-            return {_text(key) for (key,) in self._db.execute(KEYS, values)}
+            return {as_text(key) for (key,) in self._db.execute(KEYS, values)}
 
     def count(self, decision: Decision) -> int:
         """How many stand so."""
@@ -309,16 +310,8 @@ class WaitingDeletes:
 
 def _standing(row: tuple[bytes, bytes, str, float, Decision]) -> StandingDelete:
     bucket, key, version_id, held_at, decision = row
-    return StandingDelete(_text(bucket), _text(key), version_id, held_at, decision)
+    return StandingDelete(as_text(bucket), as_text(key), version_id, held_at, decision)
 
 
 def _name(bucket: str, key: str) -> tuple[bytes, bytes]:
-    return _bytes(bucket), _bytes(key)
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")
-
-
-def _text(name: bytes) -> str:
-    return name.decode("utf-8", "surrogatepass")
+    return as_bytes(bucket), as_bytes(key)

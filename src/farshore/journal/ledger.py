@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from farshore.journal.names import as_bytes, as_text
 from farshore.journal.statefile import IN_MEMORY, opened, reporting
 
 ROWS_MAX = 100_000
@@ -97,7 +98,7 @@ class Ledger:
         with reporting(self._path, "written"):
             self._db.execute("BEGIN IMMEDIATE")
             try:
-                rows = [(_bytes(e.bucket), _bytes(e.key), e.version_id, e.at) for e in found]
+                rows = [(as_bytes(e.bucket), as_bytes(e.key), e.version_id, e.at) for e in found]
                 new = sum(self._db.execute(self._sql(RECORD), row).rowcount for row in rows)
                 ((count,),) = self._db.execute(self._sql(COUNT), (new,)).fetchall()
                 if count // PRUNE_EVERY > (count - new) // PRUNE_EVERY:
@@ -117,7 +118,7 @@ class Ledger:
 
     def kept(self, prefix: str = "") -> int:
         """How many of the keys that begin with `prefix` are kept by name."""
-        return self._number(KEPT, {"prefix": _bytes(prefix)})
+        return self._number(KEPT, {"prefix": as_bytes(prefix)})
 
     def _number(self, question: str, values: Sequence[float] | dict[str, bytes] = ()) -> int:
         with reporting(self._path, "read"):
@@ -140,14 +141,14 @@ class Ledger:
         """What comes after `last`."""
         values = {
             **last._asdict(),
-            "bucket": _bytes(last.bucket),
-            "key": _bytes(last.key),
-            "prefix": _bytes(prefix),
+            "bucket": as_bytes(last.bucket),
+            "key": as_bytes(last.key),
+            "prefix": as_bytes(prefix),
             "limit": limit,
         }
         with reporting(self._path, "read"):
             return [
-                LeftOut(_text(bucket), _text(key), version_id, at)
+                LeftOut(as_text(bucket), as_text(key), version_id, at)
                 for bucket, key, version_id, at in self._db.execute(self._sql(PAGE), values)
             ]
 
@@ -171,11 +172,3 @@ class Ledgers(NamedTuple):
         """Give the file back."""
         self.expired.close()
         self.cancelled.close()
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")
-
-
-def _text(name: bytes) -> str:
-    return name.decode("utf-8", "surrogatepass")
