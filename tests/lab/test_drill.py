@@ -226,6 +226,7 @@ def test_reports_are_read_with_one_side_gone(pair: Pair, tmp_path: Path) -> None
     run = pair.switchover("west", *NO_DAEMON)["id"]
     pair.lab.kill("east")
     page = tmp_path / "drill.html"
+    assert [one["id"] for one in pair.json("drill", "list")["drills"]] == [drill]
     for name in (drill, run):
         assert pair.json("report", name)["id"] == name
         assert pair.run("report", name).stdout.startswith("# ")

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from farshore.cli import main
 from farshore.cli.status import document, screen
+from farshore.control.checkups import Drills, write_checkup
 from farshore.control.documents import write_document
 from farshore.control.standing import Standing, snapshot_of, stand
 from farshore.control.status import (
@@ -39,6 +40,7 @@ from farshore.control.status import (
     write_local,
     write_proof,
 )
+from farshore.core.checkup import Checkup
 from farshore.core.verdict import Verdict, judge
 from farshore.errors import Corrupt, StateError, StoreError, Unreachable
 from farshore.s3.store import Store
@@ -286,6 +288,26 @@ async def test_with_the_target_dead_this_machine_s_notes_are_shown(world: World)
     assert "last verify     not known" in text
     assert "never been verified" not in text
     assert "everything up to 2026-05-01 14:02:08." in text
+
+
+@pytest.mark.parametrize("case", ["west is dead", "west has none", "west has older ones"])
+async def test_check_ups_and_drills_are_read_from_whichever_side_has_the_newest(
+    world: World, case: str
+) -> None:
+    pair, drills = world.config.pair, "drills/east.west/"
+    body = {"level": "live", "passed": True}
+    await write_checkup(world.stores["east"], CONTROL, pair, Checkup(NOW - 20, (), (), 9))
+    at = {"ended_at": moment_text(NOW - 10)}
+    await write_document(world.stores["east"], CONTROL, f"{drills}2.json", body | at)
+    if case == "west has older ones":
+        await write_checkup(world.west, CONTROL, pair, Checkup(NOW - 200, (), (), 7))
+        at = {"ended_at": moment_text(NOW - 100)}
+        await write_document(world.west, CONTROL, f"{drills}1.json", body | at)
+    if case == "west is dead":
+        world.kill("west")
+    standing = await world.stand()
+    assert standing.checkup == Checkup(NOW - 20, (), (), 9)
+    assert standing.drills == Drills(NOW - 10, any=True)
 
 
 async def test_a_verify_that_agreed_proves_what_no_daemon_has_said(world: World) -> None:

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 FORMATS = ("md", "json", "html")
+SILENCE_S = 60.0
+"""Who reads records asks a site that does not answer once, not for every drill."""
+
 SHOWN_MAX = 50
 """Drills that `drill list` shows, the newest first."""
 
@@ -180,7 +183,7 @@ def list_(context: typer.Context, as_json: JsonOption = False) -> None:
         names = (await hall.cabinet.ids())[-SHOWN_MAX:]
         return [await hall.cabinet.load(name) for name in reversed(names)]
 
-    found = _in_hall(context, console, listed)
+    found = _in_hall(context, console, listed, silence_s=SILENCE_S)
     console.table(
         ("drill", "level", "verdict", "steps", "findings"),
         [(d.id, d.level, d.verdict, len(d.steps), f"{len(d.open_findings)} open") for d in found],
@@ -234,7 +237,9 @@ def report(
     if format_ not in FORMATS:
         raise UsageError(f"There is no format {format_}.", hint=f"One of {', '.join(FORMATS)}.")
     console = Console(as_json=as_json)
-    account = _in_hall(context, console, lambda hall: _account(hall, run_id))
+    account = _in_hall(
+        context, console, lambda hall: _account(hall, run_id), silence_s=SILENCE_S
+    )
     document = dict(account.document)
     if out is not None:
         _write(out, _rendered(account, format_))
@@ -291,6 +296,8 @@ def _in_hall(
     context: typer.Context,
     console: Console,
     work: Callable[[Hall], Coroutine[Any, Any, Result]],
+    *,
+    silence_s: float = 0.0,
 ) -> Result:
     """Do one piece of work with the hall of the configured pair."""
     from farshore.clock import SystemClock
@@ -299,7 +306,8 @@ def _in_hall(
     config = load_config(context)
 
     async def at_work() -> Result:
-        async with open_hall(config, SystemClock(), console.note) as hall:
+        clock = SystemClock()
+        async with open_hall(config, clock, console.note, silence_s=silence_s) as hall:
             return await work(hall)
 
     return run(at_work())

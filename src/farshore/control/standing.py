@@ -100,10 +100,11 @@ async def stand(config: Config, clock: Clock, opener: Opener | None = None) -> S
             _reach(ours, config.source), _reach(theirs, config.target), _fences(config, both, clock)
         )
         report, proof, trouble = await _documents(config, theirs, target)
+        answering = _answering(config, both, source, target)
         vanished, (checkup, drills), runs = await asyncio.gather(
             _vanished(config, ours, theirs, source.answers and target.answers),
-            _rehearsed(config, theirs, target),
-            see_runs(config, _answering(config, both, source, target), clock),
+            _rehearsed(config, answering),
+            see_runs(config, answering, clock),
         )
     local = None
     if report is None and not target.answers:
@@ -140,13 +141,20 @@ def _answering(
 
 
 async def _rehearsed(
-    config: Config, store: Store | ConfigError, target: Reached
+    config: Config, stores: Mapping[str, Store]
 ) -> tuple[Checkup | None, Drills]:
-    """The last check-up and the drills, from the target; nothing where they cannot be had: what
-    keeps them from being read has reasons of its own."""
-    if not target.answers or isinstance(store, ConfigError):
-        return None, NO_DRILLS
-    bucket = config.target.control_bucket
+    """The last check-up and the drills: both sites keep them, and the newest copy counts."""
+    copies = await asyncio.gather(*(_copy_of(config, *one) for one in stores.items()))
+    checkups = (found for found, _ in copies if found is not None)
+    passed_at = _latest(drills.passed_at for _, drills in copies)
+    held = any(drills.any for _, drills in copies)
+    return max(checkups, key=lambda found: found.at, default=None), Drills(passed_at, held)
+
+
+async def _copy_of(config: Config, site: str, store: Store) -> tuple[Checkup | None, Drills]:
+    """One site's; nothing where they cannot be had: what keeps them from being read has reasons
+    of its own."""
+    bucket = config.site(site).control_bucket
     try:
         async with asyncio.timeout(ANSWER_SECONDS_MAX):
             found = await read_checkup(store, bucket, config.pair)

@@ -250,12 +250,15 @@ async def _played(hall: Hall, ask: Ask, sheet: Sheet, script: Script) -> str:
 
 
 @asynccontextmanager
-async def open_hall(config: Config, clock: Clock, told: Told) -> AsyncIterator[Hall]:
-    """The hall of one pair; everything is closed at the end. Raises `ConfigError`."""
+async def open_hall(
+    config: Config, clock: Clock, told: Told, *, silence_s: float = 0.0
+) -> AsyncIterator[Hall]:
+    """The hall of one pair; everything is closed at the end. Raises `ConfigError`. `silence_s`:
+    for so long a control bucket that did not answer is not asked again."""
     async with AsyncExitStack() as stack:
         drivers = open_drivers(config)
         for driver in drivers:
             stack.push_async_callback(driver.aclose)
-        plane = await stack.enter_async_context(open_plane(config, clock))
+        plane = await stack.enter_async_context(open_plane(config, clock, silence_s=silence_s))
         faced = facing(config, (await plane.peek()).record.primary)
         yield Hall(config, faced, plane, drivers, clock, told)
