@@ -237,9 +237,7 @@ def report(
     if format_ not in FORMATS:
         raise UsageError(f"There is no format {format_}.", hint=f"One of {', '.join(FORMATS)}.")
     console = Console(as_json=as_json)
-    account = _in_hall(
-        context, console, lambda hall: _account(hall, run_id), silence_s=SILENCE_S
-    )
+    account = _in_hall(context, console, lambda hall: _account(hall, run_id), silence_s=SILENCE_S)
     document = dict(account.document)
     if out is not None:
         _write(out, _rendered(account, format_))

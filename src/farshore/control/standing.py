@@ -140,9 +140,7 @@ def _answering(
     }
 
 
-async def _rehearsed(
-    config: Config, stores: Mapping[str, Store]
-) -> tuple[Checkup | None, Drills]:
+async def _rehearsed(config: Config, stores: Mapping[str, Store]) -> tuple[Checkup | None, Drills]:
     """The last check-up and the drills: both sites keep them, and the newest copy counts."""
     copies = await asyncio.gather(*(_copy_of(config, *one) for one in stores.items()))
     checkups = (found for found, _ in copies if found is not None)
