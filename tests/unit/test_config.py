@@ -122,6 +122,7 @@ memory = 33554432
 rpo = "5m"
 verify_max_age = "30d"
 scan_max_age = "12h"
+doctor_max_age = "2d"
 [[notify]]
 url = { env = "PAGER_URL" }
 [[notify]]
@@ -146,7 +147,7 @@ dir = "cache"
     assert read.source.pace.rates == read.target.pace.rates == (50.0, 200 * 2**20)
     assert read.limits.memory_bytes == 32 * 2**20
     assert read.state_dir == Path("/nowhere/cache")
-    assert read.objectives == Objectives(300.0, 30 * 86400.0, 43200.0)
+    assert read.objectives == Objectives(300.0, 30 * 86400.0, 43200.0, 2 * 86400.0)
     assert read.notify == (Notify("PAGER_URL", "loud"), Notify("CHANNEL_URL", "gentle"))
 
 

@@ -181,6 +181,25 @@ def test_who_has_no_switch_and_never_drilled_is_not_asked_to() -> None:
     assert [reason.name for reason in said] == ["drill-never"], "the file says how old it may be"
 
 
+@pytest.mark.parametrize("silent", ["target_answers", "source_answers"])
+def test_with_one_side_silent_old_records_count_and_missing_ones_are_not_known(
+    silent: str,
+) -> None:
+    old = Checkup(NOW - 8 * 86400)
+    found = verdict(**{silent: False}, checkup=old, drilled_at=NOW - 91 * 86400)
+    assert {"doctor-old", "drill-old"} <= {reason.name for reason in found.reasons}
+    none = verdict(**{silent: False}, checkup=None, drilled_at=None)
+    assert not {"doctor-never", "drill-never"} & {reason.name for reason in none.reasons}
+
+
+def test_how_old_a_check_up_may_be_is_an_objective() -> None:
+    snapshot = replace(GOOD, checkup=Checkup(NOW - 3 * 3600))
+    assert judge(snapshot, Objectives()).word == "SAFE"
+    (old,) = judge(snapshot, Objectives(doctor_max_age_s=2 * 3600)).reasons
+    assert (old.name, old.level) == ("doctor-old", "AT RISK")
+    assert "ran 3 h 0 min ago, more than 2 h 0 min" in old.text
+
+
 def test_what_is_judged_from_now_is_not_told_again_by_an_old_check_up() -> None:
     told_elsewhere = [LACKS._replace(name=name) for name in sorted(JUDGED_FROM_NOW)]
     assert verdict(checkup=Checkup(NOW - 60, tuple(told_elsewhere))).word == "SAFE"

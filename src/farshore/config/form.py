@@ -233,6 +233,10 @@ class ObjectivesForm(Form):
     scan_max_age: Duration = Field(
         default=86400.0, description='How old the last complete scan may be: seconds, or "1d".'
     )
+    doctor_max_age: Duration = Field(
+        default=7 * 86400.0,
+        description='How old the last `farshore doctor` may be: seconds, or "7d".',
+    )
     drill_max_age: Duration | None = Field(
         default=None,
         description='How old the last drill that passed may be: seconds, or "90d", which holds '

@@ -137,6 +137,7 @@ def _values(form: FileForm, path: Path) -> Config:
             rpo_s=form.objectives.rpo,
             verify_max_age_s=form.objectives.verify_max_age,
             scan_max_age_s=form.objectives.scan_max_age,
+            doctor_max_age_s=form.objectives.doctor_max_age,
             **_drills(form.objectives.drill_max_age),
         ),
         switch=switch_values(form, path.parent, _source),

@@ -17,9 +17,6 @@ State = Literal["ok", "not ok", "could not tell"]
 OK, NOT_OK, UNKNOWN = 0, 4, 3
 """How the command ends."""
 
-DOCTOR_MAX_AGE_S = 7 * 86400.0
-"""What was tried longer ago than this may have changed since."""
-
 
 class Finding(NamedTuple):
     """One check at one site ("" for the pair). `evidence`: what was seen; `remedy`: what to do,

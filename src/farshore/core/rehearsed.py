@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
-from farshore.core.checkup import DOCTOR_MAX_AGE_S, Checkup, Wrong
+from farshore.core.checkup import Checkup, Wrong
 from farshore.core.words import duration_text
 
 JUDGED_FROM_NOW = frozenset({"sites", "clocks", "fence", "verify", "drill"})
@@ -26,9 +26,10 @@ class Told(NamedTuple):
 
 
 def told_by_checkup(
-    checkup: Checkup | None, target: str, now: float, *, wanted: bool
+    checkup: Checkup | None, target: str, now: float, age_max_s: float, *, wanted: bool
 ) -> Iterator[Told]:
-    """`wanted`: somebody means to fail over, so that having no check-up counts."""
+    """`wanted`: somebody means to fail over, so that having no check-up counts. What was tried
+    longer ago than `age_max_s` may have changed since."""
     if checkup is None:
         if wanted:
             yield Told(
@@ -38,12 +39,12 @@ def told_by_checkup(
             )
         return
     age = max(now - checkup.at, 0.0)
-    if age > DOCTOR_MAX_AGE_S:
+    if age > age_max_s:
         yield Told(
             "doctor-old",
             "AT RISK",
             f"`farshore doctor` ran {duration_text(age)} ago, more than "
-            f"{duration_text(DOCTOR_MAX_AGE_S)}: run it again.",
+            f"{duration_text(age_max_s)}: run it again.",
         )
     wrong = [one for one in checkup.wrong if one.name not in JUDGED_FROM_NOW]
     wrong.sort(key=lambda one: not _is_grave(one, target))

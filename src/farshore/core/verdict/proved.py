@@ -48,10 +48,12 @@ def verified(s: Snapshot, o: Objectives) -> Iterator[Reason]:
 
 
 def rehearsed(s: Snapshot, o: Objectives) -> Iterator[Reason]:
-    if s.target_answers is False:
-        return  # there is nowhere to switch to, and the records stand there
-    for told in told_by_checkup(s.checkup, s.target, s.now, wanted=s.checkup_wanted):
+    """Both sites keep these records: with one silent, that there are none is not known."""
+    all_read = s.target_answers is not False and s.source_answers is not False
+    for told in told_by_checkup(
+        s.checkup, s.target, s.now, o.doctor_max_age_s, wanted=s.checkup_wanted and all_read
+    ):
         yield Reason(*told)
-    if s.drilled or o.drill_wanted:
+    if s.drilled_at is not None or (all_read and (s.drilled or o.drill_wanted)):
         for told in told_by_drills(s.drilled_at, s.now, o.drill_max_age_s):
             yield Reason(*told)

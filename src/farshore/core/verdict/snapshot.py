@@ -25,6 +25,7 @@ class Objectives:
     rpo_s: float = 60.0
     verify_max_age_s: float = 7 * 86400.0
     scan_max_age_s: float = 86400.0
+    doctor_max_age_s: float = 7 * 86400.0
     drill_max_age_s: float = 90 * 86400.0
     drill_wanted: bool = False
 
