@@ -117,3 +117,5 @@ def test_another_machine_goes_on_with_the_configuration_alone(kills: Pair, tmp_p
     shutil.copy(kills.config, there / "farshore.toml")
     kills.folder, kills.config = there, there / "farshore.toml"
     gone_on_with(kills, run)
+    log = kills.json("audit", "list")
+    assert (log["without_result"], len(log["answered_later"])) == ([], 1), "its step was killed"

@@ -7,11 +7,17 @@ import json
 import pytest
 
 from farshore.control.audit import entry_name
-from farshore.control.inspection import Inspection, inspect
+from farshore.control.documents import write_document
+from farshore.control.inspection import Inspection, inspect, with_runs
 from farshore.control.ledger import record_name
+from farshore.control.runs import run_name
 from farshore.core.chain import Entry
+from farshore.core.runbook import Plan, Run, StepPlan
 from farshore.errors import Unreachable
 from tests.unit.two_sides import BUCKET, PAIR, SITES, Person, World
+
+PLAN = Plan("switchover", "east.west", "east", "west", 1, "abc", (StepPlan("flip", "Flip."),))
+RUN = Run("20260101-000000-switchover-west", PLAN, "one@desk", 1.0, 1.0)
 
 
 @pytest.fixture
@@ -165,3 +171,16 @@ async def test_what_was_begun_and_has_no_result_is_told(world: World) -> None:
     found = await inspected(world)
     assert [entry.draft.what for entry in found.open_intents()] == ["a probe"]
     assert found.problems == ()
+
+
+async def test_an_intent_whose_run_is_over_is_not_open(world: World) -> None:
+    anna: Person = world.person("anna")
+    what = f"{RUN.id}: flip it."
+    await anna.plane.note(by="anna", action="step.flip", kind="intent", what=what)
+    found = await inspected(world)
+    for run, left in ((RUN, 1), (RUN.abort(9.0, "a test"), 0)):
+        for site in SITES:
+            await write_document(world.stores[site], BUCKET, run_name(PAIR, RUN.id), run.to_json())
+        seen = await with_runs(anna.plane.both, found)
+        assert len(seen.open_intents()) == left
+    assert [answer.text for answer in seen.answered().values()] == [f"{RUN.id} is over: aborted"]

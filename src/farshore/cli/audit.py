@@ -10,11 +10,12 @@ from farshore.cli.console import Console, JsonOption, load_config, run
 from farshore.core.words import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from farshore.config import Config
     from farshore.control.inspection import Inspection, SiteLog
-    from farshore.core.chain import Entry, Unreadable
+    from farshore.core.chain import Entry, Place, Unreadable
+    from farshore.core.intents import Answer
 
 NOT_SAFE = 4
 
@@ -39,16 +40,17 @@ def list_(
 
     What was meant and what came of it are two entries: on the screen, one line where it was
     done as it was meant; --json has both.
-    Also shown: what was begun and has no result, and records that lost against a later epoch.
+    Also shown: what was begun and has no result, with what has answered it since, and records
+    that lost against a later epoch.
     """
     console = Console(as_json=as_json)
-    found = run(_inspected(load_config(context)))
-    entries = found.entries()
+    found = run(_inspected(load_config(context), with_ends=True))
+    entries, answers = found.entries(), found.answered()
     shown = entries[-limit:]
     if shown:
         console.table(
             ("NUMBER", "AT", "WHO", "ACTION", "OUTCOME", "WHERE", "WHAT"),
-            [_row(entry, sites) for entry, sites in _folded(shown)],
+            [_row(entry, sites, answers) for entry, sites in _folded(shown)],
         )
     console.say(_count(len(entries), len(shown)))
     _say_the_rest(console, found)
@@ -58,6 +60,10 @@ def list_(
             "count": len(entries),
             "entries": [_document(entry, sites) for entry, sites in shown],
             "without_result": [entry.place[0] for entry in found.open_intents()],
+            "answered_later": [
+                {"number": place[0], "side": place[1], **answer._asdict()}
+                for place, answer in answers.items()
+            ],
             "lost": [{"site": site, "record": lost.to_json()} for site, lost in found.lost()],
             "not_read": {log.site: log.trouble for log in found.logs if log.trouble},
         }
@@ -92,13 +98,14 @@ def verify(context: typer.Context, as_json: JsonOption = False) -> None:
         raise typer.Exit(NOT_SAFE)
 
 
-async def _inspected(config: Config) -> Inspection:
+async def _inspected(config: Config, *, with_ends: bool = False) -> Inspection:
     from farshore.clock import SystemClock
-    from farshore.control.inspection import inspect
+    from farshore.control.inspection import inspect, with_runs
     from farshore.control.record import open_plane
 
     async with open_plane(config, SystemClock()) as plane:
-        return await inspect(plane.both)
+        found = await inspect(plane.both)
+        return await with_runs(plane.both, found) if with_ends else found
 
 
 def _folded(
@@ -123,7 +130,9 @@ def _is_intent(entry: Entry) -> bool:
     return entry.draft.kind == "intent"
 
 
-def _row(entry: Entry | Unreadable, sites: tuple[str, ...]) -> tuple[object, ...]:
+def _row(
+    entry: Entry | Unreadable, sites: tuple[str, ...], answers: Mapping[Place, Answer]
+) -> tuple[object, ...]:
     from farshore.core.chain import Entry
     from farshore.core.document import moment_text
 
@@ -131,7 +140,9 @@ def _row(entry: Entry | Unreadable, sites: tuple[str, ...]) -> tuple[object, ...
     if not isinstance(entry, Entry):
         return entry.sequence, "", "", "", "DAMAGED", where, entry.why
     draft = entry.draft
-    outcome = draft.outcome or draft.kind
+    answer = answers.get(entry.place)
+    outcome = draft.outcome or ("interrupted" if answer else draft.kind)
+    more = f" ({answer.text})" if answer else ""
     return (
         entry.sequence,
         moment_text(draft.at),
@@ -139,7 +150,7 @@ def _row(entry: Entry | Unreadable, sites: tuple[str, ...]) -> tuple[object, ...
         draft.action,
         outcome,
         where,
-        draft.what.removeprefix(f"{draft.action}: "),
+        draft.what.removeprefix(f"{draft.action}: ") + more,
     )
 
 

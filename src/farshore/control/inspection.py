@@ -6,16 +6,22 @@ Nothing is written. One site suffices: of the other one it is said that it was n
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from farshore.control import history
 from farshore.control.audit import Stored
 from farshore.control.both import BothSides
+from farshore.control.runs import Runs
 from farshore.control.view import Shown, View, place_text, said
 from farshore.core.chain import BEGINNING, Entry, Finding, Place, verify
+from farshore.core.intents import Answer, answered, run_of, without_result
 from farshore.core.record import ControlRecord
 from farshore.errors import FarshoreError, Unreachable
+
+RUNS_MAX = 50
+"""The newest runs that are asked for how they ended."""
 
 LOOKS_MAX = 2
 """An entry may be on its way from one site to the other: what seems wrong is read again."""
@@ -39,10 +45,12 @@ class SiteLog:
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """Both logs, and what is wrong with them. `logs` in the order of the sites' names."""
+    """Both logs, and what is wrong with them. `logs` in the order of the sites' names. `over`:
+    runs that left intents without a result and are over, with how they ended."""
 
     view: View
     logs: tuple[SiteLog, ...]
+    over: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -62,10 +70,16 @@ class Inspection:
         return [merged[key] for key in sorted(merged)]
 
     def open_intents(self) -> list[Entry]:
-        """Intents without a result: somebody was interrupted, or is at work."""
-        whole = [entry for entry, _ in self.entries() if isinstance(entry, Entry)]
-        ended = {entry.draft.token for entry in whole if entry.draft.kind == "result"}
-        return [e for e in whole if e.draft.kind == "intent" and e.draft.token not in ended]
+        """Intents that nothing has answered: somebody was interrupted, or is at work."""
+        whole, settled = self._whole(), self.answered()
+        return [entry for entry in without_result(whole) if entry.place not in settled]
+
+    def answered(self) -> dict[Place, Answer]:
+        """Intents without a result of their own that something later has answered."""
+        return answered(self._whole(), self.over)
+
+    def _whole(self) -> list[Entry]:
+        return [entry for entry, _ in self.entries() if isinstance(entry, Entry)]
 
     def lost(self) -> list[tuple[str, ControlRecord]]:
         """(site, record) of every record that lost."""
@@ -79,6 +93,19 @@ async def inspect(both: BothSides) -> Inspection:
         if not found.problems:
             break
     return found
+
+
+async def with_runs(both: BothSides, found: Inspection) -> Inspection:
+    """The same, with the ends of those runs that left something open: their own documents say so.
+    A run that cannot be read leaves its intents open."""
+    runs, over = Runs(both), dict[str, str]()
+    names = {run_of(entry) for entry in found.open_intents()} - {""}
+    for name in sorted(names)[-RUNS_MAX:]:
+        with contextlib.suppress(FarshoreError):
+            run = await runs.load(name)
+            if not run.is_open:
+                over[name] = run.state
+    return replace(found, over=over)
 
 
 async def _inspect_once(both: BothSides) -> Inspection:
