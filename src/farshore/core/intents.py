@@ -30,7 +30,7 @@ class Answer(NamedTuple):
 
 
 def run_of(entry: Entry) -> str:
-    """The run that an entry is of, "" for none: `RUN.action`, or `step.x` and `abort` of `RUN: …`."""
+    """The run that an entry is of, "" for none: `RUN.x`, or `step.x` and `abort` of `RUN: …`."""
     if found := _BY_ACTION.match(entry.draft.action):
         return found[1]
     if entry.draft.action.startswith("step.") or entry.draft.action == "abort":
