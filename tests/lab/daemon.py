@@ -65,10 +65,10 @@ class Daemon:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if error is not None:
-            error.add_note(self._last_words())
+            error.add_note(self.last_words())
         self.kill()
 
-    def _last_words(self) -> str:
+    def last_words(self) -> str:
         """For whoever reads of a failure: what it said, and how it stood."""
         try:
             stands = json.dumps(self.report(), indent=1)

@@ -193,10 +193,8 @@ class Pair(Farshore):
         return str(found[0]) if found else ""
 
     def protect_again(self, daemon: Daemon) -> None:
-        """reprotect: copy the other way, until both sides are proved equal."""
+        """reprotect: the daemon turns round by itself; until both sides are proved equal."""
         self.done("reprotect")
-        del daemon  # it is running, and turns round by itself
-
         said: list[str] = []
 
         def proved() -> bool:
@@ -208,7 +206,7 @@ class Pair(Farshore):
         try:
             eventually(proved, BUSY_S, "both sides are equal")
         except AssertionError as error:
-            error.add_note(f"The last reprotect said {said}")
+            error.add_note(f"The last reprotect said {said}\n{daemon.last_words()}")
             raise
 
 

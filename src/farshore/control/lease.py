@@ -31,6 +31,7 @@ from farshore.control.machine import LinuxMachine, Machine, Process
 from farshore.errors import Corrupt, Precondition, Refused, StoreError
 from farshore.s3.capabilities import Capabilities
 from farshore.s3.store import Store, Written
+from farshore.tasks import together
 
 TTL_SECONDS = 60.0
 """How long a lease lasts without renewal."""
@@ -203,13 +204,10 @@ async def hold(
 
     lease = await take(store, bucket, terms, now, machine or LinuxMachine(), sleep)
     try:
-        async with asyncio.TaskGroup() as group:
+        async with together() as group:
             keeper = group.create_task(_keep(lease, terms, now, sleep))
             yield lease
             keeper.cancel()
-    except BaseExceptionGroup as raised:
-        error = own_error(raised)
-        raise error from error.__cause__
     finally:
         if not lease.lost.is_set():
             await _give_back(lease, now())
@@ -337,14 +335,6 @@ async def _give_back(lease: Lease, now: float) -> None:
         # The work is done and its own result counts. A lease that stays behind is free
         # at once for this machine, and for others when it expires.
         return
-
-
-def own_error(raised: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The body's or the keeper's own error: one of them ended the other."""
-    error: BaseException = raised
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 def _claim(document: Document, terms: Terms, store: Store) -> Claim:

@@ -12,11 +12,12 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from farshore.clock import Clock
-from farshore.control.lease import Sleep, own_error
+from farshore.control.lease import Sleep
 from farshore.control.record import ControlPlane
 from farshore.control.view import View, place_text, said
 from farshore.core.roles import COPYING, PHASES
 from farshore.errors import Corrupt, Refused, StateError, StoreError, Unreachable
+from farshore.tasks import together
 
 LOOK_EVERY_S = 5.0
 """How long a writer may work on under an epoch that has ended."""
@@ -78,14 +79,10 @@ async def under_mandate(
     start, raises what `require_mandate` and `ControlPlane.heal` raise.
     """
     epoch = require_mandate(await plane.heal(), source)
-    try:
-        async with asyncio.TaskGroup() as group:
-            watcher = group.create_task(_watch(plane, source, epoch, clock, sleep))
-            yield epoch
-            watcher.cancel()
-    except BaseExceptionGroup as raised:
-        error = own_error(raised)
-        raise error from error.__cause__
+    async with together() as group:
+        watcher = group.create_task(_watch(plane, source, epoch, clock, sleep))
+        yield epoch
+        watcher.cancel()
 
 
 async def _watch(plane: ControlPlane, source: str, epoch: int, clock: Clock, sleep: Sleep) -> None:

@@ -21,6 +21,7 @@ from farshore.control.sites import open_store
 from farshore.core.record import Fence
 from farshore.errors import FarshoreError, Refused, StoreError
 from farshore.fence.waiting import put_up, waiting
+from farshore.tasks import together
 
 RECORD_EVERY_S = 2.0
 """How often the record is read for fences that wait."""
@@ -52,7 +53,7 @@ class FenceKeeper:
 
     async def keep_for_ever(self) -> None:
         """Beside everything else, whether or not replication goes on."""
-        async with open_plane(self.config, self.clock) as plane, asyncio.TaskGroup() as group:
+        async with open_plane(self.config, self.clock) as plane, together() as group:
             group.create_task(self._read_for_ever(plane))
             group.create_task(self._knock_for_ever(plane))
 

@@ -16,6 +16,7 @@ from farshore.engine.heartbeat import HEARTBEAT_KEY
 from farshore.errors import StoreError
 from farshore.feed.hint import Delivery, Feed, Hint, Listener, Notice
 from farshore.journal.backlog import Backlog
+from farshore.tasks import together
 
 RESTART_FIRST_S = 0.5
 RESTART_MAX_S = 30.0
@@ -149,15 +150,15 @@ class Intake:
         while True:
             try:
                 async with (
-                    asyncio.TaskGroup() as settling,
+                    together() as settling,
                     contextlib.aclosing(feed.deliveries()) as deliveries,
                 ):
                     async for delivery in deliveries:
                         listener.answered()
                         state.late_s, pause = feed.late_s, RESTART_FIRST_S
                         await self._take(feed, delivery, settling)
-            except* StoreError as errors:
-                state.last_error = str(errors.exceptions[0])
+            except StoreError as error:
+                state.last_error = str(error)
             finally:  # cancelled, too: the lease is gone, and with it the feed
                 if state.up:
                     self.watch.lost(feed.name)

@@ -46,6 +46,7 @@ from farshore.feed.hint import Feed, Hint, Notice, Settles
 from farshore.journal.backlog import ASKED, Backlog
 from farshore.journal.deletes import HeldDelete, WaitingDeletes
 from farshore.s3.pace import Throttle
+from farshore.tasks import together
 
 TRY_AGAIN_S = 5.0
 """Pause before the lease, or a site that does not answer, is tried again."""
@@ -158,15 +159,13 @@ class Service:
     async def run(self) -> None:
         """Everything at once, for ever. Raises `StateError` when the journal fails for good."""
         try:
-            async with asyncio.TaskGroup() as group:
+            async with together() as group:
                 for feed in self._feeds("durable"):
                     group.create_task(self.intake.run(feed))
                 for job in self.beside:
                     group.create_task(job())
                 group.create_task(self.reporter.keep_for_ever(PUBLISH_EVERY_S))
                 group.create_task(self._replicate())
-        except* FarshoreError as errors:
-            raise _first(errors) from errors
         finally:
             if self._stopping:
                 self.reporter.keep_last()
@@ -237,7 +236,7 @@ class Service:
         self.hearts = [Heartbeat(c.source, self.clock, self.reporter.offset) for c in crews]
         async with self.reporter.publishing() as document, self._dispatching(crews):
             try:
-                async with asyncio.TaskGroup() as group:
+                async with together() as group:
                     for feed in self._feeds("applied"):
                         group.create_task(self.intake.run(feed))
                     group.create_task(keeper.keep_for_ever())
@@ -246,8 +245,6 @@ class Service:
                     group.create_task(self._sweep(crews))
                     group.create_task(self._beat_hearts(crews))
                     group.create_task(self.reporter.publish_for_ever(document, PUBLISH_EVERY_S))
-            except* FarshoreError as errors:
-                raise _first(errors) from errors
             finally:
                 if self._stopping:
                     await self.reporter.publish_last(document)
@@ -373,8 +370,3 @@ class Service:
             self.dispatcher.target_keys = tally.target_keys
         self.reporter.scan_closed(tally)
         return True
-
-
-def _first(group: BaseExceptionGroup[FarshoreError]) -> FarshoreError:
-    error = group.exceptions[0]
-    return error if isinstance(error, FarshoreError) else _first(error)

@@ -29,6 +29,7 @@ from farshore.errors import (
 )
 from farshore.journal.sqlite import Journal, UploadName
 from farshore.s3.store import ALWAYS, ObjectInfo, Part, Stream
+from farshore.tasks import together
 
 Result = TypeVar("Result")
 
@@ -92,7 +93,7 @@ async def part_sizes(source: Side, version: Version) -> list[int]:
         async with gate:
             return (await _part_info(source, version, number)).size
 
-    sizes = await _together([size_of(number) for number in range(1, count + 1)])
+    sizes = await _results_of([size_of(number) for number in range(1, count + 1)])
     if sum(sizes) != version.size:
         raise Corrupt(
             f"{version.key!r} version {version.version_id}: its parts add up to {sum(sizes)} "
@@ -101,13 +102,10 @@ async def part_sizes(source: Side, version: Version) -> list[int]:
     return sizes
 
 
-async def _together(work: Sequence[Coroutine[None, None, Result]]) -> list[Result]:
+async def _results_of(work: Sequence[Coroutine[None, None, Result]]) -> list[Result]:
     """All results, in order. The first failure ends the others, and is raised."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(each) for each in work]
-    except ExceptionGroup as failed:
-        raise failed.exceptions[0] from failed
+    async with together() as group:
+        tasks = [group.create_task(each) for each in work]
     return [task.result() for task in tasks]
 
 
@@ -245,7 +243,7 @@ async def _fill(job: _Job, standing: list[Part]) -> list[str]:
         async with gate:
             done[number] = await _persist(job, number)
 
-    await _together([one(n) for n in range(1, len(job.sizes) + 1) if n not in done])
+    await _results_of([one(n) for n in range(1, len(job.sizes) + 1) if n not in done])
     return [done[number] for number in range(1, len(job.sizes) + 1)]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import NamedTuple
@@ -10,6 +9,7 @@ from typing import NamedTuple
 from farshore.core.model import Version
 from farshore.errors import StoreError
 from farshore.s3.store import Store
+from farshore.tasks import together
 
 WRITES_AT_ONCE = 32
 
@@ -88,9 +88,6 @@ async def in_parallel(jobs: Iterable[Callable[[], Awaitable[object]]]) -> None:
         for job in waiting:
             await job()
 
-    try:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(WRITES_AT_ONCE):
-                group.create_task(work())
-    except ExceptionGroup as failures:
-        raise failures.exceptions[0] from None
+    async with together() as group:
+        for _ in range(WRITES_AT_ONCE):
+            group.create_task(work())
