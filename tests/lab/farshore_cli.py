@@ -41,7 +41,8 @@ CLIENTS_MAX = 32
 """Clients that are kept: a site has another port after some of its deaths."""
 
 SITES = ("east", "west")
-PAIR = "east-west"
+PAIR, RECORD = "east-west", "east.west"
+"""What the pair is called in its own documents, and where several pairs share some."""
 
 
 class Ended(NamedTuple):
@@ -209,7 +210,7 @@ class Farshore:
             pages = s3.get_paginator("list_objects_v2").paginate(Bucket=CONTROL_BUCKET)
             found = [one["Key"] for page in pages for one in page.get("Contents", [])]
             for key in found:
-                if PAIR in key:
+                if PAIR in key or RECORD in key:
                     s3.delete_object(Bucket=CONTROL_BUCKET, Key=key)
 
     def put_all(self, histories: Mapping[str, Sequence[bytes | None]], site: str = "east") -> None:

@@ -282,17 +282,18 @@ def test_a_fence_that_somebody_took_away_is_seen(pair: Farshore) -> None:
 
 
 def test_two_at_once_agree_in_the_end(pair: Farshore) -> None:
-    """Fencing and taking away at one moment: what the record says is what stands."""
+    """Fencing and taking away at one moment: what the record says is what stands. Every order
+    of their steps is tried in tests/unit/test_fence_recorded.py."""
     admit_app(pair)
-    for _ in range(3):
-        both = [
-            pair.start("fence", "east", *WHY, "--json"),
-            pair.start("unfence", "east", *WHY, "--json"),
-        ]
-        for one in both:
-            said, _ = one.communicate(timeout=60)
-            assert one.returncode in (0, 1, 5), said
-        shown = fence_document(pair.run("fence", "east", "--show", "--json"), 0)
-        recorded = shown["recorded"]
-        if recorded is None or recorded["state"] == "standing":
-            assert shown["stands"] == {pair.bucket: recorded is not None}, shown
+    both = [
+        pair.start("fence", "east", *WHY, "--json"),
+        pair.start("unfence", "east", *WHY, "--json"),
+    ]
+    for one in both:
+        said, _ = one.communicate(timeout=60)
+        assert one.returncode in (0, 1, 5), said
+    shown = fence_document(pair.run("fence", "east", "--show", "--json"), 0)
+    recorded = shown["recorded"]
+    assert recorded is None or recorded["state"] in ("standing", "pending"), shown
+    if recorded is None or recorded["state"] == "standing":
+        assert shown["stands"] == {pair.bucket: recorded is not None}, shown
