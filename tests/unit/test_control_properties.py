@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from farshore.control.both import BothSides
 from farshore.control.view import View
-from farshore.core.chain import Draft, Entry, verify
+from farshore.core.chain import Draft, Entry, Head, verify
 from farshore.core.record import ControlRecord
 from farshore.errors import FarshoreError, Refused
 from farshore.testing.store.faults import Crash, Crashed, Rates, at
@@ -139,11 +139,13 @@ class Together(BothSides):
         self._barrier = barrier
         self._waited = False
 
-    async def append(self, view: View, site: str, draft: Draft) -> Entry:
+    async def append(
+        self, view: View, site: str, draft: Draft, behind: Head | None = None
+    ) -> Entry:
         if not self._waited:
             self._waited = True
             await self._barrier.wait()
-        return await super().append(view, site, draft)
+        return await super().append(view, site, draft, behind)
 
 
 @settings(max_examples=60, deadline=None)

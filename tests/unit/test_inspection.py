@@ -11,9 +11,10 @@ from farshore.control.documents import write_document
 from farshore.control.inspection import Inspection, inspect, with_runs
 from farshore.control.ledger import record_name
 from farshore.control.runs import run_name
-from farshore.core.chain import Entry
+from farshore.core.chain import Draft, Entry
 from farshore.core.runbook import Plan, Run, StepPlan
 from farshore.errors import Unreachable
+from farshore.testing.store.call import Call
 from tests.unit.two_sides import BUCKET, PAIR, SITES, Person, World
 
 PLAN = Plan("switchover", "east.west", "east", "west", 1, "abc", (StepPlan("flip", "Flip."),))
@@ -184,3 +185,37 @@ async def test_an_intent_whose_run_is_over_is_not_open(world: World) -> None:
         seen = await with_runs(anna.plane.both, found)
         assert len(seen.open_intents()) == left
     assert [answer.text for answer in seen.answered().values()] == [f"{RUN.id} is over: aborted"]
+
+
+async def test_entries_that_are_written_at_once_stand_one_behind_the_other(world: World) -> None:
+    anna: Person = world.person("anna")
+    drafts = [
+        Draft(1.0, "anna", "step.freeze", "result", "done", "t1", "ok"),
+        Draft(2.0, "anna", "step.drain", "intent", "drain it", "t2"),
+    ]
+    entries = await anna.plane.enter(*drafts)
+    assert [entry.draft for entry in entries] == drafts
+    assert entries[1].previous == entries[0].digest
+    found = await inspected(world)
+    assert found.problems == ()
+    assert [sites for _, sites in found.entries()][-2:] == [SITES] * 2
+
+
+async def test_an_entry_that_was_read_once_is_not_read_again_by_who_writes(world: World) -> None:
+    anna: Person = world.person("anna")
+    await anna.plane.note(by="anna", action="probe", kind="intent", what="a probe")
+    gets: list[str] = []
+
+    class Counted:
+        async def before(self, call: Call) -> None:
+            if call.operation == "get" and call.key.startswith("audit/"):
+                gets.append(call.key)
+
+        async def after(self, call: Call) -> None: ...
+
+    world.stores["east"].hook = Counted()
+    for _ in range(3):
+        await anna.plane.note(by="anna", action="probe", kind="intent", what="again")
+    assert gets == []
+    await inspect(anna.plane.both)
+    assert len(gets) == 10, "who verifies reads every entry"

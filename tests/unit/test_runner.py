@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from farshore.core.chain import BEGINNING, Draft, Entry, Kind, Outcome, follow
+from farshore.core.chain import BEGINNING, Draft, Entry, follow
 from farshore.core.runbook import Approval, Plan, Run, StepPlan
 from farshore.errors import Refused
 from farshore.runbook.runner import LAPSES_MAX, Runner
@@ -106,22 +106,14 @@ class Log:
     def __init__(self) -> None:
         self.drafts: list[Draft] = []
         self.error: Exception | None = None
+        self.writes = 0
 
-    async def note(
-        self,
-        *,
-        by: str,
-        action: str,
-        kind: Kind,
-        what: str,
-        token: str = "",
-        outcome: Outcome = "",
-    ) -> Entry:
+    async def enter(self, *drafts: Draft) -> list[Entry]:
         if self.error is not None:
             raise self.error
-        draft = Draft(1.0, by, action, kind, what, token or f"t{len(self.drafts)}", outcome)
-        self.drafts.append(draft)
-        return follow(BEGINNING, "west", draft)
+        self.drafts += drafts
+        self.writes += 1
+        return [follow(BEGINNING, "west", draft) for draft in drafts]
 
     @property
     def said(self) -> list[tuple[str, str]]:
@@ -268,6 +260,35 @@ async def test_every_step_is_noted_before_and_after() -> None:
     assert tokens[::2] == tokens[1::2]
     assert len(set(tokens)) == len(ORDER)
     assert {draft.actor for draft in log.drafts} == {"one@desk"}
+    assert log.writes == len(ORDER) + 1, "a result and the next intent are written at once"
+
+
+async def test_a_step_does_nothing_before_its_intent_and_the_result_before_it_are_noted() -> None:
+    world, log = World(), Log()
+    made, seen = steps(world), list[list[tuple[str, str]]]()
+    act = made["drain"].act
+
+    async def watched() -> None:
+        seen.append(log.said)
+        await act()
+
+    made["drain"].act = watched  # type: ignore[method-assign]  # looks at the log when it is made
+    await runner(made, Shelf(), log).go(begun())
+    assert seen == [[("step.freeze", ""), ("step.freeze", "ok"), ("step.drain", "")]]
+
+
+async def test_what_was_made_is_noted_also_where_the_run_is_stopped_from_outside() -> None:
+    log = Log()
+
+    def stop(said: str) -> None:
+        if said.startswith("drain"):
+            raise Refused("called off")
+
+    steps_ = list(steps(World()).values())
+    maker = Runner(steps_, Shelf(), log, ManualClock(), "one@desk", "flip", stop)
+    with pytest.raises(Refused, match="called off"):
+        await maker.go(begun())
+    assert log.said[-2:] == [("step.drain", ""), ("step.drain", "ok")]
 
 
 async def test_nothing_is_done_that_could_not_be_noted() -> None:

@@ -85,6 +85,7 @@ class AuditLog:
             unknown: OutcomeUnknown | None = None
             try:
                 await self._ledger.put_over(name, entry.to_json(), "")
+                self._ledger.entries[entry.place] = entry
                 return None
             except Precondition:
                 pass
@@ -144,8 +145,14 @@ class AuditLog:
         return [place for key in current if (place := _place(key, folder))]
 
     async def since(self, head: Head) -> list[Stored]:
-        """The entries with higher numbers than `head`, in order."""
-        return await self._fetch(await self.places(head.sequence))
+        """The entries with higher numbers than `head`, in order. Those that this process has read
+        or written before are not read again: an entry is written once. `everything` reads all."""
+        places, known = await self.places(head.sequence), self._ledger.entries
+        read = await self._fetch([place for place in places if place not in known])
+        there = known | {entry.place: entry for entry in read}
+        tail = [there[place] for place in places if place in there]
+        self._ledger.entries = {e.place: e for e in tail if isinstance(e, Entry)}
+        return tail
 
     async def everything(self, head: Head = BEGINNING) -> list[Stored]:
         """All entries, in order; at least up to `head`, whatever is missing."""

@@ -13,7 +13,7 @@ from farshore.control.audit import AuditLog
 from farshore.control.documents import Damaged
 from farshore.control.ledger import Ledger, pair_key
 from farshore.control.view import Shown, State, View, end_of
-from farshore.core.chain import BEGINNING, Draft, Entry, Place
+from farshore.core.chain import BEGINNING, Draft, Entry, Head, Place
 from farshore.core.record import ControlRecord, standing
 from farshore.errors import BucketMissing, ConfigError, Precondition, StateError, StoreError
 
@@ -106,9 +106,12 @@ class BothSides:
                     await stack.enter_async_context(self.ledgers[shown.site].writing())
             yield
 
-    async def append(self, view: View, site: str, draft: Draft) -> Entry:
-        """An audit entry numbered by `site`, copied to the other one if that answers."""
-        head = end_of(view.record.audit_head, view.of(site).tail, site)
+    async def append(
+        self, view: View, site: str, draft: Draft, behind: Head | None = None
+    ) -> Entry:
+        """An audit entry numbered by `site`, copied to the other one if that answers. `behind`: an
+        entry that was appended since the view was had."""
+        head = behind or end_of(view.record.audit_head, view.of(site).tail, site)
         with losing(site):
             entry = await self.log(site).append(head, draft)
         other = view.other(site)

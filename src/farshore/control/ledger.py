@@ -25,6 +25,7 @@ from farshore.config import Pair, Site
 from farshore.control.documents import Damaged, Document, read_document, write_document
 from farshore.control.lease import Sleep, hold
 from farshore.control.recorded import read_record
+from farshore.core.chain import Entry, Place
 from farshore.core.record import ControlRecord
 from farshore.errors import Corrupt, OutcomeUnknown, Precondition, StateError, Unreachable
 from farshore.s3.capabilities import Capabilities
@@ -94,6 +95,7 @@ class Ledger:
         self._clock = clock or SystemClock()
         self._sleep = sleep
         self._turn = asyncio.Lock()
+        self.entries: dict[Place, Entry] = {}  # the log's end, as this process has read or made it
 
     async def strong(self) -> bool:
         """Whether two writers are kept apart by the server itself."""

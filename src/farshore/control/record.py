@@ -126,16 +126,27 @@ class ControlPlane:
 
         A result has the `token` of its intent; an intent gets a new one. Raises as `change`.
         """
-        given_up: dict[str, str] = {}
         draft = Draft(
             self._clock.now(), by, action, kind, what, token or new_token(), outcome, before, after
         )
+        (entry,) = await self.enter(draft)
+        return entry
+
+    async def enter(self, *drafts: Draft) -> list[Entry]:
+        """Append these, one behind the other, as `note` does: what stands is looked at once."""
+        given_up: dict[str, str] = {}
+        done: list[Entry] = []
         async with self._turn:
             for _ in range(TRIES_MAX):
                 view = await self._ready(given_up)
                 try:
                     async with self.both.writing(view):
-                        return await self.both.append(view, _decider(view).site, draft)
+                        site, behind = _decider(view).site, None
+                        for draft in drafts[len(done) :]:
+                            entry = await self.both.append(view, site, draft, behind)
+                            done.append(entry)
+                            behind = entry.head
+                    return done
                 except SideLost as lost:
                     _give_up(given_up, lost, view)
         raise Unreachable("No control bucket can be written.")

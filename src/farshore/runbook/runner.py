@@ -3,7 +3,9 @@
     record the intent ──> look, act, look ──> record the outcome ──> the next step
           run.intended             run.acted               run.recorded
 
-Both are recorded twice: in the run's document, by which anybody goes on, and in the audit log.
+Both are recorded twice: in the run's document, by which anybody goes on, and in the audit log:
+there the result of a step and the intent of the next one are written at once, before that step
+does anything. Who is killed between leaves an intent that `audit list` shows as answered later.
 
 Going on after a kill is the same loop: a step whose outcome stands is passed over, one that
 was begun is looked at first. Before the point of no return a failed step takes back what was
@@ -14,11 +16,14 @@ itself: the run stops where it is, writes stay frozen or fenced, and a person de
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Literal, Protocol
+from dataclasses import replace
+from typing import Protocol
 
 from farshore.clock import Clock
-from farshore.core.chain import Entry
+from farshore.control.both import new_token
+from farshore.core.chain import Draft, Entry
 from farshore.core.runbook import Outcome, Run
 from farshore.errors import FarshoreError, OutcomeUnknown
 from farshore.faultpoints import reached
@@ -43,17 +48,9 @@ class RunStore(Protocol):
 class Audit(Protocol):
     """The audit log of both control buckets."""
 
-    async def note(
-        self,
-        *,
-        by: str,
-        action: str,
-        kind: Literal["intent", "result"],
-        what: str,
-        token: str = "",
-        outcome: Outcome | Literal[""] = "",
-    ) -> Entry:
-        """Append an entry; a result has the token of its intent. See `ControlPlane.note`."""
+    async def enter(self, *drafts: Draft) -> Sequence[Entry]:
+        """Append entries in this order; a result has the token of its intent. See
+        `ControlPlane.enter`."""
         ...
 
 
@@ -82,9 +79,20 @@ class Runner:
         self._no_return = no_return
         self._told = told
         self._lapses = 0
+        self._owed: Draft | None = None  # the result of the step that was made last
 
     async def go(self, run: Run) -> Run:
         """Make what is left. Answers the run as it stands then: done, failed, unknown, aborted."""
+        try:
+            ended = await self._go(run)
+        except FarshoreError:
+            with contextlib.suppress(FarshoreError):  # its own error is what is told
+                await self._enter()
+            raise
+        await self._enter()
+        return ended
+
+    async def _go(self, run: Run) -> Run:
         while True:
             run = await self._relook(run)
             following = run.next_step()
@@ -99,7 +107,8 @@ class Runner:
     async def abort(self, run: Run, why: str) -> Run:
         """Take back what was done, the last first, and end the run. Not after the point of no
         return: then it only ends, and what stands stands."""
-        intent = await self._noted("abort", "intent", f"{run.id}: {why}")
+        intent = self._draft("abort", f"{run.id}: {why}")
+        await self._enter(intent)
         if not run.was_begun(self._no_return):
             for name in reversed(self._order):
                 if run.was_begun(name):
@@ -108,8 +117,7 @@ class Runner:
                     self._told(f"{name}: taken back")
         ended = run.abort(self._clock.now(), why)
         said = f"{run.id} is aborted"
-        result = self._noted("abort", "result", said, intent.draft.token, "ok")
-        await _both(self._store.save(ended), result)
+        await _both(self._store.save(ended), self._enter(self._result(intent, said, "ok")))
         return ended
 
     async def _undone(self, run: Run, name: str) -> None:
@@ -153,31 +161,32 @@ class Runner:
 
     async def _make(self, run: Run, step: Step) -> Run:
         run = run.step_begun(step.id, self._clock.now(), self._by)
-        action = f"step.{step.id}"
-        noting = self._noted(action, "intent", f"{run.id}: {step.what}")
-        intent = await _both(self._store.save(run), noting)
+        intent = self._draft(f"step.{step.id}", f"{run.id}: {step.what}")
+        await _both(self._store.save(run), self._enter(intent))
         reached("run.intended")
         outcome, found = await self._tried(step)
         reached("run.acted")
         run = run.step_ended(step.id, outcome, self._clock.now(), found.note, found.evidence)
         said = f"{step.id}: {outcome}{f', {found.note}' if found.note else ''}"
-        noting = self._noted(action, "result", f"{run.id}: {said}", intent.draft.token, outcome)
-        await _both(self._store.save(run), noting)
+        self._owed = self._result(intent, f"{run.id}: {said}", outcome)
+        await self._store.save(run)
         reached("run.recorded")
         self._told(said)
         return run
 
-    async def _noted(
-        self,
-        action: str,
-        kind: Literal["intent", "result"],
-        what: str,
-        token: str = "",
-        outcome: Outcome | Literal[""] = "",
-    ) -> Entry:
-        return await self._audit.note(
-            by=self._by, action=action, kind=kind, what=what, token=token, outcome=outcome
-        )
+    def _draft(self, action: str, what: str) -> Draft:
+        return Draft(self._clock.now(), self._by, action, "intent", what, new_token())
+
+    def _result(self, intent: Draft, what: str, outcome: Outcome) -> Draft:
+        now = self._clock.now()
+        return replace(intent, at=now, kind="result", what=what, outcome=outcome)
+
+    async def _enter(self, *drafts: Draft) -> None:
+        """Into the audit log, behind the result that is owed."""
+        owed = (self._owed,) if self._owed is not None else ()
+        if owed or drafts:
+            await self._audit.enter(*owed, *drafts)
+            self._owed = None
 
     async def _tried(self, step: Step) -> tuple[Outcome, Found]:
         found = await self._look(step)
@@ -205,14 +214,11 @@ class Runner:
             return Found(None, str(error))
 
 
-async def _both(saving: Awaitable[None], noting: Awaitable[Entry]) -> Entry:
+async def _both(saving: Awaitable[None], noting: Awaitable[None]) -> None:
     """Both at once, and both to their end; then the error of either."""
-    saved, noted = await asyncio.gather(saving, noting, return_exceptions=True)
-    if isinstance(saved, BaseException):
-        raise saved
-    if isinstance(noted, BaseException):
-        raise noted
-    return noted
+    for result in await asyncio.gather(saving, noting, return_exceptions=True):
+        if isinstance(result, BaseException):
+            raise result
 
 
 def _said(found: Found, otherwise: str) -> Found:
