@@ -36,11 +36,12 @@ CARRIED = (
 
 
 class Row(NamedTuple):
-    """A line of the listing."""
+    """A line of the listing. A marker has no ETag."""
 
     version_id: str
     is_marker: bool
     is_latest: bool
+    etag: str = ""
 
 
 class Seen(NamedTuple):
@@ -73,6 +74,7 @@ def rows(s3: Any, bucket: str, key: str, trust: ssl.SSLContext | None = None) ->
             entry.findtext(f"{SPACE}VersionId", ""),
             entry.tag == f"{SPACE}DeleteMarker",
             entry.findtext(f"{SPACE}IsLatest") == "true",
+            entry.findtext(f"{SPACE}ETag", "").strip('"'),
         )
         for entry in page
         if entry.tag in (f"{SPACE}Version", f"{SPACE}DeleteMarker")

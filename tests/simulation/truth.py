@@ -6,16 +6,25 @@ import math
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 from itertools import dropwhile
+from typing import Protocol
 
 from farshore.core import stamp
 from farshore.core.model import Attributes
-from farshore.testing.store.memory import Held, MemoryStore
+from farshore.testing.store.memory import Held
 
 BUCKET = "files"
 
 
 class Broken(AssertionError):
     """A promise was broken. Says which, and where."""
+
+
+class Side(Protocol):
+    """A site, simulated or real."""
+
+    def dump(self, bucket: str) -> list[Held]:
+        """All entries of a bucket, in the order of a listing."""
+        ...
 
 
 @dataclass(slots=True)
@@ -33,8 +42,8 @@ class Entry:
 class Truth:
     """The model: every entry that ever stood on the source, in its order."""
 
-    source: MemoryStore
-    target: MemoryStore
+    source: Side
+    target: Side
     histories: dict[str, list[Entry]] = field(default_factory=dict)
     places: dict[str, int] = field(default_factory=dict)
     purged: set[str] = field(default_factory=set)
@@ -154,7 +163,7 @@ class Truth:
         return len(there) >= len(ours) and there[-len(ours)].version.is_marker
 
 
-def _of(store: MemoryStore, key: str) -> list[Held]:
+def _of(store: Side, key: str) -> list[Held]:
     return [held for held in store.dump(BUCKET) if held.version.key == key]
 
 

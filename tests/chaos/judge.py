@@ -1,0 +1,104 @@
+"""Who listens to what farshore promises, and looks at the far side whether it is so."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+from collections import Counter
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from http.client import HTTPException
+from typing import Any
+
+from tests.chaos import wire
+from tests.chaos.daemon import Runner
+from tests.chaos.diary import Diary
+from tests.lab.farshore_cli import Farshore
+
+LOOKS_MAX = 60
+"""Keys of the far side that are looked at in one round."""
+
+VERDICTS = {0: "SAFE", 3: "AT RISK", 4: "NOT SAFE"}
+"""What `farshore status` may say, by its exit code."""
+
+UNREADABLE = (OSError, HTTPException, urllib.error.URLError)
+"""A site that is dead, or dies while it answers."""
+
+
+class Judge:
+    """`far()` is a boto3 client of the far side, no link in between."""
+
+    def __init__(
+        self, farshore: Farshore, runner: Runner, diary: Diary, far: Callable[[], Any]
+    ) -> None:
+        self._farshore = farshore
+        self._runner = runner
+        self._diary = diary
+        self._far = far
+
+    # -- promises ----------------------------------------------------------------------
+
+    def listen(self) -> None:
+        """To the daemon's own report."""
+        self._runner.watch()
+        report = self._runner.report()
+        if report is None:
+            self._diary.count("reports", "none: it does not answer")
+            return
+        told_at = time.time()
+        self._diary.count("reports", "heard")
+        self._diary.highest_of("backlog, keys", float(report["backlog"]["count"]))
+        self._diary.highest_of("understatements of a daemon", float(report["understatements"]))
+        self._promised(report["watermark"], told_at, "the daemon")
+
+    def ask(self) -> None:
+        """`farshore status`, as a person does."""
+        ended = self._farshore.run("status", "--json")
+        told_at = time.time()
+        word = VERDICTS.get(ended.code)
+        if word is None:
+            what = f"ended with {ended.code}: {ended.stdout[-300:]} {ended.stderr[-300:]}"
+            self._diary.broke("the status is always known", "farshore status", what)
+            return
+        self._diary.count("verdicts", word)
+        document = json.loads(ended.stdout)
+        if document["exposure_s"] is not None:
+            self._diary.highest_of("exposure, s", document["exposure_s"])
+        self._promised(document["watermark"], told_at, "farshore status")
+
+    def _promised(self, text: str | None, told_at: float, who: str) -> None:
+        if text is None:
+            return
+        watermark = datetime.fromisoformat(text).timestamp()
+        with self._diary.ledger() as ledger:
+            ledger.promised(watermark, told_at, who)
+
+    # -- looks ---------------------------------------------------------------------------
+
+    def look(self) -> None:
+        """At some of the keys of which something was promised. One that cannot be read now is
+        looked at later: the far server's ids tell when its versions came."""
+        with self._diary.ledger() as ledger:
+            due = sorted(ledger.due)[:LOOKS_MAX]
+        for key in due:
+            if not self.look_at(key):
+                return
+
+    def look_at(self, key: str) -> bool:
+        """False: the far side cannot be read."""
+        try:
+            seen = wire.seen(self._far(), self._farshore.bucket, key)
+        except UNREADABLE:
+            self._diary.count("looks", "the far side cannot be read")
+            return False
+        with self._diary.ledger() as ledger:
+            found = ledger.look(key, seen, time.time())
+        self._diary.count("looks", "done")
+        self._diary.broken(found)
+        return True
+
+
+def told(counts: Mapping[str, Counter[str]]) -> dict[str, dict[str, int]]:
+    """Counts as a document, in a steady order."""
+    return {what: dict(sorted(found.items())) for what, found in sorted(counts.items())}
