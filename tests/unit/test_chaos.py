@@ -13,6 +13,7 @@ from farshore.core.model import Attributes, Version
 from farshore.core.stamp import STAMP_NAME, Stamp
 from farshore.testing.store.memory import Held
 from tests.chaos import summary
+from tests.chaos.flat import Sample, findings, table, verdicts
 from tests.chaos.ledger import (
     MARKER,
     Entry,
@@ -307,3 +308,52 @@ def test_the_summary_names_seed_violations_and_figures() -> None:
     assert "SEED=7" in text
     kept = summary.lines(result._replace(counts={}, violations=(), lags=[]))
     assert kept[-1] == "no violation"
+
+
+# -- whether figures are flat ------------------------------------------------------------------
+
+
+def over_time(name: str, values: Sequence[float]) -> list[Sample]:
+    return [Sample(60.0 * minute, {name: value}) for minute, value in enumerate(values)]
+
+
+def is_flat(name: str, values: Sequence[float]) -> bool:
+    return next(one for one in findings(over_time(name, values)) if one.name == name).is_flat
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "flat"),
+    [
+        ("memory", [80.0] * 20, True),
+        ("memory", [60 + 2 * n for n in range(10)] + [80.0] * 10, True),  # it has grown up
+        ("memory", [80 + n for n in range(20)], False),
+        ("memory", [80.0] * 15 + [200.0] + [80.0] * 4, True),  # one odd minute
+        ("memory", [80.0] * 3, False),  # too few
+        ("open files", [20 + n % 3 for n in range(20)], True),
+        ("open files", [20 + n for n in range(20)], False),
+        ("state folder", [500 + 100 * n for n in range(20)], False),
+        ("backlog", [0, 3, 0, 5] * 5, True),
+        ("backlog", [5 * n for n in range(20)], False),
+        ("lag p50", [12, 15, 11, 14] * 5, True),
+        ("lag p50", [10 + 10 * n for n in range(20)], False),
+        ("lag p99", [50 + 100 * n for n in range(20)], False),
+    ],
+)
+def test_flat_is_what_does_not_grow_in_the_second_half(
+    name: str, values: list[float], flat: bool
+) -> None:
+    assert is_flat(name, values) is flat
+
+
+def test_a_figure_that_was_never_seen_is_not_flat() -> None:
+    found = findings(over_time("memory", [80.0] * 20))
+    assert {one.name for one in found if one.is_flat} == {"memory"}
+    told = "\n".join(verdicts(found))
+    assert "flat     memory: 80.0 MiB at the start, 80.0 MiB at the end" in told
+    assert "NOT FLAT lag p50: 0 samples in the second half say nothing" in told
+
+
+def test_the_table_has_a_line_for_each_sample() -> None:
+    head, *rows = table(over_time("memory", [80.0, 81.5]))
+    assert "memory, MiB" in head
+    assert [row.split() for row in rows] == [["0.0", "80.0"], ["1.0", "81.5"]]
