@@ -10,7 +10,7 @@ export PATH := $(CURDIR)/build/servers/bin:$(PATH)
 # Compiled once, not anew by each of the many commands that the tests run, whatever is set outside.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup demo test test-long fuzz audit check bench docs lock clean
+.PHONY: help setup demo test test-long simulate chaos soak fuzz audit check bench docs lock clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+: +##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -40,6 +40,14 @@ test-long: setup $(SERVERS)  ## the many more kills that `make test` leaves out
 SEEDS ?= 1000
 simulate: setup  ## simulated runs with faults, on all cores: SEEDS=1000; SEED=n replays one; ROLES=1
 	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS)) $(if $(ROLES),--roles)
+
+MINUTES ?= 15
+chaos: setup $(SERVERS)  ## real servers under kills, cut lines and load: MINUTES=15; SEED=n replays a schedule
+	$(BIN)/python -m tests.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
+HOURS ?= 1
+soak: setup $(SERVERS)  ## hours of gentle load: memory, files, disk and lag must stay flat: HOURS=1
+	$(BIN)/python -m tests.chaos.soak --hours $(HOURS) $(if $(SEED),--seed $(SEED))
 
 EXAMPLES ?= 5000
 fuzz: setup      ## many hostile inputs for everything that reads: make fuzz EXAMPLES=5000
