@@ -12,6 +12,7 @@ import os
 import resource
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from typing import NamedTuple
@@ -31,13 +32,14 @@ class Ran(NamedTuple):
     told: str
     checks: int
     simulated_s: float
+    seen: Counter[str]
 
 
 def ran(seed: int, *, roles: bool) -> Ran:
     """One run, whatever process it is in."""
     outcome = run_of(seed, roles=roles)
     failure = told(shortened(outcome)) if outcome.broken else ""
-    return Ran(seed, failure, outcome.checks, outcome.seconds)
+    return Ran(seed, failure, outcome.checks, outcome.seconds, outcome.seen)
 
 
 def _all(seeds: range, jobs: int, *, roles: bool) -> Iterator[Ran]:
@@ -64,12 +66,16 @@ def _say(text: str) -> None:
 def many(seeds: range, jobs: int, *, roles: bool) -> int:
     """How many runs broke a promise."""
     began, checks, simulated, failed = time.monotonic(), 0, 0.0, 0
+    seen: Counter[str] = Counter()
     for one in _all(seeds, jobs, roles=roles):
         checks += one.checks
         simulated += one.simulated_s
+        seen += one.seen
         if one.told:
             failed += 1
             _say(one.told)
+    for what, count in sorted(seen.items()):
+        _say(f"{count:8,} × {what}")
     took, cpu = time.monotonic() - began, _cpu_s()
     _say(
         f"{len(seeds)} seeds from {seeds.start} in {took:.1f} s on {jobs} processes "

@@ -8,6 +8,7 @@ import random
 import selectors
 import sqlite3
 from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from selectors import SelectorKey
 from typing import Any
 
@@ -64,9 +65,11 @@ class _Instant(selectors.BaseSelector):
 
 class SimulatedLoop(asyncio.SelectorEventLoop):
     """`time()` begins at 0. The disk is full while `disk_full` is set. `begun` is told of every
-    task, in the context of who began it."""
+    task, in the context of who began it. `commits_first`: a COMMIT is done at once and told of
+    later, so that others can write to the same file meanwhile; else it is done then."""
 
-    def __init__(self, rng: random.Random) -> None:
+    def __init__(self, rng: random.Random, *, commits_first: bool = False) -> None:
+        self._commits_first = commits_first
         self._instant = _Instant()
         self._rng = rng
         self.disk_full = False
@@ -88,19 +91,36 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
     def run_in_executor(  # type: ignore[override]  # a future here, as in the real one
         self, executor: object, func: Callable[..., Any], *args: Any
     ) -> asyncio.Future[Any]:
-        """On this very thread, a little later, unless whoever waits for it is gone by then."""
+        """On this very thread; the answer comes a little later. See `commits_first`."""
         done: asyncio.Future[Any] = self.create_future()
+        work = partial(func, *args)
+        if self._commits_first:
+            answer = _outcome(work)
+            self.call_later(self._rng.random() * COMMIT_S, _tell, done, answer)
+            return done
 
         def run() -> None:
             if done.cancelled():
                 return
-            if self.disk_full:
-                done.set_exception(sqlite3.OperationalError("database or disk is full"))
-                return
-            try:
-                done.set_result(func(*args))
-            except sqlite3.Error as error:
-                done.set_exception(error)
+            full = sqlite3.OperationalError("database or disk is full")
+            _tell(done, full if self.disk_full else _outcome(work))
 
         self.call_later(self._rng.random() * COMMIT_S, run)
         return done
+
+
+def _outcome(work: Callable[[], Any]) -> Any:
+    """Its answer, or the error of the database."""
+    try:
+        return work()
+    except sqlite3.Error as error:
+        return error
+
+
+def _tell(done: asyncio.Future[Any], answer: Any) -> None:
+    if done.cancelled():
+        return
+    if isinstance(answer, sqlite3.Error):
+        done.set_exception(answer)
+    else:
+        done.set_result(answer)

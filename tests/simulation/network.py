@@ -131,6 +131,7 @@ class Network(Faulty):
         self.is_away: Callable[[], bool] = lambda: False
         self.offset: Callable[[], float] = lambda: 0.0
         self.passing: Passing = _nothing
+        self.arriving: Callable[[bool], None] = lambda _: None  # late, from now on, or no more
 
     async def _travel(self, action: str, *, done: bool = False) -> None:
         """`done`: the answer of a request that may have changed something comes back."""
@@ -169,8 +170,12 @@ class Network(Faulty):
         return answer
 
     def _later(self, action: str, act: Callable[[], Awaitable[object]]) -> NoReturn:
-        loop = asyncio.get_running_loop()
-        loop.call_later(self._rng.random() * LATE_S, lambda: run_now(act(), self._log))
+        def arrive() -> None:
+            self.arriving(True)
+            run_now(act(), self._log)
+            self.arriving(False)
+
+        asyncio.get_running_loop().call_later(self._rng.random() * LATE_S, arrive)
         raise OutcomeUnknown(f"{action}: sent, and no answer came", action=action)
 
     async def put(

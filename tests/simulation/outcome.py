@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import Protocol, Self
 
 from tests.simulation.plan import Step
@@ -27,10 +28,12 @@ class AnyPlan(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One run. `broken`: the promise that was, or ""; `log`: what happened, in its order."""
+    """One run. `broken`: the promise that was, or ""; `log`: what happened, in its order;
+    `seen`: how often what happened."""
 
     plan: AnyPlan
     broken: str
     log: tuple[str, ...]
     checks: int
     seconds: float
+    seen: Counter[str] = field(default_factory=Counter)

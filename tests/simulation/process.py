@@ -7,6 +7,7 @@ import contextlib
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from farshore.clock import Clock
@@ -23,12 +24,16 @@ from farshore.engine.tally import Tally
 from farshore.errors import StoreError
 from farshore.journal.backlog_sqlite import SqliteBacklog
 from farshore.journal.deletes import WaitingDeletes
+from farshore.journal.doubts import Doubts
 from farshore.journal.sqlite import SqliteJournal
 from farshore.s3.capabilities import Capabilities
 from farshore.s3.listing import lister_for
 from farshore.s3.wrap import Retrying
-from tests.simulation.network import Network
+from tests.simulation.network import LATE_S, Network
 from tests.simulation.truth import BUCKET
+
+LATE_MAX_S = LATE_S + 1.0
+"""What farshore takes for the longest that a request may be late."""
 
 ROUNDS_MAX = 100
 """Times that what is left of a killed process is told to end."""
@@ -120,7 +125,9 @@ class Process:
         self.reporter = WatchedReporter(config, self.backlog, clock)
         self.reporter.said = said
         self.reporter.way, self.reporter.chance = ways[1], rng
+        self.doubts = Doubts(clock, folder / "doubts.db", late_max_s=LATE_MAX_S)
         sides = [_side(BUCKET, way, one, rng) for way, one in zip(ways, can, strict=True)]
+        sides[1] = replace(sides[1], doubts=self.doubts)
         self.service = Daemon(config, self.backlog, [], clock, lambda _: None, self.reporter)
         self.service.chance, self.service.remembered_max = rng, remembered_max
         self.service.waiting = self.waiting
@@ -179,6 +186,7 @@ class Process:
         group._db.close()
         self.backlog._reader.close()
         self.uploads.close()
+        self.doubts.close()
         with contextlib.suppress(StoreError):
             self.waiting.close()
 

@@ -496,7 +496,7 @@ class RolesWorld:
 def simulate_roles(plan: RolesPlan) -> Outcome:
     """One run, from beginning to end, in no time."""
     rng = random.Random(f"loop {plan.seed}")
-    loop = SimulatedLoop(rng)
+    loop = SimulatedLoop(rng, commits_first=True)
     loop.begun = register
     memory = Path("/dev/shm")
     folder = Path(tempfile.mkdtemp(dir=memory if memory.is_dir() else None))

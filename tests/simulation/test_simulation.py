@@ -28,6 +28,7 @@ def test_every_promise_is_kept(first: int) -> None:
 
 
 FOUND = {
+    455: "a first PUT that arrived late, above a delete marker, stood there unnoticed",
     345: "our clock was set forward, and a scan vouched for what had not been written",
 }
 """Seeds beyond the first ones that have found a defect, and which."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Container
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
-from itertools import dropwhile
+from itertools import dropwhile, pairwise
 from typing import Protocol
 
 from farshore.core import stamp
@@ -52,6 +53,7 @@ class Truth:
     excused: set[str] = field(default_factory=set)
     strict: bool = True
     names_all: bool = True
+    strays: set[str] = field(default_factory=set)
     checks: int = 0
     hidden: int = 0
 
@@ -88,6 +90,29 @@ class Truth:
                 )
         self.untold += late
         heapify(self.untold)
+
+    def arrived_late(self, key: str, before: list[Held], added: Attributes) -> bool:
+        """A write that farshore had given up has come to stand; whether where it should not."""
+        try:
+            self.appended(key, before, added)
+        except Broken:
+            self.strays.add(key)
+            return True
+        return False
+
+    def strays_are_known(self, known: Container[str]) -> None:
+        """Of every late write that stands where it should not, farshore knows that it may."""
+        for key in sorted(self.strays):
+            there = _of(self.target, key)
+            if not self._is_disordered(there):
+                self.strays.discard(key)
+            elif key not in known:
+                raise Broken(f"{key}: a late write stands, and nobody looks for it: {_told(there)}")
+            self.checks += 1
+
+    def _is_disordered(self, there: list[Held]) -> bool:
+        places = [self.places[origin] for held in there if (origin := _origin(held))]
+        return any(newer <= older for newer, older in pairwise(places))
 
     def appended(self, key: str, before: list[Held], added: Attributes) -> None:
         """A version was put on top of `before` (newest first) at the target."""

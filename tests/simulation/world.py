@@ -7,11 +7,13 @@ import contextlib
 import random
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Coroutine
 from dataclasses import replace
 from pathlib import Path
 
 from farshore.core.model import Attributes, Lock
+from farshore.core.plan import LATE_WRITE
 from farshore.errors import Denied, FarshoreError, Gone, StateError
 from farshore.feed.hint import Hint
 from farshore.journal.deletes import Verdict
@@ -20,7 +22,7 @@ from farshore.testing.store.memory import EVERYTHING, Held
 from farshore.testing.store.scripts import Rates, seeded
 from tests.simulation.feed import Events, SimulatedFeed
 from tests.simulation.loop import SimulatedLoop
-from tests.simulation.network import Network, Source, Target
+from tests.simulation.network import LATE_S, Network, Source, Target
 from tests.simulation.outcome import Outcome
 from tests.simulation.plan import Plan, Step
 from tests.simulation.process import Process, SimulatedClock
@@ -80,6 +82,8 @@ class World:
         self.away = {"east": 0.0, "west": 0.0}
         self.calm = False
         self.starts = 0
+        self.forgetful = False  # the journal was lost, and with it what was given up
+        self.seen: Counter[str] = Counter()
         self.own: set[asyncio.Task[None]] = set()
         self.process: Process | None = None
         self.config = config_of(
@@ -104,9 +108,18 @@ class World:
 
     def _appended(self, key: str, before: list[Held], attributes: Attributes) -> None:
         try:
-            self.truth.appended(key, before, attributes)
+            if not self.late:
+                self.truth.appended(key, before, attributes)
+            elif self.truth.arrived_late(key, before, attributes):
+                self.seen["late write stood above newer ones"] += 1
         except Broken as error:
             self._broke(error)
+
+    late = False
+    """A request arrives just now whose answer was given up."""
+
+    def _arriving(self, late: bool) -> None:
+        self.late = late
 
     def _marked(self, key: str, before: list[Held]) -> None:
         self.truth.hidden += key in self.endangered and not before[0].version.is_marker
@@ -117,6 +130,8 @@ class World:
         self.truth.excused |= self._held_keys()
         try:
             self.truth.said(watermark)
+            if self.process is not None and self.truth.strays and not self.forgetful:
+                self.truth.strays_are_known({row.key for row in self.process.backlog.rows()})
         except Broken as error:
             self._broke(error)
 
@@ -145,6 +160,7 @@ class World:
         way = Network(store, fault, self.rng, self.plan.latency_s, self.plan.late_answers, self.say)
         way.is_away = lambda: self.away[store.site] > self.loop.time() and not self.calm
         way.offset = lambda: float(int(self.site_clock.now())) - self.clock.now()
+        way.arriving = self._arriving
         return way
 
     def start(self) -> None:
@@ -171,6 +187,7 @@ class World:
         self.process = None
         await (process.stop(self.own) if gently else process.kill(self.own))
         if lose_journal:
+            self.forgetful = True
             for path in sorted(self.folder.glob("*.db*")):
                 path.unlink()
         await asyncio.sleep(BEGIN_AGAIN_S)
@@ -296,8 +313,10 @@ class World:
 
     async def _settle(self) -> None:
         """Nothing goes wrong any more: wait until all is in step."""
-        self.calm, began = True, self.site_clock.now()
+        self.calm = True
         self.say("calm")
+        await asyncio.sleep(LATE_S)  # what is late has arrived by then
+        began = self.site_clock.now()
         if self.process is not None:
             for way in self.process.ways:
                 way.calm()
@@ -337,6 +356,10 @@ class World:
         if any(step.kind == "tag" for step in self.plan.steps) and not swept:
             return False
         rows = process.backlog.rows()
+        for row in rows:
+            if (row.reason, row.cause) == ("FAILED", LATE_WRITE):
+                self.seen["late write that is locked"] += row.key not in self.truth.touched
+                self.truth.touched.add(row.key)
         return all(row.key in self.truth.touched for row in rows)
 
 
@@ -371,7 +394,7 @@ def simulate(plan: Plan) -> Outcome:
         shutil.rmtree(folder)
     if world.first_broken is not None:
         broken = str(world.first_broken)
-    return Outcome(plan, broken, tuple(world.log), world.truth.checks, loop.time())
+    return Outcome(plan, broken, tuple(world.log), world.truth.checks, loop.time(), world.seen)
 
 
 async def _end(world: World) -> None:

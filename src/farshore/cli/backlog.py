@@ -109,6 +109,22 @@ def cancelled(
     _show_left_out(context, "cancelled", prefix, limit, as_json=as_json)
 
 
+@app.command()
+def late(
+    context: typer.Context,
+    prefix: PrefixOption = "",
+    limit: LimitOption = LIMIT,
+    as_json: JsonOption = False,
+) -> None:
+    """List what arrived late at the target, and was taken back.
+
+    A write of ours whose answer was lost may arrive after newer ones, and stand above them: a
+    deleted object reappears, say. It is purged by its own version id, which is what is listed
+    here; nothing else is on only one side because of it.
+    """
+    _show_left_out(context, "late", prefix, limit, as_json=as_json)
+
+
 def _show_left_out(
     context: typer.Context, name: Name, prefix: str, limit: int, *, as_json: bool
 ) -> None:

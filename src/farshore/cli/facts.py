@@ -90,6 +90,8 @@ def _report_facts(report: StatusReport | None, now: float) -> Iterator[Row]:
         yield "expired", _left_out(report.expired, "expired", *GONE)
     if report.cancelled.total:
         yield "cancelled", _left_out(report.cancelled, "cancelled", *CANCELLED)
+    if report.late.total:
+        yield "taken back", _left_out(report.late, "late", *LATE)
     if report.deletes_held:
         yield "deletes held", f"{report.deletes_held:,}"
     yield "in work", counted(report.in_flight, "key")
@@ -168,6 +170,10 @@ GONE = (
 CANCELLED = (
     "waiting delete, by a change of rules",
     "waiting deletes, by a change of rules",
+)
+LATE = (
+    "late write to the target, above newer ones",
+    "late writes to the target, above newer ones",
 )
 
 

@@ -1,4 +1,4 @@
-"""`farshore backlog expired` and `cancelled`: what will never be replicated, by name.
+"""`farshore backlog expired`, `cancelled` and `late`: what was left out, by name.
 
 Read from the state file's ledgers, whether `farshore run` is at work or not.
 """
@@ -26,6 +26,7 @@ class Account(NamedTuple):
 NONE = {
     "expired": "No version was purged on the source before it was copied.",
     "cancelled": "No delete was cancelled by a change of rules.",
+    "late": "No write arrived late at the target.",
 }
 
 KINDS = {
@@ -36,6 +37,10 @@ KINDS = {
     "cancelled": (
         "delete in all was cancelled by a change of rules",
         "deletes in all were cancelled by a change of rules",
+    ),
+    "late": (
+        "write in all arrived late at the target, and was taken back",
+        "writes in all arrived late at the target, and were taken back",
     ),
 }
 

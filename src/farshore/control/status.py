@@ -163,7 +163,8 @@ class StatusReport:
     was stopped, in order.
     `shrunk`: see `core.shrinkage`; `unversioned`: the source's buckets that keep no versions.
     `expired`: versions that were gone before they were copied; `cancelled`: deletes that
-    waited, and whose rule no longer wants them.
+    waited, and whose rule no longer wants them; `late`: what arrived late at the target, and
+    was purged there.
     `*_offset_s`: the server's clock minus the daemon's. `paused_by`: who, "" when it runs.
     `scope`: see `config.values.Pair`; "" in reports of older versions. `limits`: by site.
     """
@@ -197,6 +198,7 @@ class StatusReport:
     stopped_at: Moment | None = None
     expired: LeftOutState = LeftOutState()
     cancelled: LeftOutState = LeftOutState()
+    late: LeftOutState = LeftOutState()
     sweep: SweepState | None = None
     shrunk: tuple[ShrunkBucket, ...] = ()
     unversioned: tuple[str, ...] = ()

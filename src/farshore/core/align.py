@@ -47,7 +47,7 @@ class Alignment:
     foreign: entries of the target that no source entry explains, by nobody of ours.
     differing: pairs whose bytes cannot be the same.
     disordered: replicas that stand above others whose originals are newer.
-    doubled: second replicas of an original that has one already.
+    doubled: second replicas of an original that has one already, purged there or not.
     diverged: foreign versions (markers aside) stand above the last common entry.
     """
 
@@ -191,6 +191,7 @@ class _Aligner:
         self.finger = 0
         self.grounded = True  # the entry beneath is a replica: markers may pair on it
         self.retained = False  # the entry beneath is a replica whose original was purged
+        self.purged: set[Stamp] = set()  # what the extras are replicas of
         self.pairs: list[Pair] = []
         self.skipped: list[Version] = []
         self.extra: list[Version] = []
@@ -254,6 +255,10 @@ class _Aligner:
     def _place_stamped(self, entry: Version, mark: Stamp) -> None:
         at = self.places.get(mark.version_id)
         if at is None or not stamp.names(mark, self.source[at]):
+            if mark in self.purged:
+                self.doubled.append(entry)
+                return
+            self.purged.add(mark)
             self.extra.append(entry)
             self.grounded = self.retained = True
         else:

@@ -24,6 +24,10 @@ DELAYED_MARKER = "DelayedMarker"
 DELETE_GUARD = "DeleteGuard"
 """Causes of PENDING deletes that wait on purpose: for their time, or for a person."""
 
+LATE_WRITE = "LateWrite"
+"""PENDING: all is there, and a write that was not answered may still arrive (`core.late`).
+FAILED: one has arrived, and cannot be taken back."""
+
 
 DISCARDED_DELETE = "DiscardedDelete"
 """Cause of EXCLUDED deletes: a person said that they are not to be replicated."""
@@ -33,8 +37,11 @@ def holds_back(reason: str, cause: str) -> bool:
     """Whether such work keeps the watermark back: some change that should be there is not.
 
     What can never be copied (UNSUPPORTED) and deletes that wait on purpose are told by
-    counters of their own; they would freeze the exposure for ever.
+    counters of their own; they would freeze the exposure for ever. Where a key is looked at
+    again for a late write, nothing is missing.
     """
+    if (reason, cause) == ("PENDING", LATE_WRITE):
+        return False
     return reason != "UNSUPPORTED" and cause not in (DELAYED_MARKER, DELETE_GUARD)
 
 

@@ -264,6 +264,7 @@ class Reporter:
             paused_at=pause.at + self.offset() if pause else None,
             expired=_left_out(self.ledgers.expired),
             cancelled=_left_out(self.ledgers.cancelled),
+            late=_left_out(self.ledgers.late),
             sweep=self.sweep,
             shrunk=self._shrunk,
             unversioned=self._unversioned,

@@ -126,14 +126,15 @@ async def _append(
     else:
         body = Stream(content.body_length, _hashed(content, digest, expected, version))
     try:
-        written = await target.store.put(
-            target.bucket,
-            version.key,
-            body,
-            attributes,
-            condition=condition_above(target, replica.above),
-            content_md5=expected,
-        )
+        with target.writing(version, replica.above):
+            written = await target.store.put(
+                target.bucket,
+                version.key,
+                body,
+                attributes,
+                condition=condition_above(target, replica.above),
+                content_md5=expected,
+            )
     except Corrupt as error:
         if error.code == "BadDigest":
             raise _other_bytes(source, target, version) from error

@@ -9,7 +9,8 @@ from typing import Any
 
 from farshore.clock import Clock
 from farshore.core.join import KeyPair
-from farshore.core.plan import DELAYED_MARKER, DELETE_GUARD
+from farshore.core.late import next_look
+from farshore.core.plan import DELAYED_MARKER, DELETE_GUARD, LATE_WRITE
 from farshore.core.rules import Rule
 from farshore.engine.ahead import Wanted, look_ahead, wanted_of
 from farshore.engine.copy import Ahead
@@ -22,7 +23,8 @@ from farshore.engine.neighbours import GROUP_MAX, Neighbourhood, look_at_all
 from farshore.engine.placed import Placed
 from farshore.engine.tally import NotCopied
 from farshore.errors import StateError, StoreError, Unreachable
-from farshore.journal.backlog import LIVE, Backlog, Work
+from farshore.feed.hint import Hint
+from farshore.journal.backlog import BACKGROUND, LIVE, Backlog, Work
 from farshore.journal.deletes import HeldDelete
 from farshore.journal.ledger import Ledgers, LeftOut
 from farshore.journal.pause import paused
@@ -109,6 +111,7 @@ class Dispatcher:
 
     async def run(self) -> None:
         """Dispatch for ever. Raises `StateError` when the journal fails, and what is a defect."""
+        await self._look_for_late_writes()
         self._backlog.offer_to(self._offered)
         beginning = asyncio.create_task(self._begin_to_remember())
         try:
@@ -124,6 +127,19 @@ class Dispatcher:
             for task in ending:
                 task.cancel()
             await asyncio.gather(*ending, return_exceptions=True)
+
+    async def _look_for_late_writes(self) -> None:
+        """What nobody had answered when the last process ended may have arrived since."""
+        now = self._clock.now()
+        hints = [
+            Hint(bucket, key, now)
+            for bucket, crew in self._careful.items()
+            if crew.target.doubts is not None
+            for there, key in crew.target.doubts.doubtful()
+            if there == crew.target.bucket
+        ]
+        if hints:
+            await self._backlog.note(hints, now=now, priority=BACKGROUND)
 
     async def _begin_to_remember(self) -> None:
         """What is placed from now on is known; "now" by each source's own clock."""
@@ -220,6 +236,7 @@ class Dispatcher:
     async def _settle(self, work: Work, look: asyncio.Task[Pairs] | None) -> bool:
         """Whether the key was noted again meanwhile. Store errors become the key's reason;
         journal errors end the dispatcher."""
+        began = self._clock.now()
         try:
             fate = await self._replicate(work, look)
         except StateError:
@@ -231,20 +248,38 @@ class Dispatcher:
             return await self._put_back(work, "PENDING", error.cause_word, str(error))
         self.away = None
         fate = self._without_expired(fate)
-        if not fate.refused and not fate.due_at:
-            self._guard.waiting.settled(work.bucket, work.key, fate.newest)
-            again = await self._backlog.done(work)
-            self._on_done(work, self._clock.now())
-            return again
         if not fate.refused:
-            self._guard.waiting.settled(work.bucket, work.key, fate.newest)
-            why = "a delete marker waits its time"
-            return await self._wait(work, fate.due_at, DELAYED_MARKER, why)
+            return await self._in_step(work, fate, began)
         worst = fate.refused[0]
         if worst.cause == DELETE_GUARD:
             held_until = self._clock.now() + HELD_S
             return await self._wait(work, held_until, worst.cause, worst.explanation)
         return await self._put_back(work, worst.reason, worst.cause, worst.explanation)
+
+    async def _in_step(self, work: Work, fate: Fate, looked_at: float) -> bool:
+        """All is there that should be: done, unless a marker or a late write is waited for."""
+        self._guard.waiting.settled(work.bucket, work.key, fate.newest)
+        late = self._late_at(work, looked_at)
+        if fate.due_at:
+            due_at = min(fate.due_at, late) if late else fate.due_at
+            return await self._wait(work, due_at, DELAYED_MARKER, "a delete marker waits its time")
+        if not late:
+            again = await self._backlog.done(work)
+        else:
+            why = "all is there; a write that was not answered may still arrive"
+            again = await self._wait(work, late, LATE_WRITE, why)
+        if work.cause != LATE_WRITE:
+            self._on_done(work, self._clock.now())
+        return again
+
+    def _late_at(self, work: Work, looked_at: float) -> float:
+        """When the key is looked at again for writes that were not answered; 0.0 for never."""
+        crew = self._careful.get(work.bucket)
+        doubts = crew.target.doubts if crew is not None else None
+        if crew is None or doubts is None:
+            return 0.0
+        left = doubts.looked(crew.target.bucket, work.key, looked_at)
+        return next_look(left, self._clock.now(), doubts.late_max_s) if left else 0.0
 
     def _without_expired(self, fate: Fate) -> Fate:
         """What is gone is recorded: to try again would bring nothing."""
@@ -262,6 +297,9 @@ class Dispatcher:
         named = self._backlog.named(work)
         pair, ahead = await _seen(look, work.key), None
         placed = self._placed[work.bucket]
+        doubts = crew.target.doubts_about(work.key)
+        if doubts:
+            placed.keep(work.key, (), None)  # what stands there is not known
         if pair is None:
             pair, ahead = await _looked_at(crew, wanted_of(work, named, placed), placed)
         rule = await rule_for(crew.rules, crew.source, pair)
@@ -270,19 +308,34 @@ class Dispatcher:
         if rule is None or rule.exclude:
             return Fate([], newest=newest)
         vain = await named_in_vain(crew.source, crew.target, pair, named)
-        if not pair.source:
+        if not pair.source and not doubts:
             return Fate(vain)
+        if doubts:  # what looks like the replica of a version may be a late one of another
+            named = [*named, *(one.version_id for one in pair.source if not one.is_marker)]
         if work.priority >= LIVE:
             await self._follow(crew, pair, rule, named)
-        refused = await _run(Lane(crew, pair, rule, ahead, named), placed)
+        refused = await self._run(work, Lane(crew, pair, rule, ahead, named), placed)
         if (hiding := _taken_from(crew.held, work.key)) is not None:
             newest = hiding.source[0].version_id
             delete = HeldDelete(work.bucket, work.key, newest, self._clock.now())
             if not self._guard.admit(delete, self.target_keys):
                 return Fate([_held(delete)])
             bold = self._bold[work.bucket]
-            refused = await _run(Lane(bold, hiding, rule, named=named), placed)
+            refused = await self._run(work, Lane(bold, hiding, rule, named=named), placed)
         return Fate([*refused, *vain], _marker_due_at(pair, rule, self._clock.now()), newest)
+
+    async def _run(self, work: Work, lane: Lane, placed: Placed) -> list[NotCopied]:
+        """Run a lane, and remember what it has placed."""
+        placed.keep(lane.key, lane.source, None)
+        try:
+            return await lane.run()
+        finally:
+            doubtful = self._careful[work.bucket].target.doubts_about(work.key)
+            placed.keep(lane.key, lane.source, None if doubtful else lane.top)
+            if lane.taken_back:
+                now = self._clock.now()
+                late = [LeftOut(work.bucket, work.key, e.version_id, now) for e in lane.taken_back]
+                self._ledgers.late.record(late)
 
     def _note_cancelled(self, work: Work, pair: KeyPair, rule: Rule | None) -> None:
         """A delete that waited, and whose rule is gone or no longer wants deletes."""
@@ -347,15 +400,6 @@ async def _looked_at(crew: Crew, wanted: Wanted, placed: Placed) -> tuple[KeyPai
         crew.gate.leave(wanted.size)
 
 
-async def _run(lane: Lane, placed: Placed) -> list[NotCopied]:
-    """Run a lane, and remember what it has placed."""
-    placed.keep(lane.key, lane.source, None)
-    try:
-        return await lane.run()
-    finally:
-        placed.keep(lane.key, lane.source, lane.top)
-
-
 def _held(delete: HeldDelete) -> NotCopied:
     return NotCopied(
         delete.bucket,
@@ -369,8 +413,8 @@ def _held(delete: HeldDelete) -> NotCopied:
 
 def _marker_due_at(pair: KeyPair, rule: Rule, now: float) -> float:
     """When a current delete marker that waits must be looked at again; 0.0 when none waits."""
-    top = pair.source[0]
-    if rule.delete_markers != "after" or not top.is_marker:
+    top = pair.source[0] if pair.source else None
+    if top is None or rule.delete_markers != "after" or not top.is_marker:
         return 0.0
     due = written_at(top) + rule.delay_s
     return due if due > now else 0.0

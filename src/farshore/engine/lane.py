@@ -12,10 +12,10 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from farshore.clock import Clock
-from farshore.core.align import compare
+from farshore.core.align import Alignment, compare
 from farshore.core.join import KeyPair
 from farshore.core.model import History, Version
-from farshore.core.plan import DISCARDED_DELETE, Copy, Reason, Step, plan_key
+from farshore.core.plan import DISCARDED_DELETE, LATE_WRITE, Copy, Reason, Step, plan_key
 from farshore.core.rules import Rule
 from farshore.engine.copy import (
     IN_MEMORY_BYTES,
@@ -27,6 +27,7 @@ from farshore.engine.copy import (
 )
 from farshore.engine.follow import carry_acl
 from farshore.engine.gate import Gate
+from farshore.engine.late import LOCKED, late_writes
 from farshore.engine.look import aligned, read_both, without_discarded
 from farshore.engine.multipart import MIB, PARTS_AT_ONCE, copy_multipart, is_multipart
 from farshore.engine.side import Side
@@ -34,6 +35,7 @@ from farshore.engine.tally import NotCopied, Tally
 from farshore.errors import (
     BucketMissing,
     Corrupt,
+    Denied,
     Gone,
     KeysEnded,
     OutcomeUnknown,
@@ -46,6 +48,7 @@ from farshore.errors import (
 )
 from farshore.journal.deletes import WaitingDeletes
 from farshore.journal.sqlite import Journal
+from farshore.s3.store import ALWAYS
 
 ATTEMPTS_MAX = 8
 """Times that a lane starts over without getting on before its key counts as FAILED."""
@@ -141,7 +144,8 @@ def weight(version: Version) -> int:
 
 
 class Lane:
-    """The work for one key of one bucket."""
+    """The work for one key of one bucket. `taken_back`: entries of the target that had arrived
+    late, and were purged."""
 
     def __init__(
         self,
@@ -167,6 +171,7 @@ class Lane:
         self._accounted: set[str] = set()
         self._refused: list[NotCopied] = []
         self._top: Version | None = None
+        self.taken_back: list[Version] = []
 
     @property
     def key(self) -> str:
@@ -231,6 +236,8 @@ class Lane:
             crew.tally.refuse(_discarded(crew.source.bucket, self._pair))
         now = crew.clock.now()
         alignment = await aligned(crew.source, crew.target, pair, self._rule, now, self._named)
+        if await self._take_back(pair, alignment):
+            raise Superseded
         await self._account_for(alignment.gap)
         plan = plan_key(self._key, alignment, pair.target)
         self._planned = [step.version for step in plan.steps]
@@ -242,6 +249,21 @@ class Lane:
             await self._perform(plan.steps)
             if not self._refused and not crew.stop.is_set():
                 crew.settled(self._key, self._pair.source)
+
+    async def _take_back(self, pair: KeyPair, alignment: Alignment) -> bool:
+        """Purge at the target what arrived late (`core.late`); whether there was any."""
+        taken, target = len(self.taken_back), self._to
+        for entry in await late_writes(self._crew.source.site, target, pair, alignment):
+            try:
+                await target.store.delete(target.bucket, self._key, entry.version_id)
+            except Denied as error:
+                self._refuse((entry,), "FAILED", LATE_WRITE, LOCKED.format(error=error))
+            else:
+                self.taken_back.append(entry)
+        if len(self.taken_back) == taken:
+            return False
+        self._got_on()
+        return True
 
     async def _account_for(self, gap: Sequence[Version]) -> None:
         """Versions missing beneath newer replicas: nobody puts them there, so say why."""
@@ -330,15 +352,15 @@ class Lane:
         No server has a condition for one on a marker, or on nothing."""
         target = self._to
         hides = above is not None and not above.is_marker
+        condition = ALWAYS
         if hides and target.capabilities.conditional_delete:
             condition = condition_above(target, above)
-            await target.store.delete(target.bucket, self._key, condition=condition)
-        else:
-            await target.store.delete(target.bucket, self._key)
+        with target.writing(marker, above):
+            done = await target.store.delete(target.bucket, self._key, condition=condition)
         self._got_on()
         self._crew.tally.markers += 1
         self._crew.tell(marker)
-        return marker
+        return marker._replace(version_id=done.version_id or marker.version_id)
 
     async def _may_go_on(self, error: StoreError) -> bool:
         """Whether the lane starts over after this error; counts the key as failed if not.

@@ -75,11 +75,12 @@ async def scan(
                 overcome.discard(pair.key)
             if identical(pair.source, pair.target) or not pair.source:
                 continue
-            hint = await _missing(source, target, rules, kept, clock.now())
+            hint = await _differing(source, target, rules, kept, clock.now())
             if hint is not None:
                 overcome.discard(pair.key)
                 tally.found += 1
-                tally.oldest = hint.at if tally.oldest is None else min(tally.oldest, hint.at)
+                if hint.at:
+                    tally.oldest = min(hint.at, tally.oldest or hint.at)
                 waiting.append(hint)
         if len(waiting) >= BATCH_MAX:
             await backlog.note(waiting, now=clock.now(), priority=priority)
@@ -92,19 +93,20 @@ async def scan(
     tally.finished_at = clock.now()
 
 
-async def _missing(
+async def _differing(
     source: Side, target: Side, rules: Sequence[Rule], pair: KeyPair, now: float
 ) -> Hint | None:
-    """A hint for the oldest entry that the target lacks; None when it lacks nothing.
+    """A hint about what the target lacks, or has twice; None when all is well.
 
-    It names what is missing, in case that is gone before a lane looks.
+    Its time is that of the oldest entry that is missing, 0 where none is. It names what is
+    missing, in case that is gone before a lane looks.
     """
     rule = await rule_for(rules, source, pair)
     if rule is None or rule.exclude:
         return None
     alignment = await aligned(source, target, pair, rule, now)
     if not alignment.missing:
-        return None
+        return Hint(source.bucket, pair.key) if alignment.doubled else None
     oldest = min(written_at(entry) for entry in alignment.missing)
     size = sum(entry.size for entry in alignment.missing)
     bodies = (entry.version_id for entry in alignment.missing if not entry.is_marker)

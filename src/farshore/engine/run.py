@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
+from dataclasses import replace
 
 from farshore.clock import Clock
 from farshore.config import Config
@@ -23,6 +24,7 @@ from farshore.engine.tally import Tally
 from farshore.errors import StoreError
 from farshore.fence.waiting import put_up_all
 from farshore.journal.deletes import HeldDelete, WaitingDeletes
+from farshore.journal.doubts import Doubts
 from farshore.journal.sqlite import SqliteJournal
 from farshore.s3.capabilities import Capabilities
 from farshore.s3.pace import Throttle
@@ -109,9 +111,11 @@ async def working_crews(
         if waiting is None:
             documents = held_documents(config, control, capabilities)
             waiting = await stack.enter_async_context(kept_up_to_date(documents))
+        doubts = stack.enter_context(closing(Doubts(clock, config.state_dir / JOURNAL_FILE)))
         crews = [make_crew(config, sides, tally, stop, clock, journal) for sides in buckets]
         for crew in crews:
             crew.waiting = waiting
+            crew.target = replace(crew.target, doubts=doubts)
         yield crews
 
 

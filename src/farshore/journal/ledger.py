@@ -2,6 +2,7 @@
 
     expired     versions that were gone from the source before they were copied
     cancelled   delete markers that waited, and whose rule no longer wants them
+    late        versions and markers that arrived late at the target, and were purged there
 
 In the state file; losing it costs the count, nothing else.
 """
@@ -26,7 +27,7 @@ PRUNE_EVERY = 1_000
 PAGE_ROWS = 1_000
 """Entries that are read at one time: whoever writes need not wait for a long list."""
 
-Name = Literal["expired", "cancelled"]
+Name = Literal["expired", "cancelled", "late"]
 
 TABLE = """
 CREATE TABLE IF NOT EXISTS {name} (
@@ -158,17 +159,18 @@ class Ledger:
 
 
 class Ledgers(NamedTuple):
-    """Both ledgers of one pair."""
+    """All ledgers of one pair."""
 
     expired: Ledger
     cancelled: Ledger
+    late: Ledger
 
     @classmethod
     def at(cls, path: Path = IN_MEMORY) -> Ledgers:
-        """Both in one state file."""
-        return cls(Ledger("expired", path), Ledger("cancelled", path))
+        """All in one state file."""
+        return cls(Ledger("expired", path), Ledger("cancelled", path), Ledger("late", path))
 
     def close(self) -> None:
         """Give the file back."""
-        self.expired.close()
-        self.cancelled.close()
+        for ledger in self:
+            ledger.close()

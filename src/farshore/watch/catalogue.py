@@ -88,6 +88,12 @@ CANCELLED = Metric(
     "Deletes that waited until their rule no longer wanted them, as long as the state folder "
     "remembers.",
 )
+LATE = Metric(
+    "farshore_late_writes_total",
+    "counter",
+    "Writes without an answer that arrived late at the target, above newer ones, and were taken "
+    "back, as long as the state folder remembers.",
+)
 DELETES_HELD = Metric("farshore_deletes_held", "gauge", "Deletes that the delete guard holds back.")
 IN_FLIGHT = Metric(
     "farshore_in_flight",
@@ -239,6 +245,7 @@ AT_SCRAPE = (
     FAILED,
     EXPIRED,
     CANCELLED,
+    LATE,
     DELETES_HELD,
     IN_FLIGHT,
     DESTINATION_UP,

@@ -194,6 +194,7 @@ def _why() -> tuple[Panel, ...]:
                 Query("farshore_understatements_total{}", "understated"),
                 Query("farshore_expired_total{}", "expired before copied"),
                 Query("farshore_deletes_cancelled_total{}", "deletes cancelled"),
+                Query("farshore_late_writes_total{}", "late writes taken back"),
                 Query("farshore_sweep_mended_total{}", "tags and locks mended"),
                 Query("farshore_sweep_left{}", "tags and locks that differ"),
                 Query("farshore_sweep_account_grants{}", "grants to accounts"),

@@ -175,6 +175,7 @@ def _counts(report: StatusReport) -> dict[Metric, list[Sample]]:
         catalogue.FAILED: _known(sum(n for (reason, _), n in owed if reason in STUCK)),
         catalogue.EXPIRED: _known(report.expired.total),
         catalogue.CANCELLED: _known(report.cancelled.total),
+        catalogue.LATE: _known(report.late.total),
         catalogue.DELETES_HELD: _known(report.deletes_held),
         catalogue.IN_FLIGHT: _known(report.in_flight),
         catalogue.PAUSED: _known(float(bool(report.paused_by))),

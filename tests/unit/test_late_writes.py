@@ -1,0 +1,269 @@
+"""Writes whose answer was lost, and that arrive late: found, taken back, counted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from farshore.core import stamp
+from farshore.core.align import Alignment
+from farshore.core.late import LATE_MAX_S, LOOK_FIRST_S, Doubt, is_stray, next_look, stray_markers
+from farshore.core.model import NO_ATTRIBUTES, Attributes, Lock
+from farshore.core.plan import LATE_WRITE, holds_back
+from farshore.core.stamp import Stamp
+from farshore.engine.dispatch import Dispatcher
+from farshore.engine.reconcile import Scan, scan
+from farshore.journal.doubts import OF_A_KEY_MAX, Doubts
+from farshore.journal.ledger import Ledgers
+from farshore.testing.clock import ManualClock
+from farshore.testing.store.faults import Script, lost_answer, on
+from farshore.testing.store.memory import Held
+from tests.unit.pairs import BUCKET, Pair, quiet
+from tests.unit.test_core_histories import version
+from tests.unit.test_dispatch import Live
+
+
+def test_looks_come_further_and_further_apart_and_end() -> None:
+    doubt = Doubt("v", False, "", 100.0)
+    now, looks = 100.0, 0
+    while now - doubt.at < LATE_MAX_S:
+        due = next_look([doubt], now)
+        assert now < due <= doubt.at + LATE_MAX_S
+        assert due - now >= LOOK_FIRST_S or due == doubt.at + LATE_MAX_S
+        now, looks = due, looks + 1
+    assert looks < 12
+
+
+def test_the_earliest_of_several_counts() -> None:
+    old, new = Doubt("v", False, "", 0.0), Doubt("w", False, "", 500.0)
+    assert next_look([old, new], 500.0) == 500.0 + LOOK_FIRST_S
+
+
+def test_a_replica_that_stands_where_it_was_sent_is_no_stray() -> None:
+    below, above = version(1, 1), version(2, 2)
+    mark = Stamp("east", above.version_id, "", above.etag)
+    history = (above, below)
+    placed = Doubt(above.version_id, False, below.version_id, 0.0)
+    assert not is_stray(above, mark, history, [placed])
+    assert is_stray(above, mark, history, [placed._replace(above="")])
+    assert not is_stray(above, mark, history, [placed._replace(above="nobody knows")])
+    assert not is_stray(above, mark, history, [placed._replace(version_id="another")])
+
+
+def test_no_more_markers_are_taken_back_than_were_sent_in_doubt() -> None:
+    foreign = (version(1, None), version(2, None), version(3, 3))
+    found = Alignment(foreign=foreign)
+    sent = Doubt("m", True, "", 0.0)
+    assert stray_markers(found, []) == []
+    assert stray_markers(found, [Doubt("v", False, "", 0.0)]) == []
+    assert stray_markers(found, [sent]) == [foreign[1]]
+    assert stray_markers(found, [sent] * 9) == [foreign[1], foreign[0]]
+
+
+def test_a_key_that_is_only_looked_at_again_holds_nothing_back() -> None:
+    assert not holds_back("PENDING", LATE_WRITE)
+    assert holds_back("FAILED", LATE_WRITE)
+
+
+def test_doubts_outlive_a_kill_and_end_in_time(tmp_path: Path) -> None:
+    clock, path = ManualClock(), tmp_path / "journal.sqlite"
+    doubts = Doubts(clock, path)
+    doubts.note("files", "k\udc80", "v1", "", is_marker=False)
+    clock.advance(10.0)
+    doubts.note("files", "k\udc80", "m", "w1", is_marker=True)
+    again = Doubts(clock, path)  # the first was never closed
+    assert again.doubtful() == [("files", "k\udc80")]
+    first, second = again.of("files", "k\udc80")
+    assert (first.version_id, second.above, second.is_marker) == ("v1", "w1", True)
+    assert again.looked("files", "k\udc80", first.at + LATE_MAX_S - 0.1) == [first, second]
+    assert again.looked("files", "k\udc80", first.at + LATE_MAX_S) == [second]
+    assert again.looked("files", "k\udc80", second.at + LATE_MAX_S) == []
+    assert Doubts(clock, path).doubtful() == []
+
+
+def test_doubts_about_one_key_are_bounded(tmp_path: Path) -> None:
+    doubts = Doubts(ManualClock(), tmp_path / "journal.sqlite")
+    for number in range(OF_A_KEY_MAX + 5):
+        doubts.note("files", "k", f"v{number}", "", is_marker=False)
+    assert len(doubts.of("files", "k")) == OF_A_KEY_MAX
+
+
+class Doubtful(Live):
+    """A live pair that notes what was not answered, and can send it again itself."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.ledgers = Ledgers.at()
+        self.doubts = Doubts(self.pair.clock)
+        self.crew.target = replace(self.crew.target, doubts=self.doubts)
+        self.begin()
+
+    def begin(self) -> None:
+        """As after a restart."""
+        self.dispatcher = Dispatcher(
+            {BUCKET: self.crew},
+            self.backlog,
+            self.guard,
+            self.pair.clock,
+            lambda work, _: self.done.append(work),
+            self.ledgers,
+        )
+
+    async def quiet_but_for_doubts(self) -> None:
+        def quiet() -> bool:
+            summary = self.summary()
+            waits = all(row.cause == LATE_WRITE for row in self.backlog.rows())
+            return waits and not summary.due and not summary.in_flight
+
+        await self.until(quiet)
+
+    async def arrives_late(self, held: Held) -> None:
+        """The same request once more: the condition of a first PUT holds above a marker."""
+        await self.pair.west.put(BUCKET, held.version.key, held.body, held.attributes)
+
+    async def looks_until_the_end(self) -> None:
+        for _ in range(20):
+            self.pair.clock.advance(LATE_MAX_S / 4)
+            await self.quiet_but_for_doubts()
+        assert self.count() == 0
+
+
+async def first_put_lost(script: Script, attributes: Attributes = NO_ATTRIBUTES) -> Doubtful:
+    live = Doubtful(await Pair().ready(), target_script=script)
+    await live.pair.east.put(BUCKET, "k", b"one", attributes)
+    async with live.running():
+        await live.note("k")
+        await live.quiet_but_for_doubts()
+    return live
+
+
+async def test_a_deleted_object_that_reappears_is_taken_away_again() -> None:
+    live = await first_put_lost(on("put", lost_answer()))
+    (replica,) = live.pair.west.dump(BUCKET)
+    async with live.running():
+        await live.pair.east.delete(BUCKET, "k")
+        await live.note("k")
+        await live.quiet_but_for_doubts()
+        await live.arrives_late(replica)
+        assert not live.pair.equal()
+        await live.looks_until_the_end()
+    assert live.pair.equal()
+    (row,) = live.ledgers.late.latest(10)
+    assert (row.bucket, row.key) == (BUCKET, "k")
+    assert live.doubts.doubtful() == []
+
+
+async def test_one_who_is_started_again_looks_at_once() -> None:
+    live = await first_put_lost(on("put", lost_answer()))
+    (replica,) = live.pair.west.dump(BUCKET)
+    async with live.running():
+        await live.pair.east.delete(BUCKET, "k")
+        await live.note("k")
+        await live.quiet_but_for_doubts()
+    await live.arrives_late(replica)
+    live.begin()
+    async with live.running():
+        await live.until(live.pair.equal)
+
+
+async def test_the_latency_of_a_change_is_told_once() -> None:
+    live = Doubtful(await Pair().ready(), target_script=on("put", lost_answer()))
+    await live.pair.east.put(BUCKET, "k", b"one")
+    async with live.running():
+        await live.note("k")
+        await live.looks_until_the_end()
+    assert [work.key for work in live.done] == ["k"]
+
+
+async def test_a_marker_that_arrives_late_is_taken_away_again() -> None:
+    live = Doubtful(await Pair().ready(), target_script=on("delete", lost_answer()))
+    await live.pair.east.put(BUCKET, "k", b"one")
+    await live.pair.east.delete(BUCKET, "k")
+    async with live.running():
+        await live.note("k")
+        await live.quiet_but_for_doubts()
+        await live.pair.west.delete(BUCKET, "k")
+        await live.looks_until_the_end()
+    assert live.pair.equal()
+    assert live.ledgers.late.total() == 1
+
+
+async def test_a_marker_of_somebody_else_stays_where_nothing_was_in_doubt() -> None:
+    live = Doubtful(await Pair().ready())
+    await live.pair.east.put(BUCKET, "k", b"one")
+    async with live.running():
+        await live.note("k")
+        await live.until(lambda: live.count() == 0)
+        await live.pair.west.delete(BUCKET, "k")
+        await live.note("k")
+        await live.until(lambda: live.count() == 0)
+    assert [held.version.is_marker for held in live.pair.west.dump(BUCKET)] == [True, False]
+    assert live.ledgers.late.total() == 0
+
+
+async def test_of_a_version_that_was_purged_meanwhile_nothing_reappears() -> None:
+    live = Doubtful(await Pair().ready())
+    first = await live.pair.east.put(BUCKET, "k", b"one")
+    (original,) = live.pair.east.dump(BUCKET)
+    marked, _ = stamp.attach(original.attributes, stamp.of(original.version, "east"))
+    live.doubts.note(BUCKET, "k", first.version_id, "", is_marker=False)
+    await live.pair.east.delete(BUCKET, "k", first.version_id)
+    await live.pair.east.put(BUCKET, "k", b"two")
+    async with live.running():
+        await live.note("k")
+        await live.quiet_but_for_doubts()
+        await live.pair.west.put(BUCKET, "k", b"one", marked)
+        await live.looks_until_the_end()
+    assert [held.body for held in live.pair.west.dump(BUCKET)] == [b"two"]
+
+
+@pytest.mark.parametrize("in_doubt", [True, False])
+async def test_a_late_write_that_is_locked_fails_with_its_reason(in_doubt: bool) -> None:
+    locked = Attributes(lock=Lock("COMPLIANCE", "2030-01-01T00:00:00Z"))
+    live = await first_put_lost(on("put", lost_answer()) if in_doubt else quiet, locked)
+    (replica,) = live.pair.west.dump(BUCKET)
+    async with live.running():
+        await live.pair.east.delete(BUCKET, "k")
+        await live.note("k")
+        await live.quiet_but_for_doubts()
+        await live.arrives_late(replica)
+        live.pair.clock.advance(60.0)
+        await live.note("k")
+        await live.until(lambda: bool(live.backlog.rows(failed=True)))
+    (row,) = live.backlog.rows(failed=True)
+    assert (row.reason, row.cause) == ("FAILED", LATE_WRITE)
+    assert "stands above what is newer" in row.explanation
+
+
+async def test_a_scan_finds_what_stands_twice_and_it_is_taken_away() -> None:
+    live = await first_put_lost(quiet)
+    (replica,) = live.pair.west.dump(BUCKET)
+    async with live.running():
+        await live.pair.east.delete(BUCKET, "k")
+        await live.note("k")
+        await live.until(lambda: live.count() == 0)
+        await live.arrives_late(replica)
+        tally = Scan(live.pair.clock.now())
+        crew = live.crew
+        await scan(crew.source, crew.target, crew.rules, live.backlog, live.pair.clock, tally)
+        assert (tally.found, tally.oldest) == (1, None)
+        await live.until(lambda: live.count() == 0)
+    assert live.pair.equal()
+    assert live.ledgers.late.total() == 1
+
+
+async def test_a_second_replica_of_a_purged_version_is_taken_away() -> None:
+    live = await first_put_lost(quiet)
+    (replica,) = live.pair.west.dump(BUCKET)
+    (original,) = live.pair.east.dump(BUCKET)
+    async with live.running():
+        await live.pair.east.put(BUCKET, "k", b"two")
+        await live.pair.east.delete(BUCKET, "k", original.version.version_id)
+        await live.note("k")
+        await live.until(lambda: live.count() == 0)
+        await live.arrives_late(replica)
+        await live.note("k")
+        await live.until(lambda: live.count() == 0)
+    assert [held.body for held in live.pair.west.dump(BUCKET)] == [b"two", b"one"]
