@@ -42,6 +42,7 @@ STEPS = {
         "drain",
         "catch_up",
         "fence",
+        "last_look",
         "flip",
         "open",
         "probe",

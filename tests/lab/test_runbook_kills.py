@@ -98,6 +98,23 @@ def test_a_switchover_killed_anywhere_is_gone_on_with(kills: Pair, place: str) -
     through_the_door(kills)
 
 
+def test_what_came_round_the_freeze_before_the_fence_is_copied_before_the_flip(
+    kills: Pair,
+) -> None:
+    """Killed when the fence stands. Who the fence spares writes as a client did before it stood."""
+    run = killed(kills, "switchover", "run.acted:5", "--override", "daemon=no daemon in this test")
+    key = f"round/{kills.name}"
+    kills.s3("east", "replicator").put_object(
+        Bucket=kills.bucket, Key=key, Body=b"past the front door"
+    )
+    gone_on_with(kills, run)
+    read = kills.s3("west").get_object(Bucket=kills.bucket, Key=key)
+    assert read["Body"].read() == b"past the front door"
+    (look,) = [step for step in kills.runs()[0]["steps"] if step["id"] == "last_look"]
+    assert look["evidence"]["came_round"] == [f"{kills.bucket}/{key}"]
+    assert f"1 key written round the freeze, copied before the flip: {kills.bucket}" in look["note"]
+
+
 # -- east is dead --------------------------------------------------------------------------
 
 

@@ -118,7 +118,7 @@ def test_a_switchover_whose_target_has_died_takes_itself_back(ground: Pair) -> N
 
 
 def test_the_target_dies_behind_the_flip_and_comes_back(ground: Pair) -> None:
-    run = killed(ground, "switchover", "run.acted:6", *NO_DAEMON)
+    run = killed(ground, "switchover", "run.acted:7", *NO_DAEMON)
     ground.lab.kill("west")
     ended = ground.run("resume", run, "--json")
     assert ended.code in (1, 3, 6), ended

@@ -12,7 +12,7 @@ from tests.lab.runbook_ground import Pair, until_busy
 from tests.lab.traceless import serves, takes_writes
 
 NO_DAEMON = ("--override", "daemon=no daemon in this test")
-ROLLBACK_STEPS = 11
+ROLLBACK_STEPS = 12
 BEGUN = 5
 """Steps of a switchover that stand when it is to be taken back: writes are fenced off."""
 
@@ -90,7 +90,7 @@ GOING_BACK = [
 ]
 
 
-@pytest.mark.parametrize("place", of_many(GOING_BACK, "run.acted:5", "fence.policy.removed"))
+@pytest.mark.parametrize("place", of_many(GOING_BACK, "run.acted:6", "fence.policy.removed"))
 def test_a_rollback_killed_anywhere_is_gone_on_with(kills: Pair, place: str) -> None:
     kills.switchover("west", *NO_DAEMON)
     killed(kills, place, "rollback", "--confirm", "east")
@@ -119,12 +119,12 @@ def live(pair: Pair, place: str) -> None:
 
 
 def test_killed_under_load_nobody_notices(pair: Pair) -> None:
-    live(pair, "run.acted:6")
+    live(pair, "run.acted:7")
 
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    "place", ["run.recorded:2", "run.recorded:5", "run.acted:7", "run.acted:9"]
+    "place", ["run.recorded:2", "run.recorded:5", "run.acted:8", "run.acted:10"]
 )
 def test_killed_elsewhere_under_load_nobody_notices(pair: Pair, place: str) -> None:
     live(pair, place)

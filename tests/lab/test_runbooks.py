@@ -261,7 +261,7 @@ def test_an_abort_before_the_flip_takes_everything_back(pair: Pair) -> None:
 
 
 def test_an_abort_after_the_flip_leaves_what_stands(pair: Pair) -> None:
-    run = dies(pair, "run.acted:6")
+    run = dies(pair, "run.acted:7")
     ended = pair.done("abort", run)
     assert ended["state"] == "aborted"
     assert pair.active == "west"

@@ -17,12 +17,13 @@ from farshore.control.sites import open_store
 from farshore.control.status import StatusDocument, StatusReport
 from farshore.errors import FarshoreError
 from farshore.proof.pair import prove_pair
+from farshore.proof.verify import Proof
 from farshore.runbook.ground import Ground
 from farshore.runbook.quiet import BEYOND_FREEZE, freeze_left_s
 from farshore.runbook.step import Found, StepFailed
 
 RESERVE_S = 1.5
-"""Of the freeze, kept for the fence: what is proved later comes too late."""
+"""Of the freeze, kept for the fence and the last look: what is proved later comes too late."""
 
 WITHOUT_FREEZE_S = 60.0
 """How long to wait where nothing is frozen."""
@@ -77,7 +78,7 @@ class CatchUp:
             )
         try:
             async with asyncio.timeout(left):
-                evidence = await _first(self._by_reading(), self._by_watermark(now))
+                evidence = await first_of(self._by_reading(), by_watermark(ground, now))
         except TimeoutError:
             raise StepFailed(
                 f"{ground.new} did not come to have everything within {left:.1f} s.",
@@ -91,29 +92,34 @@ class CatchUp:
         while True:
             proof = await prove_pair(self.ground.config, self.ground.clock, pause_s=AGAIN_S)
             if not proof.differences:
-                return {
-                    "proved_by": "reading both sides",
-                    "keys": proof.keys,
-                    "versions": proof.versions,
-                    "delete_markers": proof.markers,
-                }
+                return read_through(proof)
             await self.ground.sleep(AGAIN_S)
-
-    async def _by_watermark(self, quiet_since: float) -> dict[str, Any]:
-        """Until the daemon's report has a watermark later than the last write, and no backlog."""
-        ground = self.ground
-        async with aclosing(open_store(ground.config, ground.old, "replicator")) as source:
-            wanted = quiet_since + await source.server_time_offset() + CLOCK_RESOLUTION_S
-        bucket = ground.config.site(ground.new).control_bucket
-        async with aclosing(open_store(ground.config, ground.new, "replicator")) as target:
-            while True:
-                report = await StatusDocument(target, bucket, ground.config.pair.name).read()
-                if report is not None and _says(report, wanted):
-                    return {"proved_by": "watermark", "watermark": report.watermark}
-                await ground.sleep(LOOK_S)
 
     async def undo(self) -> None:
         """Nothing was changed."""
+
+
+def read_through(proof: Proof) -> dict[str, Any]:
+    """The evidence of a reading without a difference."""
+    return {
+        "proved_by": "reading both sides",
+        "keys": proof.keys,
+        "versions": proof.versions,
+        "delete_markers": proof.markers,
+    }
+
+
+async def by_watermark(ground: Ground, quiet_since: float) -> dict[str, Any]:
+    """Until the daemon's report has a watermark later than the last write, and no backlog."""
+    async with aclosing(open_store(ground.config, ground.old, "replicator")) as source:
+        wanted = quiet_since + await source.server_time_offset() + CLOCK_RESOLUTION_S
+    bucket = ground.config.site(ground.new).control_bucket
+    async with aclosing(open_store(ground.config, ground.new, "replicator")) as target:
+        while True:
+            report = await StatusDocument(target, bucket, ground.config.pair.name).read()
+            if report is not None and _says(report, wanted):
+                return {"proved_by": "watermark", "watermark": report.watermark}
+            await ground.sleep(LOOK_S)
 
 
 def _says(report: StatusReport, wanted: float) -> bool:
@@ -122,7 +128,7 @@ def _says(report: StatusReport, wanted: float) -> bool:
     return mark is not None and mark >= wanted and not report.backlog.count and not owed
 
 
-async def _first(*jobs: Coroutine[Any, Any, dict[str, Any]]) -> dict[str, Any]:
+async def first_of(*jobs: Coroutine[Any, Any, dict[str, Any]]) -> dict[str, Any]:
     """The first answer; the first error if none answers. The others are cancelled."""
     tasks = [asyncio.create_task(job) for job in jobs]
     error: FarshoreError | None = None

@@ -1,6 +1,7 @@
 """The runbooks: which steps, in which order, and from which one on nothing is taken back.
 
-switchover   preflight, freeze, drain, catch up, fence old | flip, open new, probe, thaw, front
+switchover   preflight, freeze, drain, catch up, fence old, last look
+             | flip, open new, probe, thaw, front
 failback     as switchover, and clear
 failover     preflight, give up, fence old (pending is enough) | flip, open new, probe, thaw, front
 … held       preflight, give up, fence old, fence new | flip, thaw
@@ -20,6 +21,7 @@ from farshore.runbook.flipped import Flip
 from farshore.runbook.given_up import GiveUp, HoldWrites
 from farshore.runbook.ground import Ground
 from farshore.runbook.guarded import FenceOld, OpenNew
+from farshore.runbook.last_look import LastLook
 from farshore.runbook.preflight import RULES, Preflight
 from farshore.runbook.probed import Probe
 from farshore.runbook.quiet import Drain, FreezeWrites, Thaw
@@ -54,6 +56,7 @@ def switchover(ground: Ground, overridden: frozenset[str] = frozenset()) -> Book
             Drain(ground),
             CatchUp(ground),
             FenceOld(ground, optional=FENCE in overridden),
+            LastLook(ground),
             Flip(ground),
             OpenNew(ground),
             Probe(ground),
@@ -92,6 +95,7 @@ def rollback(ground: Ground, overridden: frozenset[str] = frozenset()) -> Book:
             Quiet(ground),
             Unwritten(ground),
             FenceOld(ground, is_event=False),
+            Unwritten(ground, behind_fence=True, id="last_look"),
             Flip(ground, event="roll_back"),
             OpenNew(ground),
             Probe(ground),

@@ -63,16 +63,20 @@ class Quiet:
 
 @dataclass(slots=True)
 class Unwritten:
-    """Nothing was written at the new site since the flip: proved by reading both, once frozen."""
+    """Nothing was written at the new site since the flip: proved by reading both, once frozen.
+    `behind_fence`: once more, when nothing can be written there any more, past the proxies
+    neither."""
 
     ground: Ground
+    behind_fence: bool = False
     id: str = "unwritten"
     lapses: bool = True
     _proved: float = field(default=-1.0, init=False)
 
     @property
     def what(self) -> str:
-        return f"Read both sites: nothing was written at {self.ground.old} since the flip."
+        again = ", nor round the freeze" if self.behind_fence else ""
+        return f"Read both sites: nothing was written at {self.ground.old} since the flip{again}."
 
     async def look(self) -> Found:
         record = await self.ground.record()
