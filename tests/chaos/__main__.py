@@ -29,6 +29,7 @@ from tests.chaos.stage import (
     Stage,
     again_and_again,
     at_work,
+    plain,
     raised,
     until,
     until_ready,
@@ -49,7 +50,8 @@ REPORT = Path("build/chaos.json")
 def run(seed: int, seconds: float, folder: Path) -> Result:
     """One run. Raises what keeps it from going on."""
     diary = Diary(folder / "chaos.log", SHARED)
-    with raised(folder, diary, scan_every=SCAN, sweep_every=SWEEP, sweep_versions_per_s=1000) as s:
+    prepare = plain(scan_every=SCAN, sweep_every=SWEEP, sweep_versions_per_s=1000)
+    with raised(folder, diary, prepare) as s:
         until_ready(s.runner)
         judge = Judge(s.farshore, s.runner, diary, lambda: s.sites.s3(TARGET))
         diary.began = time.time()

@@ -26,7 +26,7 @@ class Allowed(NamedTuple):
 
 ALLOWED: Mapping[str, Allowed] = {
     "memory": Allowed("MiB", 0.05, 4.0),
-    "open files": Allowed("", 0.05, 3.0),
+    "open files": Allowed("", 0.05, 10.0),
     "state folder": Allowed("KiB", 0.05, 256.0),
     "backlog": Allowed("keys", 0.0, 10.0),
     "lag p50": Allowed("ms", 0.5, 20.0),

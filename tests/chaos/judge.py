@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import time
 import urllib.error
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
 from http.client import HTTPException
 from typing import Any
@@ -54,18 +53,23 @@ class Judge:
 
     def ask(self) -> None:
         """`farshore status`, as a person does."""
+        document = self.status()
+        if document is not None:
+            self._promised(document["watermark"], time.time(), "farshore status")
+
+    def status(self) -> dict[str, Any] | None:
+        """What `farshore status` says; None, and a promise broken, when it says nothing."""
         ended = self._farshore.run("status", "--json")
-        told_at = time.time()
         word = VERDICTS.get(ended.code)
         if word is None:
             what = f"ended with {ended.code}: {ended.stdout[-300:]} {ended.stderr[-300:]}"
             self._diary.broke("the status is always known", "farshore status", what)
-            return
+            return None
         self._diary.count("verdicts", word)
-        document = json.loads(ended.stdout)
+        document: dict[str, Any] = json.loads(ended.stdout)
         if document["exposure_s"] is not None:
             self._diary.highest_of("exposure, s", document["exposure_s"])
-        self._promised(document["watermark"], told_at, "farshore status")
+        return document
 
     def _promised(self, text: str | None, told_at: float, who: str) -> None:
         if text is None:
@@ -97,8 +101,3 @@ class Judge:
         self._diary.count("looks", "done")
         self._diary.broken(found)
         return True
-
-
-def told(counts: Mapping[str, Counter[str]]) -> dict[str, dict[str, int]]:
-    """Counts as a document, in a steady order."""
-    return {what: dict(sorted(found.items())) for what, found in sorted(counts.items())}

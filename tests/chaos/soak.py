@@ -32,6 +32,7 @@ from tests.chaos.stage import (
     Stage,
     again_and_again,
     at_work,
+    plain,
     raised,
     until,
     until_ready,
@@ -154,7 +155,8 @@ def run(seed: int, seconds: float, folder: Path) -> Result:
     """One soak. Raises what keeps it from going on."""
     diary = Diary(folder / "soak.log", ("shared/",))
     samples: list[Sample] = []
-    with raised(folder, diary, scan_every="60s", sweep_every=SWEEP, sweep_versions_per_s=200) as s:
+    prepare = plain(scan_every="60s", sweep_every=SWEEP, sweep_versions_per_s=200)
+    with raised(folder, diary, prepare) as s:
         until_ready(s.runner)
         judge = Judge(s.farshore, s.runner, diary, lambda: s.sites.s3(TARGET))
         _story(s, judge, seed, seconds, samples)

@@ -79,21 +79,34 @@ class Stage:
             self.runner.start()
 
 
+Prepare = Callable[[Path, Lab], Farshore]
+"""Puts the lab up and prepares a pair of it in that folder."""
+
+
+def plain(**daemon: object) -> Prepare:
+    """A pair of buckets with nothing before them. `daemon`: keys of farshore.toml."""
+
+    def prepare(folder: Path, lab: Lab) -> Farshore:
+        lab.up(granted=(BUCKET,))
+        farshore = Farshore(folder, lab, BUCKET)
+        configure(farshore, **daemon)  # type: ignore[arg-type]  # keys of the file, not its own
+        farshore.make_buckets()
+        farshore.json("apply", "--yes")
+        return farshore
+
+    return prepare
+
+
 @contextmanager
-def raised(folder: Path, diary: Diary, **daemon: object) -> Iterator[Stage]:
-    """Two regions, a prepared pair, a daemon that is ready; all of it gone at the end.
-    `daemon`: keys of farshore.toml."""
+def raised(folder: Path, diary: Diary, prepare: Prepare) -> Iterator[Stage]:
+    """Two regions, a prepared pair, a daemon; all of it gone at the end."""
     lab = Lab(folder / "lab")
     pair = folder / "pair"
     for made in (lab.folder, pair):
         made.mkdir()
     runner = Runner(pair, diary)
     try:
-        lab.up(granted=(BUCKET,))
-        farshore = Farshore(pair, lab, BUCKET)
-        configure(farshore, **daemon)  # type: ignore[arg-type]  # keys of the file, not its own
-        farshore.make_buckets()
-        farshore.json("apply", "--yes")
+        farshore = prepare(pair, lab)
         runner.start()
         yield Stage(folder, lab, Sites(lab), farshore, runner, diary, threading.Event())
     finally:
