@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Literal, NoReturn, Protocol, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Literal, NoReturn, Protocol, TypeVar, cast
 
-from farshore.core.model import NO_ATTRIBUTES, Attributes
+from farshore.core.model import Attributes
 from farshore.errors import OutcomeUnknown, StoreError, Unreachable
-from farshore.s3.store import ALWAYS, Body, Condition, Deleted, ObjectRead, Store, Written
+from farshore.s3.store import ALWAYS, Condition, Deleted, Store, Written
+from farshore.s3.wrap import Operation
 from farshore.testing.store.bucket import Bucket
-from farshore.testing.store.faults import Fault, Faulty, _due
+from farshore.testing.store.faults import Fault, Faulty, due, spoilt
 from farshore.testing.store.memory import Held, MemoryStore
 from farshore.testing.store.scripts import WRITES
 
@@ -125,7 +125,6 @@ class Network(Faulty):
         self._latency_s = latency_s
         self._log = log
         self._flying: dict[int, Callable[[], Awaitable[object]]] = {}
-        self._form: Form = "repeatable"  # of the request that is being made just now
         self.late = late
         self.dead = False
         self.is_away: Callable[[], bool] = lambda: False
@@ -142,32 +141,40 @@ class Network(Faulty):
             raise OutcomeUnknown(f"{action}: sent, and no answer came", action=action)
         raise Unreachable(f"{action}: nobody answers", action=action)
 
-    async def _around(self, fault: Fault | None, action: str, act: Callable[[], Awaitable[T]]) -> T:
-        number = self._number
-        form, self._form = self._form, "repeatable"
+    async def under(
+        self,
+        fault: Fault | None,
+        operation: Operation,
+        action: str,
+        call: Callable[[], Awaitable[T]],
+    ) -> T:
+        if operation.name == "server_time_offset":
+            await self._travel(action)
+            return cast("T", self.offset())
+        number, form = self._number, form_of(operation)
         if form != "stream":
-            self._flying[number] = act
+            self._flying[number] = call
         try:
             await self._travel(action)
-            await _due(fault, action, after=False)
+            await due(fault, action, after=False)
         finally:
             self._flying.pop(number, None)
         if form == "conditional" and self.late and self._rng.random() < self.late:
             self._log(f"late: {action}")
-            self._later(action, act)
+            self._later(action, call)
         self.passing(action, after=False)
         if self.dead:
             raise Unreachable(f"{action}: whoever asks is dead", action=action)
         try:
-            answer = await act()
+            answer = await call()
             self.passing(action, after=True)
         except StoreError as error:
             self._log(f"{action}: {type(error).__name__}")
             raise
         self._log(action)
         await self._travel(action, done=True)
-        await _due(fault, action, after=True)
-        return answer
+        await due(fault, action, after=True)
+        return spoilt(answer, fault, action)
 
     def _later(self, action: str, act: Callable[[], Awaitable[object]]) -> NoReturn:
         def arrive() -> None:
@@ -177,78 +184,6 @@ class Network(Faulty):
 
         asyncio.get_running_loop().call_later(self._rng.random() * LATE_S, arrive)
         raise OutcomeUnknown(f"{action}: sent, and no answer came", action=action)
-
-    async def put(
-        self,
-        bucket: str,
-        key: str,
-        body: Body,
-        attributes: Attributes = NO_ATTRIBUTES,
-        *,
-        condition: Condition = ALWAYS,
-        content_md5: bytes = b"",
-    ) -> Written:
-        self._form = _form_of(condition) if isinstance(body, bytes) else "stream"
-        return await super().put(
-            bucket, key, body, attributes, condition=condition, content_md5=content_md5
-        )
-
-    async def delete(
-        self, bucket: str, key: str, version_id: str = "", *, condition: Condition = ALWAYS
-    ) -> Deleted:
-        self._form = _form_of(condition)
-        return await super().delete(bucket, key, version_id, condition=condition)
-
-    async def complete_upload(
-        self,
-        bucket: str,
-        key: str,
-        upload_id: str,
-        parts: list[tuple[int, str]],
-        *,
-        condition: Condition = ALWAYS,
-    ) -> Written:
-        self._form = "conditional"  # an upload is completed once
-        return await super().complete_upload(bucket, key, upload_id, parts, condition=condition)
-
-    async def put_part(
-        self,
-        bucket: str,
-        key: str,
-        upload_id: str,
-        number: int,
-        body: Body,
-        *,
-        content_md5: bytes = b"",
-    ) -> str:
-        self._form = "repeatable" if isinstance(body, bytes) else "stream"
-        return await super().put_part(bucket, key, upload_id, number, body, content_md5=content_md5)
-
-    def get(
-        self,
-        bucket: str,
-        key: str,
-        version_id: str = "",
-        *,
-        first: int = 0,
-        last: int | None = None,
-    ) -> AbstractAsyncContextManager[ObjectRead]:
-        inner = super().get(bucket, key, version_id, first=first, last=last)
-        return self._slowly(inner, f"get {bucket}/{key}")
-
-    @asynccontextmanager
-    async def _slowly(
-        self, inner: AbstractAsyncContextManager[ObjectRead], action: str
-    ) -> AsyncIterator[ObjectRead]:
-        await self._travel(action)
-        async with inner as read:
-            self._log(action)
-            await self._travel(action)
-            yield read
-
-    async def server_time_offset(self) -> float:
-        await self._travel("server_time_offset")
-        return self.offset()
 
     def calm(self) -> None:
         """From now on the network is quick, and no request is late."""
@@ -263,8 +198,13 @@ class Network(Faulty):
         self._flying.clear()
 
 
-def _form_of(condition: Condition) -> Form:
-    return "repeatable" if condition == ALWAYS else "conditional"
+def form_of(operation: Operation) -> Form:
+    """How that request may arrive."""
+    if not isinstance(operation.body, bytes):
+        return "stream"
+    if operation.name == "complete_upload":
+        return "conditional"  # an upload is completed once
+    return "repeatable" if operation.condition == ALWAYS else "conditional"
 
 
 def run_now(act: Awaitable[object], log: Callable[[str], None]) -> None:

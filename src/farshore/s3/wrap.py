@@ -49,19 +49,21 @@ T = TypeVar("T")
 
 
 class Operation(NamedTuple):
-    """One call: the protocol's method name, and whether doing it twice is as doing it once."""
+    """One call: the protocol's method name, and whether doing it twice is as doing it once.
+
+    `key`: of an object, or the prefix of a listing; "" for what is about a bucket.
+    """
 
     name: str
     repeatable: bool
+    bucket: str = ""
+    key: str = ""
     body: Body = b""
+    condition: Condition = ALWAYS
 
 
-def _again(name: str, body: Body = b"") -> Operation:
-    return Operation(name, True, body)
-
-
-def _once(name: str, body: Body = b"") -> Operation:
-    return Operation(name, False, body)
+def _again(name: str, bucket: str = "", key: str = "", body: Body = b"") -> Operation:
+    return Operation(name, True, bucket, key, body)
 
 
 class Wrapper:
@@ -97,7 +99,7 @@ class Wrapper:
         limit: int = 1000,
     ) -> VersionPage:
         return await self.around(
-            _again("list_versions"),
+            _again("list_versions", bucket, prefix),
             lambda: self._inner.list_versions(
                 bucket,
                 prefix=prefix,
@@ -112,7 +114,7 @@ class Wrapper:
         self, bucket: str, key: str, version_id: str = "", *, part_number: int = 0
     ) -> ObjectInfo:
         return await self.around(
-            _again("head"),
+            _again("head", bucket, key),
             lambda: self._inner.head(bucket, key, version_id, part_number=part_number),
         )
 
@@ -126,7 +128,9 @@ class Wrapper:
         last: int | None = None,
     ) -> AbstractAsyncContextManager[ObjectRead]:
         return _Opening(
-            self, lambda: self._inner.get(bucket, key, version_id, first=first, last=last)
+            self,
+            _again("get", bucket, key),
+            lambda: self._inner.get(bucket, key, version_id, first=first, last=last),
         )
 
     async def put(
@@ -141,7 +145,7 @@ class Wrapper:
     ) -> Written:
         sent = self.sending(body)
         return await self.around(
-            _once("put", sent),
+            Operation("put", False, bucket, key, sent, condition),
             lambda: self._inner.put(
                 bucket, key, sent, attributes, condition=condition, content_md5=content_md5
             ),
@@ -151,7 +155,7 @@ class Wrapper:
         self, bucket: str, key: str, version_id: str = "", *, condition: Condition = ALWAYS
     ) -> Deleted:
         return await self.around(
-            Operation("delete", repeatable=bool(version_id)),
+            Operation("delete", bool(version_id), bucket, key, b"", condition),
             lambda: self._inner.delete(bucket, key, version_id, condition=condition),
         )
 
@@ -159,45 +163,48 @@ class Wrapper:
         self, bucket: str, key: str, version_id: str = ""
     ) -> tuple[tuple[str, str], ...]:
         return await self.around(
-            _again("get_tags"), lambda: self._inner.get_tags(bucket, key, version_id)
+            _again("get_tags", bucket, key), lambda: self._inner.get_tags(bucket, key, version_id)
         )
 
     async def put_tags(
         self, bucket: str, key: str, version_id: str, tags: tuple[tuple[str, str], ...]
     ) -> None:
         await self.around(
-            _again("put_tags"), lambda: self._inner.put_tags(bucket, key, version_id, tags)
+            _again("put_tags", bucket, key),
+            lambda: self._inner.put_tags(bucket, key, version_id, tags),
         )
 
     async def put_retention(
         self, bucket: str, key: str, version_id: str, mode: str, retain_until: str
     ) -> None:
         await self.around(
-            _again("put_retention"),
+            _again("put_retention", bucket, key),
             lambda: self._inner.put_retention(bucket, key, version_id, mode, retain_until),
         )
 
     async def put_legal_hold(self, bucket: str, key: str, version_id: str, held: bool) -> None:
         await self.around(
-            _again("put_legal_hold"),
+            _again("put_legal_hold", bucket, key),
             lambda: self._inner.put_legal_hold(bucket, key, version_id, held),
         )
 
     async def get_acl(self, bucket: str, key: str, version_id: str = "") -> Acl:
         return await self.around(
-            _again("get_acl"), lambda: self._inner.get_acl(bucket, key, version_id)
+            _again("get_acl", bucket, key), lambda: self._inner.get_acl(bucket, key, version_id)
         )
 
     async def put_acl(self, bucket: str, key: str, version_id: str, acl: Acl) -> None:
         await self.around(
-            _again("put_acl"), lambda: self._inner.put_acl(bucket, key, version_id, acl)
+            _again("put_acl", bucket, key),
+            lambda: self._inner.put_acl(bucket, key, version_id, acl),
         )
 
     async def create_upload(
         self, bucket: str, key: str, attributes: Attributes = NO_ATTRIBUTES
     ) -> str:
         return await self.around(
-            _once("create_upload"), lambda: self._inner.create_upload(bucket, key, attributes)
+            Operation("create_upload", False, bucket, key),
+            lambda: self._inner.create_upload(bucket, key, attributes),
         )
 
     async def put_part(
@@ -212,7 +219,7 @@ class Wrapper:
     ) -> str:
         sent = self.sending(body)
         return await self.around(
-            _again("put_part", sent),
+            _again("put_part", bucket, key, sent),
             lambda: self._inner.put_part(
                 bucket, key, upload_id, number, sent, content_md5=content_md5
             ),
@@ -228,64 +235,69 @@ class Wrapper:
         condition: Condition = ALWAYS,
     ) -> Written:
         return await self.around(
-            _once("complete_upload"),
+            Operation("complete_upload", False, bucket, key, b"", condition),
             lambda: self._inner.complete_upload(bucket, key, upload_id, parts, condition=condition),
         )
 
     async def abort_upload(self, bucket: str, key: str, upload_id: str) -> None:
         await self.around(
-            _again("abort_upload"), lambda: self._inner.abort_upload(bucket, key, upload_id)
+            _again("abort_upload", bucket, key),
+            lambda: self._inner.abort_upload(bucket, key, upload_id),
         )
 
     async def list_parts(self, bucket: str, key: str, upload_id: str) -> list[Part]:
         return await self.around(
-            _again("list_parts"), lambda: self._inner.list_parts(bucket, key, upload_id)
+            _again("list_parts", bucket, key),
+            lambda: self._inner.list_parts(bucket, key, upload_id),
         )
 
     async def list_uploads(self, bucket: str, prefix: str = "") -> list[Upload]:
         return await self.around(
-            _again("list_uploads"), lambda: self._inner.list_uploads(bucket, prefix)
+            _again("list_uploads", bucket, prefix), lambda: self._inner.list_uploads(bucket, prefix)
         )
 
     async def list_buckets(self) -> list[str]:
         return await self.around(_again("list_buckets"), self._inner.list_buckets)
 
     async def create_bucket(self, bucket: str) -> None:
-        await self.around(_again("create_bucket"), lambda: self._inner.create_bucket(bucket))
+        await self.around(
+            _again("create_bucket", bucket), lambda: self._inner.create_bucket(bucket)
+        )
 
     async def get_versioning(self, bucket: str) -> str:
         return await self.around(
-            _again("get_versioning"), lambda: self._inner.get_versioning(bucket)
+            _again("get_versioning", bucket), lambda: self._inner.get_versioning(bucket)
         )
 
     async def put_versioning(self, bucket: str, enabled: bool) -> None:
         await self.around(
-            _again("put_versioning"), lambda: self._inner.put_versioning(bucket, enabled)
+            _again("put_versioning", bucket), lambda: self._inner.put_versioning(bucket, enabled)
         )
 
     async def get_bucket_policy(self, bucket: str) -> str:
         return await self.around(
-            _again("get_bucket_policy"), lambda: self._inner.get_bucket_policy(bucket)
+            _again("get_bucket_policy", bucket), lambda: self._inner.get_bucket_policy(bucket)
         )
 
     async def put_bucket_policy(self, bucket: str, document: str) -> None:
         await self.around(
-            _again("put_bucket_policy"), lambda: self._inner.put_bucket_policy(bucket, document)
+            _again("put_bucket_policy", bucket),
+            lambda: self._inner.put_bucket_policy(bucket, document),
         )
 
     async def delete_bucket_policy(self, bucket: str) -> None:
         await self.around(
-            _again("delete_bucket_policy"), lambda: self._inner.delete_bucket_policy(bucket)
+            _again("delete_bucket_policy", bucket), lambda: self._inner.delete_bucket_policy(bucket)
         )
 
     async def get_bucket_config(self, bucket: str, kind: BucketConfig) -> str:
         return await self.around(
-            _again("get_bucket_config"), lambda: self._inner.get_bucket_config(bucket, kind)
+            _again("get_bucket_config", bucket), lambda: self._inner.get_bucket_config(bucket, kind)
         )
 
     async def put_bucket_config(self, bucket: str, kind: BucketConfig, document: str) -> None:
         await self.around(
-            _again("put_bucket_config"),
+            _again("put_bucket_config", bucket),
             lambda: self._inner.put_bucket_config(bucket, kind, document),
         )
 
@@ -308,14 +320,23 @@ class _Opening:
     """`async with` around a GET: opening goes through `around`, reading does not."""
 
     def __init__(
-        self, wrapper: Wrapper, opener: Callable[[], AbstractAsyncContextManager[ObjectRead]]
+        self,
+        wrapper: Wrapper,
+        operation: Operation,
+        opener: Callable[[], AbstractAsyncContextManager[ObjectRead]],
     ) -> None:
         self._wrapper = wrapper
+        self._operation = operation
         self._opener = opener
         self._opened: AbstractAsyncContextManager[ObjectRead] | None = None
 
     async def __aenter__(self) -> ObjectRead:
-        return self._wrapper.reading(await self._wrapper.around(_again("get"), self._open))
+        try:
+            read = await self._wrapper.around(self._operation, self._open)
+        except BaseException as error:  # nobody else can close what was opened
+            await self.__aexit__(type(error), error, error.__traceback__)
+            raise
+        return self._wrapper.reading(read)
 
     async def _open(self) -> ObjectRead:
         opening = self._opener()
