@@ -330,7 +330,7 @@ def is_flat(name: str, values: Sequence[float]) -> bool:
         ("memory", [80.0] * 15 + [200.0] + [80.0] * 4, True),  # one odd minute
         ("memory", [80.0] * 3, False),  # too few
         ("open files", [20 + n % 3 for n in range(20)], True),
-        ("open files", [20 + n for n in range(20)], False),
+        ("open files", [20 + 3 * n for n in range(20)], False),
         ("state folder", [500 + 100 * n for n in range(20)], False),
         ("backlog", [0, 3, 0, 5] * 5, True),
         ("backlog", [5 * n for n in range(20)], False),
