@@ -228,6 +228,40 @@ async def test_an_outage_as_long_as_the_lease_stops_the_work(world: World) -> No
         await work()
 
 
+async def test_work_that_has_lost_its_lease_does_not_wait_for_itself(world: World) -> None:
+    await test_an_outage_as_long_as_the_lease_stops_the_work(world)
+    world.store.hook = None
+    with pytest.raises(Refused, match="Another farshore works"):
+        async with world.held(FakeMachine("b")):
+            raise AssertionError
+    async with world.held() as lease:
+        assert (await world.body())["token"] == lease.claim.token
+
+
+async def test_a_second_worker_in_the_same_process_waits_like_any_other(world: World) -> None:
+    async with world.held():
+        with pytest.raises(Refused, match="Another farshore works"):
+            async with world.held():
+                raise AssertionError
+
+
+async def test_a_lease_whose_taker_was_cancelled_does_not_stay_behind(world: World) -> None:
+    """Its PUT went through and what came after it did not: whoever tries again is let in."""
+
+    async def work() -> None:
+        async with world.held(capabilities=replace(EVERYTHING, conditional_create=False)):
+            raise AssertionError
+
+    task = asyncio.create_task(work())
+    await world.naps.settled()
+    assert (await world.body())["released"] is False
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    async with world.held():
+        pass
+
+
 async def test_a_renewal_without_an_answer_is_looked_up(world: World) -> None:
     class Lossy(Faults):
         async def after(self, call: Call) -> None:

@@ -12,6 +12,7 @@ different clocks agree on when a lease ends. A holder that cannot renew stops it
 
     free ──take──> held ──renew──> held ──release──> free
                     ├── holder's process gone, same machine ──> taken over at once
+                    ├── lost or given up by this very process ─> taken over at once
                     └── not renewed until it expires        ──> taken over by anybody
 """
 
@@ -20,7 +21,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -49,6 +50,10 @@ SETTLE_SECONDS = 2.0
 """Without conditions: how long to wait before reading back who wrote last."""
 
 Sleep = Callable[[float], Awaitable[None]]
+
+_LIVING: set[str] = set()
+"""Tokens of this process: of leases that it takes, holds, or gives back just now. A claim of this
+process with any other token is of work that has ended here, and keeps nobody waiting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,15 +207,27 @@ async def hold(
     def now() -> float:
         return clock.now() + offset
 
-    lease = await take(store, bucket, terms, now, machine or LinuxMachine(), sleep)
+    with _living() as token:
+        lease = await take(store, bucket, terms, token, now, machine or LinuxMachine(), sleep)
+        try:
+            async with together() as group:
+                keeper = group.create_task(_keep(lease, terms, now, sleep))
+                yield lease
+                keeper.cancel()
+        finally:
+            if not lease.lost.is_set():
+                await _give_back(lease, now())
+
+
+@contextlib.contextmanager
+def _living() -> Iterator[str]:
+    """A new token, which counts as at work until the block has ended."""
+    token = secrets.token_hex(16)
+    _LIVING.add(token)
     try:
-        async with together() as group:
-            keeper = group.create_task(_keep(lease, terms, now, sleep))
-            yield lease
-            keeper.cancel()
+        yield token
     finally:
-        if not lease.lost.is_set():
-            await _give_back(lease, now())
+        _LIVING.discard(token)
 
 
 def obeys_conditions(capabilities: Capabilities) -> bool:
@@ -222,18 +239,19 @@ async def take(
     store: Store,
     bucket: str,
     terms: Terms,
+    token: str,
     now: Callable[[], float],
     machine: Machine,
     sleep: Sleep,
 ) -> Lease:
-    """Take the lease once. `Refused` when a live holder has it, or won the race."""
+    """Take the lease once, under this token. `Refused`: a live holder has it, or won the race."""
     document = await read_document(store, bucket, document_name(terms.name))
     if document is not None:
         _require_free(_claim(document, terms, store), terms, now(), machine)
     moment = now()
     process = machine.this_process()
     expires = moment + terms.ttl_s
-    claim = Claim(process, secrets.token_hex(16), moment, moment, expires)
+    claim = Claim(process, token, moment, moment, expires)
     written = await _claim_it(store, bucket, terms, claim, document)
     if not terms.strong:
         await sleep(terms.settle_s)
@@ -274,7 +292,10 @@ def _require_free(claim: Claim, terms: Terms, now: float, machine: Machine) -> N
 
 
 def _is_free(claim: Claim, now: float, machine: Machine) -> bool:
-    return claim.released or now >= claim.expires or machine.is_gone(claim.process)
+    if claim.released or now >= claim.expires or machine.is_gone(claim.process):
+        return True
+    ours = bool(claim.process.started) and claim.process == machine.this_process()
+    return ours and claim.token not in _LIVING
 
 
 async def holder(
