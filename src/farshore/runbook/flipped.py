@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from farshore.core.record import ControlRecord, SwitchState
@@ -10,12 +10,12 @@ from farshore.core.roles import Event
 from farshore.runbook.ground import Ground
 from farshore.runbook.step import Found
 from farshore.switch.driver import SwitchError
-from farshore.switch.epochs import note_epoch
+from farshore.switch.epochs import lacks_epoch, note_epoch
 from farshore.switch.flip import SwitchView, flip, plan_flip, survey
 from farshore.switch.traffic import noted, traffic
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Flip:
     """`event`: "flip", or "roll_back" for the way back before the commit."""
 
@@ -23,6 +23,7 @@ class Flip:
     event: Event = "flip"
     id: str = "flip"
     lapses: bool = False
+    _acted: bool = field(default=False, init=False)
 
     @property
     def what(self) -> str:
@@ -43,6 +44,8 @@ class Flip:
         moved = view.site == ground.new or view.state == "none"
         after = "switched" if self.event == "flip" else "protected"
         done = moved and record.primary == ground.new and record.phase == after
+        if done and not self._acted and await lacks_epoch(ground.drivers, ground.new, record.epoch):
+            return Found(False, f"the epoch {record.epoch} does not stand beside the site", seen)
         return Found(done, "" if done else view.sentence(), seen | await self._counted(done))
 
     async def _counted(self, done: bool) -> dict[str, Any]:
@@ -62,6 +65,7 @@ class Flip:
         action = f"{ground.run}.flip.done"
         record = await ground.change(lambda record: self._done(record, view), action)
         # Clients are where they should be, whatever becomes of this: the number is for readers.
+        self._acted = True
         await note_epoch(ground.drivers, ground.new, record.epoch)
 
     def _wish(self, record: ControlRecord) -> ControlRecord:

@@ -44,6 +44,15 @@ def entry_in(text: str, form: Format) -> Entry:
     return Entry(_text(document, URL_KEY), _text(document, SITE_KEY))
 
 
+def epoch_in(text: str, form: Format) -> int:
+    """The epoch that stands beside our entries; 0 for none. `BadContent` as `entry_in`."""
+    if form == "env":
+        value = _variable(text.split("\n"), ENV_EPOCH)
+        return int(value) if value.isascii() and value.isdigit() else 0
+    found = _document(text).get(EPOCH_KEY)
+    return found if isinstance(found, int) and not isinstance(found, bool) else 0
+
+
 def with_entry(
     text: str, form: Format, site: str, values: Mapping[str, str], epoch: int = 0
 ) -> str:

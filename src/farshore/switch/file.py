@@ -22,7 +22,7 @@ from farshore.config.switches import FileSwitch
 from farshore.core.whereabouts import FILE_BYTES_MAX
 from farshore.faultpoints import reached
 from farshore.switch.aside import aside
-from farshore.switch.content import BadContent, entry_in, with_entry
+from farshore.switch.content import BadContent, entry_in, epoch_in, with_entry
 from farshore.switch.driver import (
     DriverPlan,
     Position,
@@ -87,6 +87,13 @@ class FileDriver:
         """See `switch.epochs`. A file that shows another site by now is left as it is."""
         await self._in_time(lambda given_up: self._note_epoch(site, epoch, given_up))
 
+    async def lacks_epoch(self, site: str, epoch: int) -> bool:
+        """See `switch.epochs`. Of a file that cannot be read nothing is known to be lacking."""
+        try:
+            return await aside(lambda: self._lacks_epoch(site, epoch), self._call_s_max)
+        except TimeoutError:
+            return False
+
     async def _in_time(self, work: Callable[[threading.Event], None]) -> None:
         given_up = threading.Event()
         try:
@@ -137,6 +144,13 @@ class FileDriver:
         with self._untouched(), _locked(self._real_path.parent) as folder:
             if require_answer(self._look(), self.name).site == site:
                 self._write(site, epoch, folder, given_up)
+
+    def _lacks_epoch(self, site: str, epoch: int) -> bool:
+        try:
+            text = _read(self._real_path).text
+            return self._reading(text).site == site and epoch_in(text, self._source.format) != epoch
+        except (OSError, BadContent):
+            return False
 
     def _write(self, site: str, epoch: int, folder: int, given_up: threading.Event) -> None:
         """The whole file anew; `folder` is locked. Not when nobody waits for it any more."""
