@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from farshore.control.documents import read_document
-from farshore.control.lease import TTL_SECONDS, Lease, document_name, hold
+from farshore.control.lease import SETTLE_SECONDS, TTL_SECONDS, Lease, document_name, hold
 from farshore.control.machine import LinuxMachine, Process
 from farshore.errors import Corrupt, Denied, OutcomeUnknown, Refused, ServerFault, StoreError
 from farshore.s3.capabilities import Capabilities
@@ -260,6 +260,75 @@ async def test_a_lease_whose_taker_was_cancelled_does_not_stay_behind(world: Wor
         await task
     async with world.held():
         pass
+
+
+@pytest.mark.parametrize("fault", ["the answer is lost", "what is read back", "the old version"])
+async def test_a_lease_that_was_claimed_and_not_taken_is_given_back(
+    world: World, fault: str
+) -> None:
+    """Whoever comes next, on another machine, does not wait for it to expire."""
+    if fault == "the old version":  # of the last holder's document; it is purged at the end
+        async with world.held(FakeMachine("first")):
+            pass
+
+    class Failing(Faults):
+        async def after(self, call: Call) -> None:
+            if (call.operation, fault) == ("put", "the answer is lost"):
+                world.store.hook = None
+                raise OutcomeUnknown("no answer")
+            if (call.operation, fault) == ("put", "what is read back"):
+                world.store.hook = Faults(once("get"))
+            if (call.operation, fault) == ("delete", "the old version"):
+                world.store.hook = None
+                raise ServerFault("try again")
+
+    def once(operation: str) -> Callable[[Call], StoreError | None]:
+        def refuse(call: Call) -> StoreError | None:
+            if call.operation != operation:
+                return None
+            world.store.hook = None
+            return ServerFault("try again")
+
+        return refuse
+
+    world.store.hook = Failing(lambda call: None)
+    taking = asyncio.create_task(
+        _taken(world, WEAK if fault == "what is read back" else EVERYTHING)
+    )
+    if fault == "what is read back":
+        await world.naps.pass_time(0.0)
+    with pytest.raises(StoreError):
+        await taking
+    assert (await world.body())["released"] is True
+    async with world.held(FakeMachine("second")):
+        pass
+
+
+async def _taken(world: World, capabilities: Capabilities) -> None:
+    async with world.held(FakeMachine("late"), capabilities):
+        raise AssertionError
+
+
+async def test_who_was_slow_to_claim_gives_up_where_the_server_keeps_nobody_out(
+    world: World,
+) -> None:
+    """Somebody may have looked, claimed, waited and read back between its look and its PUT."""
+
+    class Slow(Faults):
+        async def before(self, call: Call) -> None:
+            if call.operation == "put":
+                world.store.hook = None
+                world.clock.time += SETTLE_SECONDS + 0.1
+
+    for capabilities in (WEAK, EVERYTHING):
+        world.store.hook = Slow(lambda call: None)
+        if capabilities is WEAK:
+            with pytest.raises(Refused, match=r"took 2\.1 s, more than 2 s"):
+                await _taken(world, capabilities)
+            assert (await world.body())["released"] is True
+        else:
+            async with world.held(FakeMachine("late")):
+                pass
 
 
 async def test_a_renewal_without_an_answer_is_looked_up(world: World) -> None:

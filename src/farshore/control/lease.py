@@ -2,9 +2,12 @@
 
 The lease is a document, `leases/NAME`, that says who holds it and until when. It is taken
 and renewed by conditional PUTs; the store lets one of two racers through. Where the server
-ignores conditions, the taker writes, waits and reads back: weaker, because two racers
-further apart than the wait may both believe that they hold it, until the next renewal of
-the loser, which reads first, stops it. `Lease.strong` says which one it is.
+ignores conditions, the taker writes, waits and reads back. Two do not hold it then either, as
+long as whoever took longer from its look to the answer of its PUT than all wait (`settle_s`, the
+same for all who take that lease) gives up: who has waited has then seen every PUT of others who
+had looked before its own. Weaker all the same: it rests on clocks that run alike and on a store
+that shows the last write, and a PUT that arrives after its sender has given up takes the lease
+from its holder, who stops at its next renewal. `Lease.strong` says which one it is.
 
 Times are the target server's (our clock plus `server_time_offset`), so machines with
 different clocks agree on when a lease ends. A holder that cannot renew stops itself
@@ -244,7 +247,9 @@ async def take(
     machine: Machine,
     sleep: Sleep,
 ) -> Lease:
-    """Take the lease once, under this token. `Refused`: a live holder has it, or won the race."""
+    """Take the lease once, under this token. `Refused`: a live holder has it, or won the race.
+    What was claimed and not taken in the end is given back."""
+    began = now()
     document = await read_document(store, bucket, document_name(terms.name))
     if document is not None:
         _require_free(_claim(document, terms, store), terms, now(), machine)
@@ -252,8 +257,27 @@ async def take(
     process = machine.this_process()
     expires = moment + terms.ttl_s
     claim = Claim(process, token, moment, moment, expires)
+    try:
+        return await _taken(store, bucket, terms, claim, document, began, now, sleep)
+    except BaseException:
+        await _give_back(Lease(store, bucket, terms, claim, Written("", "")), now())
+        raise
+
+
+async def _taken(
+    store: Store,
+    bucket: str,
+    terms: Terms,
+    claim: Claim,
+    document: Document | None,
+    began: float,
+    now: Callable[[], float],
+    sleep: Sleep,
+) -> Lease:
+    """Claim it, in place of `document`. `began`: before that was read."""
     written = await _claim_it(store, bucket, terms, claim, document)
     if not terms.strong:
+        _require_quick(now() - began, terms)
         await sleep(terms.settle_s)
     if not terms.strong or not written.etag:
         written = await _read_back(store, bucket, terms, claim)
@@ -261,6 +285,16 @@ async def take(
     if document is not None and document.version_id not in ("", written.version_id):
         await store.delete(bucket, document_name(terms.name), document.version_id)
     return lease
+
+
+def _require_quick(seconds: float, terms: Terms) -> None:
+    """`Refused` when somebody else may have looked, claimed and waited to the end meanwhile."""
+    if seconds > terms.settle_s:
+        raise Refused(
+            f"Taking the lease {terms.name} took {seconds:.1f} s, more than {terms.settle_s:g} s: "
+            "on a server that ignores conditions another may have it by then.",
+            hint=_AGAIN,
+        )
 
 
 async def _claim_it(
