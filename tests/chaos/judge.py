@@ -13,6 +13,7 @@ from typing import Any
 from tests.chaos import wire
 from tests.chaos.daemon import Runner
 from tests.chaos.diary import Diary
+from tests.chaos.ledger import SAME, Violation
 from tests.lab.farshore_cli import Farshore
 
 LOOKS_MAX = 60
@@ -35,6 +36,10 @@ class Judge:
         self._runner = runner
         self._diary = diary
         self._far = far
+        self._strays: dict[str, Violation] = {}
+        """Keys that were seen out of order: a write that was not answered may have come late,
+        and farshore has to take it back, and to say so."""
+        self._late_before = 0
 
     # -- promises ----------------------------------------------------------------------
 
@@ -49,7 +54,14 @@ class Judge:
         self._diary.count("reports", "heard")
         self._diary.highest_of("backlog, keys", float(report["backlog"]["count"]))
         self._diary.highest_of("understatements of a daemon", float(report["understatements"]))
+        self._count_late(report["late"]["total"])
         self._promised(report["watermark"], told_at, "the daemon")
+
+    def _count_late(self, total: int) -> None:
+        """Late writes that farshore says it took back; a lost journal begins at 0 again."""
+        new = total - self._late_before if total >= self._late_before else total
+        self._late_before = total
+        self._diary.count("late writes", "taken back, says farshore", new)
 
     def ask(self) -> None:
         """`farshore status`, as a person does."""
@@ -89,8 +101,9 @@ class Judge:
             if not self.look_at(key):
                 return
 
-    def look_at(self, key: str) -> bool:
-        """False: the far side cannot be read."""
+    def look_at(self, key: str, *, settled: bool = False) -> bool:
+        """False: the far side cannot be read. Out of order is broken at once when all has
+        `settled`; until then, when farshore does not say that it was taken back."""
         try:
             seen = wire.seen(self._far(), self._farshore.bucket, key)
         except UNREADABLE:
@@ -99,5 +112,16 @@ class Judge:
         with self._diary.ledger() as ledger:
             found = ledger.look(key, seen, time.time())
         self._diary.count("looks", "done")
-        self._diary.broken(found)
+        for one in found:
+            if settled or one.promise != SAME:
+                self._diary.broken([one])
+            elif self._strays.setdefault(key, one) is one:
+                self._diary.say(f"out of order: {key}: {one.what}")
+                self._diary.count("late writes", "keys seen with one")
         return True
+
+    def require_told(self) -> None:
+        """Of everything that stood out of order for a while, farshore has said so."""
+        told = self._diary.counted("late writes", "taken back, says farshore")
+        if told < len(self._strays):
+            self._diary.broken(list(self._strays.values()))

@@ -31,6 +31,11 @@ def written_at(version_id: str) -> float:
     return float((2**63 - 1 - int(version_id[:ID_DIGITS], 16)) / 1e9)
 
 
+UNDERSTATED = "exposure never understated"
+SAME = "the same history, nothing doubled"
+"""Promises, as they are called in a report."""
+
+
 class Seen(NamedTuple):
     """One line of a listing of the far side. `at`: Unix seconds by that server."""
 
@@ -162,14 +167,14 @@ class Ledger:
             times = left.get(entry.token, [])
             came = times.pop() if times else math.inf
             if came > entry.promised_at:
-                yield Violation("exposure never understated", key, _late(entry, came), at)
+                yield Violation(UNDERSTATED, key, _late(entry, came), at)
 
     def _in_order(
         self, key: str, entries: Sequence[Entry], seen: Sequence[Seen], at: float
     ) -> Iterable[Violation]:
         self.checks["order"] += 1
         if not is_beginning(entries, [one.token for one in seen]):
-            yield Violation("the same history, nothing doubled", key, _compared(entries, seen), at)
+            yield Violation(SAME, key, _compared(entries, seen), at)
 
 
 def is_beginning(entries: Sequence[Entry], tokens: Sequence[str], *, whole: bool = False) -> bool:

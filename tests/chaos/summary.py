@@ -9,8 +9,8 @@ from tests.chaos.ledger import Violation
 
 VIOLATIONS_SHOWN_MAX = 20
 PARTS = (
-    "faults", "operations", "outcomes", "reports", "verdicts", "looks", "checks", "compared",
-    "farshore's own proofs", "violations",
+    "faults", "operations", "outcomes", "reports", "verdicts", "looks", "late writes", "commands",
+    "roles", "checks", "compared", "farshore's own proofs", "violations",
 )  # fmt: skip
 """Of the counts, in the order in which they are shown."""
 

@@ -15,7 +15,7 @@ from farshore.core.model import Attributes, Version
 from farshore.credentials import Credentials
 from farshore.lab.seaweed import REGION
 from farshore.testing.store.memory import Held
-from tests.chaos.ledger import MARKER, Entry, Seen, Violation, written_at
+from tests.chaos.ledger import MARKER, SAME, Entry, Seen, Violation, written_at
 from tests.lab.witness import CARRIED, Row, rows
 from tests.simulation.truth import BUCKET, Broken, Truth
 
@@ -112,7 +112,7 @@ def compared(
         try:
             _compare(key, found[key], entries.get(key, ()))
         except Broken as error:
-            yield Violation("the same history, nothing doubled", key, str(error), at)
+            yield Violation(SAME, key, str(error), at)
         yield from _lost(key, found[key].here, entries.get(key, ()), at)
 
 
