@@ -35,7 +35,7 @@ from farshore.switch.driver import SwitchDriver
 from farshore.switch.open import open_drivers
 
 LEASE_TTL_S = 15.0
-LEASE_SETTLE_S = 0.5
+LEASE_SETTLE_S = 1.0
 
 CONTACT_S_MAX = 5.0
 """A site that needs longer does not answer."""

@@ -46,7 +46,8 @@ from farshore.switch.open import open_drivers
 LEASE_TTL_S = 15.0
 """A runner that died on another machine keeps the next one waiting for so long."""
 
-LEASE_SETTLE_S = 0.5
+LEASE_SETTLE_S = 1.0
+"""Only where a server ignores conditions; looking and claiming must take no longer."""
 
 LEASE_CONTACT_S_MAX = 5.0
 """A site that needs longer for its first word cannot keep a lease."""

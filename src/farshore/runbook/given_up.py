@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from farshore.errors import Refused, StoreError
-from farshore.fence.opening import open_fence
 from farshore.fence.recorded import Fences
 from farshore.runbook.ground import Ground
 from farshore.runbook.step import Found, StepFailed
@@ -70,16 +68,3 @@ class HoldWrites:
         ground = self.ground
         fences = Fences(ground.config, ground.plane, ground.clock)
         await fences.lower(ground.new, ground.by, f"{ground.run} was given up")
-
-
-async def accepts_writes(ground: Ground) -> bool | None:
-    """Whether the old site takes the app's writes now; None when it does not answer.
-
-    A failover while it does, and is not fenced, would make two writers (safety rule 8).
-    """
-    try:
-        async with open_fence(ground.config, ground.old, ground.clock) as fence:
-            could = [await fence.teeth.before(bucket) for bucket in fence.buckets]
-    except (StoreError, Refused):
-        return None
-    return any(one is not None and one.write for one in could)
