@@ -93,6 +93,29 @@ async def test_a_side_that_was_down_is_brought_up_at_the_next_save(ground: Groun
     assert await ground.runs().load(RUN.id) == begun
 
 
+@pytest.mark.parametrize("lags", ["east", "west"])
+async def test_a_side_that_was_down_at_the_end_of_a_run_learns_of_it(
+    ground: Ground, lags: str
+) -> None:
+    """Else the run stays open there, in the way of a failover to that site."""
+    shelf = await ground.runs().create(RUN)
+    ground.down.add(lags)
+    over = RUN.abort(5.0, "the other side died")
+    await shelf.save(over)
+    ground.down.clear()
+    await ground.runs().level()
+    ground.down = {"east", "west"} - {lags}
+    assert await ground.runs().load(RUN.id) == over
+    assert await ground.runs().open_runs() == []
+
+
+async def test_nothing_is_written_where_no_copy_lags(ground: Ground) -> None:
+    await ground.runs().create(RUN)
+    before = {site: store.dump(ground.bucket) for site, store in ground.stores.items()}
+    await ground.runs().level()
+    assert {site: store.dump(ground.bucket) for site, store in ground.stores.items()} == before
+
+
 async def test_nobody_saves_over_somebody_else_s_save(ground: Ground) -> None:
     mine = await ground.runs().create(RUN)
     theirs = await ground.runs().shelf(RUN.id)

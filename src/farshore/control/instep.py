@@ -1,4 +1,4 @@
-"""Two sites brought into step: the record that stands on both, the audit entries of both.
+"""Two sites brought into step: the record that stands on both, the audit entries and runs of both.
 
 Whoever finds them apart does it: the next change, `farshore run`, any writer at its start. It
 can be done by several at once and be killed at any point: the record only ever rises, and an
@@ -11,6 +11,7 @@ import contextlib
 
 from farshore.clock import Clock
 from farshore.control.both import BothSides, losing, new_token
+from farshore.control.runs import Runs
 from farshore.control.view import View, place_text
 from farshore.core.chain import Draft, Entry
 from farshore.core.record import ControlRecord
@@ -28,6 +29,8 @@ async def bring_into_step(both: BothSides, view: View, clock: Clock) -> View:
     for _ in range(TRIES_MAX):
         if view.in_step and await _logs_equal(both):
             break
+        # Ahead of the log, whose difference tells that something was written at one site alone.
+        await Runs(both).level()
         with contextlib.suppress(Precondition):  # somebody else does it, too
             async with both.writing(view):
                 moved = await _bring_up(both, view)

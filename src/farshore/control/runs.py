@@ -2,19 +2,21 @@
 
     runs/PAIR/ID.json    the run, replaced whole by compare-and-swap; `revision` counts its saves
 
-Both sides are written at each save; one that does not answer is brought up at the next one.
-Of two copies that differ the one with more saves counts. Who saves over somebody else's save
-is refused: a run has one runner at a time.
+Both sides are written at each save; one that does not answer is brought up at the next one, or
+when the sites are brought into step: else a run that ended meanwhile would stay open there, and
+be in the way of a failover to that site. Of two copies that differ the one with more saves
+counts. Who saves over somebody else's save is refused: a run has one runner at a time.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from farshore.control.both import BothSides
+from farshore.control.both import BothSides, losing
 from farshore.control.documents import Damaged, Document
 from farshore.control.ledger import Ledger, in_time
 from farshore.core.runbook import Run
@@ -31,6 +33,9 @@ from farshore.errors import (
 
 RUNS_MAX = 1000
 """Versions on one page of the listing: the newest runs are what anybody asks for."""
+
+LEVELLED_MAX = 20
+"""So many of the newest runs are compared when two sites are brought into step."""
 
 PUTS_MAX = 3
 """A save whose answer was lost is looked at and, if it did not happen, sent again."""
@@ -82,6 +87,12 @@ class Runs:
         await shelf.save(run)
         return shelf
 
+    async def level(self) -> None:
+        """Bring copies that lag behind up to the others, of the newest runs. Both sites must
+        answer; raises as `Shelf.level`."""
+        for name in (await self.ids())[-LEVELLED_MAX:]:
+            await (await self.shelf(name)).level()
+
     async def shelf(self, run_id: str) -> Shelf:
         """A run with what is needed to save it. Raises as `load`."""
         copies, errors = await _copies(self._both, run_id)
@@ -125,9 +136,24 @@ class Shelf:
         self.copies |= {copy.site: copy for copy in done}
         self.run = run
 
+    async def level(self) -> None:
+        """Bring a copy that lags behind up to the other; `SideLost` when its site cannot be
+        written. Who saves at the same time goes first."""
+        for copy in self.copies.values():
+            if copy.revision < self.revision:
+                ledger = self.both.ledgers[copy.site]
+                name, body = self._document(ledger, self.run, self.revision)
+                with contextlib.suppress(Precondition), losing(copy.site):
+                    async with ledger.writing():
+                        await ledger.put_over(name, body, copy.etag)
+
+    def _document(self, ledger: Ledger, run: Run, revision: int) -> tuple[str, dict[str, Any]]:
+        """(name, body) as it is saved."""
+        return run_name(ledger.pair, run.id), {**run.to_json(), "revision": revision}
+
     async def _save(self, ledger: Ledger, run: Run, revision: int) -> Copy:
         """One side. A lost answer is read back."""
-        name, body = run_name(ledger.pair, run.id), {**run.to_json(), "revision": revision}
+        name, body = self._document(ledger, run, revision)
         there = self.copies.get(ledger.site) or await _copy(ledger, run.id)
         for _ in range(PUTS_MAX):
             try:
