@@ -42,8 +42,8 @@ simulate: setup  ## simulated runs with faults, on all cores: SEEDS=1000; SEED=n
 	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS)) $(if $(ROLES),--roles)
 
 MINUTES ?= 15
-chaos: setup $(SERVERS)  ## real servers under kills, cut lines and load: MINUTES=15; SEED=n replays a schedule
-	$(BIN)/python -m tests.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+chaos: setup $(SERVERS)  ## real servers under kills, cut lines and load: MINUTES=15; SEED=n; ROLES=1: changes of roles
+	$(BIN)/python -m tests.chaos$(if $(ROLES),.roles) --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 HOURS ?= 1
 soak: setup $(SERVERS)  ## hours of gentle load: memory, files, disk and lag must stay flat: HOURS=1

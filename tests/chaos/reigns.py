@@ -17,13 +17,13 @@ from tests.chaos.ledger import Violation
 Act = Literal[
     "switchover", "switchover, command killed", "switchover, farshore killed",
     "switchover, slow lines", "switchover, target killed", "switchover, source killed",
-    "failover", "failover, command killed",
+    "failover", "failover, behind", "failover, command killed",
 ]  # fmt: skip
 
 ACTS: tuple[Act, ...] = (
     "switchover", "switchover, command killed", "switchover, command killed",
     "switchover, farshore killed", "switchover, slow lines", "switchover, target killed",
-    "switchover, source killed", "failover", "failover", "failover, command killed",
+    "switchover, source killed", "failover", "failover, behind", "failover, command killed",
 )  # fmt: skip
 
 PLACES: Mapping[str, tuple[str, ...]] = {
@@ -39,7 +39,7 @@ PLACES: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Where a command that is killed may die."""
 
-AFTER_S = (0.2, 6.0)
+AFTER_S = (0.1, 3.0)
 """A process or a site is killed so long after the command began."""
 
 

@@ -86,6 +86,7 @@ class Operator:
         began = time.time()
         helper = threading.Thread(target=self._trouble, args=(deed, old))
         if by_failover:
+            self._fall_behind(deed, _other(old))
             self._kill(old)
         else:
             helper.start()
@@ -126,6 +127,13 @@ class Operator:
             self._kill(_other(source))
         elif "source killed" in deed.act:
             self._kill(source)
+
+    def _fall_behind(self, deed: Deed, target: str) -> None:
+        """Clients write on, and nothing comes to the target: something will be left behind."""
+        if "behind" in deed.act:
+            self._stage.lab.link(target, LinkSettings(refuse=True))
+            time.sleep(deed.after)  # so much of what is written
+            self._stage.lab.link(target, PERFECT)
 
     def _kill(self, site: str) -> None:
         self._diary.say(f"kill {site}")
