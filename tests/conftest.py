@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 EARLY = (
@@ -16,10 +18,25 @@ EARLY = (
 the end while the others have nothing to do."""
 
 
+LABS = ("fronted_lab", "shared_lab")
+"""Session fixtures that begin two regions each: some ten seconds and 1 GiB."""
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The early ones, in this order; then all others as they were."""
+    """Each process begins with the tests of one lab, and takes those without one last: they are
+    what a process that has nothing left takes from another, and no process begins a second lab."""
     rank = {name: number for number, name in enumerate(EARLY)}
     items.sort(key=lambda item: rank.get(getattr(item, "originalname", item.name), len(EARLY)))
+    with_lab = [[item for item in items if lab in _fixtures(item)] for lab in LABS]
+    rest = [item for item in items if not _fixtures(item).intersection(LABS)]
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    room = max(len(items) // processes - len(with_lab[0]), 0) if processes > 1 else 0
+    items[:] = [*with_lab[0], *rest[:room], *with_lab[1], *rest[room:]]
+
+
+def _fixtures(item: pytest.Item) -> frozenset[str]:
+    return frozenset(getattr(item, "fixturenames", ()))
 
 
 @pytest.hookimpl(trylast=True)
