@@ -50,6 +50,7 @@ TRIES_MAX = 15
 TRY_AGAIN_S = 1.0
 PROTECTED_SECONDS_MAX = 90.0
 FENCED_SECONDS_MAX = 40.0
+COPIED_SECONDS_MAX = 90.0
 SLOW = LinkSettings(latency_ms=60, jitter_ms=30)
 TOLD_CHARS = 1200
 
@@ -220,12 +221,12 @@ class Operator:
             document = _document(ended.stdout)
             if document.get("phase") == "protected":
                 return True
-            self._keep_divergent()
+            self.keep_divergent()
             time.sleep(TRY_AGAIN_S)
         self._diary.broke("it can be protected again", self.primary, ended.stdout[:TOLD_CHARS])
         return False
 
-    def _keep_divergent(self) -> None:
+    def keep_divergent(self) -> None:
         listed = self._pair.run("divergent", "list", "--json")
         rows = _document(listed.stdout).get("versions", [])
         self.shown |= {row["key"] for row in rows}
@@ -277,7 +278,8 @@ def _story(stage: Stage, operator: Operator, door: Door, seed: int, seconds: flo
 
 def _judge(stage: Stage, pair: Pair, operator: Operator, door: Door) -> None:
     """All that was written, on both sides; and what farshore says of it itself."""
-    operator._keep_divergent()
+    operator.keep_divergent()
+    _until_copied(stage, pair)
     written = door.written()
     stands = read_all(stage.sites, pair.bucket, [one.key for one in written])
     stage.diary.count("compared", "keys, both sides", len(written))
@@ -292,6 +294,18 @@ def _judge(stage: Stage, pair: Pair, operator: Operator, door: Door) -> None:
         stage.diary.count("farshore's own proofs", " ".join(words[:-1]))
         if ended.code != 0:
             stage.diary.broke(promise, " ".join(words), ended.stdout[:TOLD_CHARS])
+
+
+def _until_copied(stage: Stage, pair: Pair) -> None:
+    """Until all that was acknowledged is said to be on the other side."""
+    with stage.diary.ledger() as ledger:
+        latest, deadline = ledger.latest, time.monotonic() + COPIED_SECONDS_MAX
+    while time.monotonic() < deadline:
+        mark = _document(pair.run("status", "--json").stdout)["watermark"]
+        if mark is not None and datetime.fromisoformat(mark).timestamp() > latest:
+            return
+        time.sleep(TRY_AGAIN_S)
+    stage.diary.broke("it settles", "farshore status", f"not within {COPIED_SECONDS_MAX:g} s")
 
 
 def _result(diary: Diary, seed: int, seconds: float) -> Result:
