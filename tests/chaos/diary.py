@@ -42,10 +42,6 @@ class Diary:
         with self._lock:
             self.counts.setdefault(what, Counter())[kind] += by
 
-    def counted(self, what: str, kind: str) -> int:
-        with self._lock:
-            return self.counts.get(what, Counter())[kind]
-
     def highest_of(self, what: str, value: float) -> None:
         with self._lock:
             self.highest[what] = max(self.highest.get(what, value), value)

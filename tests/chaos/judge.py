@@ -13,7 +13,7 @@ from typing import Any
 from tests.chaos import wire
 from tests.chaos.daemon import Runner
 from tests.chaos.diary import Diary
-from tests.chaos.ledger import SAME, Violation
+from tests.chaos.ledger import SAME, Strays
 from tests.lab.farshore_cli import Farshore
 
 LOOKS_MAX = 60
@@ -36,10 +36,7 @@ class Judge:
         self._runner = runner
         self._diary = diary
         self._far = far
-        self._strays: dict[str, Violation] = {}
-        """Keys that were seen out of order: a write that was not answered may have come late,
-        and farshore has to take it back, and to say so."""
-        self._late_before = 0
+        self._strays = Strays()
 
     # -- promises ----------------------------------------------------------------------
 
@@ -54,14 +51,9 @@ class Judge:
         self._diary.count("reports", "heard")
         self._diary.highest_of("backlog, keys", float(report["backlog"]["count"]))
         self._diary.highest_of("understatements of a daemon", float(report["understatements"]))
-        self._count_late(report["late"]["total"])
-        self._promised(report["watermark"], told_at, "the daemon")
-
-    def _count_late(self, total: int) -> None:
-        """Late writes that farshore says it took back; a lost journal begins at 0 again."""
-        new = total - self._late_before if total >= self._late_before else total
-        self._late_before = total
+        new = self._strays.says(report["late"]["total"])
         self._diary.count("late writes", "taken back, says farshore", new)
+        self._promised(report["watermark"], told_at, "the daemon")
 
     def ask(self) -> None:
         """`farshore status`, as a person does."""
@@ -115,13 +107,11 @@ class Judge:
         for one in found:
             if settled or one.promise != SAME:
                 self._diary.broken([one])
-            elif self._strays.setdefault(key, one) is one:
+            elif self._strays.seen(one):
                 self._diary.say(f"out of order: {key}: {one.what}")
                 self._diary.count("late writes", "keys seen with one")
         return True
 
     def require_told(self) -> None:
         """Of everything that stood out of order for a while, farshore has said so."""
-        told = self._diary.counted("late writes", "taken back, says farshore")
-        if told < len(self._strays):
-            self._diary.broken(list(self._strays.values()))
+        self._diary.broken(self._strays.unexplained())

@@ -208,6 +208,32 @@ def _note_arrivals(entries: Sequence[Entry], seen: Sequence[Seen]) -> None:
             entry.seen_at = min(entry.seen_at, times[entry.token].pop())
 
 
+@dataclass(slots=True)
+class Strays:
+    """Keys that were seen out of order while it went on: a write that was not answered may have
+    come late. farshore has to take it back, and to say so."""
+
+    first: dict[str, Violation] = field(default_factory=dict)
+    told: int = 0
+    _last: int = 0
+
+    def seen(self, found: Violation) -> bool:
+        """Whether it is the first of its key."""
+        return self.first.setdefault(found.where, found) is found
+
+    def says(self, total: int) -> int:
+        """farshore has taken back so many in all; with a lost journal it begins at 0 again.
+        Answers how many are new."""
+        new = total - self._last if total >= self._last else total
+        self._last = total
+        self.told += new
+        return new
+
+    def unexplained(self) -> list[Violation]:
+        """All of them, when farshore has said less than was seen."""
+        return list(self.first.values()) if self.told < len(self.first) else []
+
+
 def lags(ledger: Ledger) -> list[float]:
     """Seconds from the acknowledgement to the far side, sorted, of all that was seen there."""
     entries = [e for history in ledger.histories.values() for e in history]

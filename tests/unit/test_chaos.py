@@ -21,6 +21,7 @@ from tests.chaos.ledger import (
     Entry,
     Ledger,
     Seen,
+    Strays,
     Violation,
     is_beginning,
     lags,
@@ -190,6 +191,22 @@ def test_keys_that_are_fought_over_have_no_order_and_still_are_owed() -> None:
     ledger.promised(9.0, 10.0, "somebody")
     assert ledger.look("k", [Seen("a", 1.1), Seen("b", 2.1)], 11.0) == []
     assert promises(ledger.look("k", [Seen("a", 1.1)], 11.0)) == {UNDERSTATED}
+
+
+def test_what_stood_out_of_order_must_have_been_told() -> None:
+    strays = Strays()
+    one, other = (Violation(SAME, key, "", 0.0) for key in "ab")
+    assert strays.seen(one)
+    assert not strays.seen(Violation(SAME, "a", "again", 1.0))
+    assert strays.unexplained() == [one]
+    assert strays.says(1) == 1
+    assert strays.unexplained() == []
+    assert strays.seen(other)
+    assert strays.says(1) == 0
+    assert strays.unexplained() == [one, other]
+    assert strays.says(0) == 0, "a journal was lost"
+    assert strays.says(1) == 1
+    assert strays.unexplained() == []
 
 
 def test_the_time_of_a_version_is_in_its_id() -> None:
