@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.chaos import summary
 from tests.chaos.clients import Client
 from tests.chaos.diary import Diary
-from tests.chaos.errand import BROKEN, KEPT, carried_out, new_seed, say, write_report
+from tests.chaos.errand import BROKEN, KEPT, carried_out, new_seed, say, tell, write_report
 from tests.chaos.faults import Injector
 from tests.chaos.judge import Judge
 from tests.chaos.ledger import lags
@@ -78,7 +78,7 @@ def _story(stage: Stage, judge: Judge, seed: int, seconds: float) -> None:
             doing.append(spawn(client.work, stage.over))
         for every_s, act in ((LISTEN_S, judge.listen), (ASK_S, judge.ask), (LOOK_S, judge.look)):
             doing.append(spawn(again_and_again, every_s, stage.over, act))
-        until(doing, seconds)
+        until(doing, seconds, lambda: tell(stage.diary))
 
 
 def _result(diary: Diary, seed: int, seconds: float) -> Result:

@@ -6,13 +6,16 @@ import json
 import secrets
 import shutil
 import signal
+import subprocess
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from farshore.errors import LabError
+from tests.chaos.diary import Diary
 from tests.chaos.stage import NotReady
 
 SEEDS_BELOW = 10**6
@@ -20,8 +23,18 @@ KEPT, BROKEN, BROKE_OFF, INTERRUPTED = 0, 1, 2, 130
 """Exit codes: every promise was kept; one was not; the run says nothing; Ctrl-C."""
 
 
+TOLD = ("faults", "operations", "violations")
+
+
 def say(text: str) -> None:
     print(text, flush=True)  # noqa: T201  it is a command
+
+
+def tell(diary: Diary) -> None:
+    """How it stands, in a line."""
+    counts = {what: sum(diary.counts.get(what, {}).values()) for what in TOLD}
+    told = ", ".join(f"{count} {what}" for what, count in counts.items())
+    say(f"{(time.time() - diary.began) / 60:5.1f} minutes: {told}")
 
 
 def new_seed() -> int:
@@ -39,7 +52,7 @@ def carried_out(name: str, act: Callable[[Path], int]) -> int:
     except KeyboardInterrupt:
         say(f"Interrupted; the lab is down. Logs: {folder}")
         return INTERRUPTED
-    except (LabError, NotReady, OSError, AssertionError) as error:
+    except (LabError, NotReady, OSError, AssertionError, subprocess.TimeoutExpired) as error:
         what = f"{type(error).__name__}: {error}"
         say(f"The run broke off, which says nothing about farshore: {what}\nLogs: {folder}")
         return BROKE_OFF

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 import urllib.error
+import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from datetime import datetime
 from http.client import HTTPException
@@ -22,7 +24,9 @@ LOOKS_MAX = 60
 VERDICTS = {0: "SAFE", 3: "AT RISK", 4: "NOT SAFE"}
 """What `farshore status` may say, by its exit code."""
 
-UNREADABLE = (OSError, HTTPException, urllib.error.URLError)
+KNOWN = "the status is always known"
+
+UNREADABLE = (OSError, HTTPException, urllib.error.URLError, ElementTree.ParseError)
 """A site that is dead, or dies while it answers."""
 
 
@@ -63,11 +67,15 @@ class Judge:
 
     def status(self) -> dict[str, Any] | None:
         """What `farshore status` says; None, and a promise broken, when it says nothing."""
-        ended = self._farshore.run("status", "--json")
+        try:
+            ended = self._farshore.run("status", "--json")
+        except subprocess.TimeoutExpired as error:
+            self._diary.broke(KNOWN, "farshore status", str(error))
+            return None
         word = VERDICTS.get(ended.code)
         if word is None:
             what = f"ended with {ended.code}: {ended.stdout[-300:]} {ended.stderr[-300:]}"
-            self._diary.broke("the status is always known", "farshore status", what)
+            self._diary.broke(KNOWN, "farshore status", what)
             return None
         self._diary.count("verdicts", word)
         document: dict[str, Any] = json.loads(ended.stdout)

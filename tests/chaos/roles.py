@@ -24,7 +24,7 @@ from farshore.lab.settings import PERFECT, LinkSettings
 from tests.chaos import summary
 from tests.chaos.diary import Diary
 from tests.chaos.door import Door, read_all
-from tests.chaos.errand import BROKEN, KEPT, carried_out, new_seed, say, write_report
+from tests.chaos.errand import BROKEN, KEPT, carried_out, new_seed, say, tell, write_report
 from tests.chaos.judge import Judge
 from tests.chaos.reigns import Change, Claim, Deed, Story, deeds, judged
 from tests.chaos.stage import Stage, again_and_again, at_work, raised, until_ready
@@ -274,6 +274,7 @@ def _story(stage: Stage, operator: Operator, door: Door, seed: int, seconds: flo
             spawn(again_and_again, every_s, stage.over, act)
         while time.monotonic() < deadline:
             operator.act(next(plan))
+            tell(stage.diary)
 
 
 def _judge(stage: Stage, pair: Pair, operator: Operator, door: Door) -> None:

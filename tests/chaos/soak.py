@@ -21,7 +21,7 @@ from botocore.exceptions import ClientError
 from tests.chaos import flat, summary
 from tests.chaos.clients import Client
 from tests.chaos.diary import Diary
-from tests.chaos.errand import BROKEN, KEPT, carried_out, new_seed, say, write_report
+from tests.chaos.errand import BROKEN, KEPT, carried_out, new_seed, say, tell, write_report
 from tests.chaos.flat import Finding, Sample
 from tests.chaos.judge import Judge
 from tests.chaos.settled import judge_lightly, settle
@@ -186,7 +186,7 @@ def _story(stage: Stage, judge: Judge, seed: int, seconds: float, samples: list[
             )
             doing.append(spawn(client.work, stage.over))
         doing.append(spawn(again_and_again, every_s, stage.over, measure))
-        until(doing, seconds)
+        until(doing, seconds, lambda: tell(stage.diary))
 
 
 def main() -> int:

@@ -29,6 +29,7 @@ THREADS_MAX = 24
 END_SECONDS_MAX = 90.0
 """Threads end soon after they are told; one that revives a site takes longest."""
 
+TELL_S = 60.0
 READY_SECONDS_MAX = 60.0
 LOOK_S = 0.2
 
@@ -144,11 +145,16 @@ def at_work(stage: Stage) -> Iterator[Callable[..., Future[None]]]:
         future.result()
 
 
-def until(futures: Sequence[Future[None]], seconds: float) -> None:
-    """So long, or until one of them fails: then its error."""
-    done, _ = wait(futures, seconds, FIRST_EXCEPTION)
-    for future in done:
-        future.result()
+def until(futures: Sequence[Future[None]], seconds: float, tell: Callable[[], None]) -> None:
+    """So long, or until one of them fails: then its error. Tells how it stands each minute."""
+    deadline = time.monotonic() + seconds
+    while (left := deadline - time.monotonic()) > 0:
+        done, _ = wait(futures, min(left, TELL_S), FIRST_EXCEPTION)
+        for future in done:
+            future.result()
+        if len(done) == len(futures):
+            return
+        tell()
 
 
 def again_and_again(every_s: float, over: threading.Event, act: Callable[[], None]) -> None:
