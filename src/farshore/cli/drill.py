@@ -17,7 +17,8 @@ from farshore.cli.orders import (
     reason,
     require_named,
 )
-from farshore.cli.runs import ApprovedByOption, OverrideOption, override
+from farshore.cli.run_orders import ApprovedByOption, OverrideOption
+from farshore.cli.runs import override
 from farshore.core.words import counted
 from farshore.errors import StateError, UsageError
 

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from farshore.cli.console import Console, JsonOption, load_config, run
-from farshore.cli.orders import (
-    ByOption,
-    ConfirmOption,
-    WhyOption,
-    author,
-    reason,
-    require_named,
-)
-from farshore.core.words import at_text, counted, duration_text
+from farshore.cli.orders import ByOption, WhyOption, author, reason, require_named
+from farshore.cli.run_orders import Words, ordered
+from farshore.cli.run_words import SYNC_FIRST, Steps, say_end, say_plan
 from farshore.errors import UsageError
 
 if TYPE_CHECKING:
     from farshore.config import Config
-    from farshore.core.runbook import Override, Plan, Run, Verb
+    from farshore.core.runbook import Override, Run, Verb
     from farshore.runbook.desk import Desk, Wish
 
 EXITS = {"done": 0, "planned": 0, "approved": 0, "declined": 0, "aborted": 1, "failed": 1}
@@ -29,57 +24,30 @@ EXITS = {"done": 0, "planned": 0, "approved": 0, "declined": 0, "aborted": 1, "f
 WRITES = ("allow", "hold")
 
 ToOption = Annotated[str, typer.Option("--to", help="The site that shall be primary.")]
-OverrideOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--override", metavar="RULE=REASON", help="Set one safety rule aside; may be repeated."
-    ),
-]
-TwoOption = Annotated[
-    bool, typer.Option("--two-persons", help="Somebody else must approve; only plan for now.")
-]
-ApprovedByOption = Annotated[
-    str, typer.Option("--approved-by", help="Who approved it, where that is somebody else.")
-]
 RunArgument = Annotated[
     str, typer.Argument(metavar="RUN", help="The run's id; the open one without.")
 ]
 
 
-def switchover(
-    context: typer.Context,
-    to: ToOption = "",
-    why: WhyOption = "",
-    by: ByOption = "",
-    approved_by: ApprovedByOption = "",
-    confirm: ConfirmOption = "",
-    override: OverrideOption = None,
-    two_persons: TwoOption = False,
-    as_json: JsonOption = False,
-) -> None:
+@ordered()
+def switchover(context: typer.Context, words: Words, to: ToOption = "") -> None:
     """Make the other site primary while both are up: nothing is lost.
 
     Freezes writes, waits until the other side has everything and proves it, fences the old
     side, sends clients over, tries the app's own path there, lets writes go on. Until it
     fences, a failure takes everything back. `farshore commit` follows.
     """
-    words = _Words(to, why, by, approved_by, confirm, tuple(override or ()), two_persons)
-    _do(context, "switchover", words, hold=False, as_json=as_json)
+    _do(context, "switchover", words, to=to)
 
 
+@ordered()
 def failover(
     context: typer.Context,
+    words: Words,
     to: ToOption,
     writes: Annotated[
         str, typer.Option(help="allow: clients write there at once; hold: they read only.")
     ] = "allow",
-    why: WhyOption = "",
-    by: ByOption = "",
-    approved_by: ApprovedByOption = "",
-    confirm: ConfirmOption = "",
-    override: OverrideOption = None,
-    two_persons: TwoOption = False,
-    as_json: JsonOption = False,
 ) -> None:
     """Make a site primary though the other is down or given up: shows what may be lost.
 
@@ -88,52 +56,34 @@ def failover(
     """
     if writes not in WRITES:
         raise UsageError(f"--writes {writes} is not offered.", hint="One of allow, hold.")
-    words = _Words(to, why, by, approved_by, confirm, tuple(override or ()), two_persons)
-    _do(context, "failover", words, hold=writes == "hold", as_json=as_json)
+    _do(context, "failover", words, to=to, hold=writes == "hold")
 
 
-def failback(
-    context: typer.Context,
-    why: WhyOption = "",
-    by: ByOption = "",
-    approved_by: ApprovedByOption = "",
-    confirm: ConfirmOption = "",
-    override: OverrideOption = None,
-    two_persons: TwoOption = False,
-    as_json: JsonOption = False,
-) -> None:
+@ordered()
+def failback(context: typer.Context, words: Words) -> None:
     """Make the configured source primary again: a switchover in the other direction.
 
     Refused until the pair is protected the other way round: `farshore reprotect`.
     """
-    home = load_config(context).pair.source
-    words = _Words(home, why, by, approved_by, confirm, tuple(override or ()), two_persons)
-    _do(context, "failback", words, hold=False, as_json=as_json)
+    _do(context, "failback", words, to=load_config(context).pair.source)
 
 
-def rollback(
-    context: typer.Context,
-    why: WhyOption = "",
-    by: ByOption = "",
-    approved_by: ApprovedByOption = "",
-    confirm: ConfirmOption = "",
-    override: OverrideOption = None,
-    two_persons: TwoOption = False,
-    as_json: JsonOption = False,
-) -> None:
+@ordered()
+def rollback(context: typer.Context, words: Words) -> None:
     """Go back after a switchover, before the commit, while nothing was written at the new site.
 
     Refused when anything was: then commit, reprotect and failback keep what was written.
     """
-    words = _Words("", why, by, approved_by, confirm, tuple(override or ()), two_persons)
-    _do(context, "rollback", words, hold=False, as_json=as_json)
+    _do(context, "rollback", words)
 
 
 PLANNED = ("switchover", "failover", "failback", "rollback")
 
 
+@ordered(without=("approved_by", "confirm"))
 def plan(
     context: typer.Context,
+    words: Words,
     verb: Annotated[
         str,
         typer.Argument(metavar="RUNBOOK", help="One of switchover, failover, failback, rollback."),
@@ -142,11 +92,6 @@ def plan(
     writes: Annotated[
         str, typer.Option(help="After a failover: allow, or hold: clients read only.")
     ] = "allow",
-    why: WhyOption = "",
-    by: ByOption = "",
-    override: OverrideOption = None,
-    two_persons: TwoOption = False,
-    as_json: JsonOption = False,
 ) -> None:
     """Plan a run and keep it, without making it; `farshore approve` and `resume` follow.
 
@@ -157,59 +102,48 @@ def plan(
             f"There is no runbook {verb} with --writes {writes}.",
             hint=f"One of {', '.join(PLANNED)}; --writes {' or '.join(WRITES)}.",
         )
-    home = load_config(context).pair.source if verb == "failback" else ""
-    words = _Words(to or home, why, by, "", "", tuple(override or ()), two_persons, only_plan=True)
+    to = to or (load_config(context).pair.source if verb == "failback" else "")
     hold = verb == "failover" and writes == "hold"
-    _do(context, cast("Verb", verb), words, hold=hold, as_json=as_json)
+    _do(context, cast("Verb", verb), replace(words, only_plan=True), to=to, hold=hold)
 
 
-class _Words:
-    """What the person said on the command line."""
-
-    def __init__(
-        self,
-        to: str,
-        why: str,
-        by: str,
-        approved_by: str,
-        confirm: str,
-        override: tuple[str, ...],
-        two_persons: bool,
-        *,
-        only_plan: bool = False,
-    ) -> None:
-        self.only_plan = only_plan or two_persons
-        self.to = to
-        self.why = why
-        self.by = author(by)
-        self.approved_by = approved_by or self.by
-        self.confirm = confirm
-        self.override = override
-        self.two_persons = two_persons
+def _do(
+    context: typer.Context, verb: Verb, words: Words, *, to: str = "", hold: bool = False
+) -> None:
+    config, console = load_config(context), Console(as_json=words.as_json)
+    steps = Steps(console)
+    ended = run(_plan_and_go(config, console, steps, verb, words, to=to, hold=hold))
+    _end(console, steps, ended)
 
 
-def _do(context: typer.Context, verb: Verb, words: _Words, *, hold: bool, as_json: bool) -> None:
-    config = load_config(context)
-    console = Console(as_json=as_json)
-    ended = run(_plan_and_go(config, console, verb, words, hold=hold))
-    _say_end(console, ended)
+def _end(console: Console, steps: Steps, ended: Run) -> None:
+    """Say what has come of it, and end the command as its state wants it."""
+    steps.rest(ended)
+    say_end(console, ended)
     console.document(ended.to_json())
     if code := EXITS.get(ended.state, 6):
         raise typer.Exit(code)
 
 
 async def _plan_and_go(
-    config: Config, console: Console, verb: Verb, words: _Words, *, hold: bool
+    config: Config,
+    console: Console,
+    steps: Steps,
+    verb: Verb,
+    words: Words,
+    *,
+    to: str,
+    hold: bool,
 ) -> Run:
     from farshore.clock import SystemClock
     from farshore.runbook.desk import open_desk
 
-    async with open_desk(config, SystemClock(), console.note) as desk:
-        wish = await _wish(config, desk, console, verb, words, hold=hold)
+    async with open_desk(config, SystemClock(), steps) as desk:
+        wish = await _wish(config, desk, console, verb, words, to=to, hold=hold)
         planned = await desk.plan(wish)
-        _say_plan(console, planned)
+        say_plan(console, planned)
         if await desk.may_sync(planned):
-            console.say(_SYNC.format(source=planned.plan.source))
+            console.say(SYNC_FIRST.format(source=planned.plan.source))
         if not words.only_plan:
             require_named(console, wish.to, words.confirm, f"{wish.to} will be primary.")
         await desk.keep(planned)
@@ -220,21 +154,15 @@ async def _plan_and_go(
 
 
 async def _wish(
-    config: Config, desk: Desk, console: Console, verb: Verb, words: _Words, *, hold: bool
+    config: Config, desk: Desk, console: Console, verb: Verb, words: Words, *, to: str, hold: bool
 ) -> Wish:
     from farshore.runbook.desk import Wish
 
-    to = words.to or await desk.other_site()
+    to = to or await desk.other_site()
     config.site(to)
-    return Wish(
-        verb,
-        to,
-        words.by,
-        reason(console, words.why),
-        hold,
-        tuple(override(text) for text in words.override),
-        words.two_persons,
-    )
+    why = reason(console, words.why)
+    overrides = tuple(override(text) for text in words.override)
+    return Wish(verb, to, words.by, why, hold, overrides, words.two_persons)
 
 
 def override(text: str) -> Override:
@@ -280,7 +208,7 @@ def _word(
     async def say(desk: Desk) -> Run:
         return await desk.approve(await _named(desk, run_id), by, agreed=agreed, why=why)
 
-    ended = _at_desk(context, console, say)
+    ended = _at_desk(context, Steps(console), say)
     console.say(f"{ended.id} is {ended.state}.")
     if agreed:
         console.say(f"Begin it with `farshore resume {ended.id}`.")
@@ -295,11 +223,8 @@ def go_on(context: typer.Context, run_id: str, by: str, *, as_json: bool) -> Non
     async def go(desk: Desk) -> Run:
         return await desk.go(run_id, actor)
 
-    ended = _at_desk(context, console, go)
-    _say_end(console, ended)
-    console.document(ended.to_json())
-    if code := EXITS.get(ended.state, 6):
-        raise typer.Exit(code)
+    steps = Steps(console)
+    _end(console, steps, _at_desk(context, steps, go))
 
 
 def abort(
@@ -316,7 +241,7 @@ def abort(
     async def end(desk: Desk) -> Run:
         return await desk.abort(await _named(desk, run_id), actor, cause)
 
-    ended = _at_desk(context, console, end)
+    ended = _at_desk(context, Steps(console), end)
     console.say(f"{ended.id} is {ended.state}: {ended.aborted}.")
     console.document(ended.to_json())
 
@@ -328,7 +253,7 @@ def runs(context: typer.Context, as_json: JsonOption = False) -> None:
     async def listed(desk: Desk) -> list[Run]:
         return [await desk.runs.load(name) for name in reversed(await desk.runs.ids())]
 
-    found = _at_desk(context, console, listed)
+    found = _at_desk(context, Steps(console), listed)
     console.table(
         ("run", "state", "asked by", "steps"),
         [(r.id, r.state, r.asked_by, f"{_standing(r)} of {len(r.plan.steps)}") for r in found],
@@ -352,7 +277,7 @@ async def _named(desk: Desk, run_id: str) -> str:
     return open_[0].id
 
 
-def _at_desk(context: typer.Context, console: Console, work: Any) -> Any:
+def _at_desk(context: typer.Context, steps: Steps, work: Any) -> Any:
     """Run one piece of work at the desk of the configured pair."""
     from farshore.clock import SystemClock
     from farshore.runbook.desk import open_desk
@@ -360,74 +285,7 @@ def _at_desk(context: typer.Context, console: Console, work: Any) -> Any:
     config = load_config(context)
 
     async def at_desk() -> Any:
-        async with open_desk(config, SystemClock(), console.note) as desk:
+        async with open_desk(config, SystemClock(), steps) as desk:
             return await work(desk)
 
     return run(at_desk())
-
-
-# -- words ---------------------------------------------------------------------------
-
-
-def _say_plan(console: Console, planned: Run) -> None:
-    plan = planned.plan
-    console.say(f"{plan.verb}: {plan.source} → {plan.target} (plan {plan.digest})")
-    for number, step in enumerate(plan.steps, 1):
-        console.say(f"{number:3}. {step.what}")
-    for line in _loss(plan):
-        console.say(line)
-    if plan.verb == "failover":
-        how = "hold: clients read only" if plan.writes == "hold" else "clients write there at once"
-        console.say(f"Writes at {plan.target}: {how}.")
-    for one in plan.overrides:
-        console.say(f"Set aside: {one.rule} ({one.reason}).")
-
-
-_SYNC = (
-    "{source} still answers: what matters most can be copied first, by `farshore sync PREFIX`; "
-    "then run this again. What matters are the seconds: nobody has to."
-)
-
-
-def _loss(plan: Plan) -> list[str]:
-    """What may be lost, and what is known to be missing."""
-    shown, failover = plan.shown, plan.verb == "failover"
-    if shown.watermark is None:
-        if failover:
-            said = f"What may be lost with {plan.source} is NOT KNOWN"
-            return [f"{said}: no daemon has told a watermark."]
-        return [f"How far {plan.target} is behind is not known: no daemon has told a watermark."]
-    lines = [f"Everything up to {at_text(shown.watermark)} is at {plan.target}."]
-    if failover:
-        since = duration_text(shown.exposure_s or 0.0)
-        lines.append(
-            f"What was written at {plan.source} in the {since} since may be missing there."
-        )
-    if shown.missing_versions:
-        known = counted(shown.missing_versions, "key")
-        size = f"about {shown.missing_bytes or 0:,} bytes"
-        lines.append(f"Known to be missing: {known}, {size}{':' if shown.known_missing else '.'}")
-        lines += [f"  {name}" for name in shown.known_missing]
-        if 0 < len(shown.known_missing) < shown.missing_versions:
-            lines.append("  and more: `farshore backlog list`")
-    return lines
-
-
-def _say_end(console: Console, ended: Run) -> None:
-    plan = ended.plan
-    for record in ended.steps:
-        took = max(record.ended_at - record.began_at, 0.0)
-        note = f"  {record.note}" if record.note else ""
-        console.say(f"  {record.id:<10} {record.outcome or 'under way':<9} {took:6.2f} s{note}")
-    match ended.state:
-        case "done" if plan.verb == "rollback":
-            console.say(f"Done: {plan.target} is primary again, as before the switchover.")
-        case "done":
-            console.say(f"Done: {plan.target} is primary. Then: `farshore commit`.")
-        case "planned":
-            who = "Somebody else" if ended.two_persons else "Then"
-            console.say(f"Planned as {ended.id}. {who}: `farshore approve {ended.id}`.")
-        case "aborted":
-            console.say(f"Aborted: {ended.aborted}. {plan.source} is primary, as before.")
-        case _:
-            console.say(f"{ended.id} is {ended.state}. `farshore resume {ended.id}` goes on.")

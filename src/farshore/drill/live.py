@@ -125,7 +125,7 @@ class Ways:
             self.hall.written, self.hall.plane, self.hall.drivers, self.hall.clock, self.heard
         )
         run = await self._run(desk, await self._agreed(desk, verb, to))
-        self.sheet.add(*steps_of(run))
+        self.sheet.add(*steps_of(run), told=True)
         seen = self.sheet.seen
         seen["frozen_s"] = max(seen.get("frozen_s", 0.0), frozen_s(run, self.hall.clock.now()))
         if run.state != "done":

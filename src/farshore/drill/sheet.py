@@ -64,12 +64,14 @@ class Sheet:
             raise CalledOff(f"{name} did not succeed.")
         self.require_within()
 
-    def add(self, *steps: DrillStep) -> None:
-        """Write steps down that were made elsewhere. What failed is a finding, too."""
+    def add(self, *steps: DrillStep, told: bool = False) -> None:
+        """Write steps down that were made elsewhere. What failed is a finding, too. `told`: they
+        were told when they were made."""
         for step in steps:
             self.drill = self.drill.stepped(step)
             note = f", {step.note}" if step.note else ""
-            self._told(f"{step.id}: {step.outcome}, {step.seconds:.2f} s{note}")
+            if not told:
+                self._told(f"{step.id}: {step.outcome}, {step.seconds:.2f} s{note}")
             if not step.stands:
                 self._find(f"{step.group} {step.id}: {step.note or step.outcome}".strip())
 

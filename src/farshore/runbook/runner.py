@@ -171,7 +171,7 @@ class Runner:
         self._owed = self._result(intent, f"{run.id}: {said}", outcome)
         await self._store.save(run)
         reached("run.recorded")
-        self._told(said)
+        self._told(_told_text(run, step.id))
         return run
 
     def _draft(self, action: str, what: str) -> Draft:
@@ -223,6 +223,14 @@ async def _both(saving: Awaitable[None], noting: Awaitable[None]) -> None:
 
 def _said(found: Found, otherwise: str) -> Found:
     return found if found.note else found._replace(note=otherwise)
+
+
+def _told_text(run: Run, step: str) -> str:
+    """`STEP: OUTCOME, SECONDS, NOTE`, for people."""
+    record = run.record_of(step)
+    assert record is not None
+    took = max(record.ended_at - record.began_at, 0.0)
+    return f"{step}: {record.outcome}, {took:.2f} s{f', {record.note}' if record.note else ''}"
 
 
 def _note(run: Run, step: str) -> str:
