@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from farshore.control.bucket import every
 from farshore.control.documents import Damaged
 from farshore.control.ledger import PUTS_MAX, Ledger, in_time
+from farshore.control.pages import standing
 from farshore.core.chain import BEGINNING, Draft, Entry, Head, Place, Unreadable, follow
 from farshore.errors import Corrupt, OutcomeUnknown, Precondition, Refused, Unsupported
 
@@ -123,8 +124,8 @@ class AuditLog:
     async def places(self, after: int = 0, *, until: int = 0) -> list[Place]:
         """Where entries stand whose number is higher than `after`, in order.
 
-        Listed a hundred numbers at a time: such a listing fits one page, and so is complete
-        on every server. It ends with a wave of empty ones behind the number `until`.
+        Listed a hundred numbers at a time: such a listing mostly fits one page, and so is
+        complete on every server. It ends with a wave of empty ones behind the number `until`.
         """
         wave = BLOCKS_AHEAD if after else BLOCKS_AT_ONCE
         found: list[Place] = []
@@ -140,9 +141,8 @@ class AuditLog:
         ledger, folder = self._ledger, _folder(self._ledger.pair)
         prefix = f"{folder}{block:0{DIGITS - 2}d}"
         async with in_time(ledger.site, f"list {folder}", ledger.seconds_max):
-            page = await ledger.store.list_versions(ledger.bucket, prefix=prefix)
-        current = (entry.key for entry in page.entries if entry.is_latest and not entry.is_marker)
-        return [place for key in current if (place := _place(key, folder))]
+            keys = await standing(ledger.store, ledger.bucket, prefix)
+        return [place for key in keys if (place := _place(key, folder))]
 
     async def since(self, head: Head) -> list[Stored]:
         """The entries with higher numbers than `head`, in order. Those that this process has read

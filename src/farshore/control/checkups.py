@@ -11,16 +11,14 @@ from typing import Any, NamedTuple
 from farshore.config import Pair
 from farshore.control.documents import read_document, write_document
 from farshore.control.ledger import key_of
+from farshore.control.pages import standing
 from farshore.core.checkup import Checkup, Wrong
 from farshore.core.document import Fields, moment_text
-from farshore.errors import BucketMissing, Corrupt, Refused, StateError
+from farshore.errors import BucketMissing, Corrupt, StateError
 from farshore.s3.store import Store
 
 DRILLS_MAX = 20
 """The newest drills that are read to find one that passed; walks through a plan not counted."""
-
-PAGES_MAX = 100
-"""Pages of the listing of drills that are read: a hundred thousand versions of drills."""
 
 ON_PAPER = "-drill-plan.json"
 """How the documents of drills end in which a plan was only read."""
@@ -94,18 +92,8 @@ async def read_drills(store: Store, bucket: str, pair: Pair) -> Drills:
 async def drill_documents(store: Store, bucket: str, pair: str) -> list[str]:
     """Keys of all drills' documents, from every page of the listing: later ids stand last, and
     must not be missed. `pair`: as in `ledger.key_of`. `Refused` for a listing without an end."""
-    folder, found = f"drills/{pair}/", list[str]()
-    key, version = "", ""
-    for _ in range(PAGES_MAX):
-        page = await store.list_versions(
-            bucket, prefix=folder, key_marker=key, version_marker=version
-        )
-        there = (e for e in page.entries if e.is_latest and not e.is_marker)
-        found += [entry.key for entry in there if entry.key.endswith(".json")]
-        if not page.truncated:
-            return found
-        key, version = page.next_key, page.next_version
-    raise Refused(f"{bucket}/{folder} at {store.site} has more drills than anybody can have made.")
+    keys = await standing(store, bucket, f"drills/{pair}/")
+    return [key for key in keys if key.endswith(".json")]
 
 
 async def _passed_at(store: Store, bucket: str, name: str) -> float | None:

@@ -7,6 +7,7 @@ people have each decided while they could not see the other's site.
 from __future__ import annotations
 
 from farshore.control.ledger import Ledger, in_time
+from farshore.control.pages import standing
 from farshore.core.record import ControlRecord
 from farshore.errors import Corrupt, OutcomeUnknown, Precondition
 
@@ -44,14 +45,13 @@ async def kept(ledger: Ledger) -> tuple[list[ControlRecord], list[str]]:
     """(the records that lost at this site, the oldest first; what cannot be read, and why)."""
     folder = _folder(ledger.pair)
     async with in_time(ledger.site, f"list {folder}", ledger.seconds_max):
-        page = await ledger.store.list_versions(ledger.bucket, prefix=folder, limit=KEPT_MAX)
+        keys = await standing(ledger.store, ledger.bucket, folder, entries_max=KEPT_MAX)
     records, troubles = [], []
-    for entry in page.entries:
-        if entry.is_latest and not entry.is_marker:
-            try:
-                records += await _read(ledger, entry.key)
-            except Corrupt as error:
-                troubles.append(error.message)
+    for key in keys:
+        try:
+            records += await _read(ledger, key)
+        except Corrupt as error:
+            troubles.append(error.message)
     return records, troubles
 
 

@@ -14,6 +14,7 @@ from farshore.clock import Clock
 from farshore.config import Config
 from farshore.control.documents import Document, read_document, write_document
 from farshore.control.lease import holder
+from farshore.control.pages import standing
 from farshore.core.words import counted
 from farshore.errors import BucketMissing, Gone, Precondition, Refused
 from farshore.s3.store import Store
@@ -89,9 +90,8 @@ class Replicated:
         """
         ours = {target for _, target in buckets}
         control = self._config.target.control_bucket
-        page = await self._store.list_versions(control, prefix=FOLDER)
-        names = {entry.key for entry in page.entries if entry.is_latest and not entry.is_marker}
-        for key in sorted(names - {self._name}):
+        names = await standing(self._store, control, FOLDER)
+        for key in (name for name in names if name != self._name):
             other = key.removeprefix(FOLDER).removesuffix(".json")
             document = await read_document(self._store, control, key)
             shared = sorted(ours & set(_buckets(document).values()))

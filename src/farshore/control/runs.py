@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from farshore.control.both import BothSides, losing
 from farshore.control.documents import Damaged, Document
 from farshore.control.ledger import Ledger, in_time
+from farshore.control.pages import standing
 from farshore.core.runbook import Run
 from farshore.errors import (
     BucketMissing,
@@ -224,11 +225,8 @@ def _read(ledger: Ledger, name: str, document: Document) -> Copy:
 async def _listed(ledger: Ledger) -> list[str]:
     folder = _folder(ledger.pair)
     async with in_time(ledger.site, f"list {folder}"):
-        page = await ledger.store.list_versions(
-            ledger.bucket, prefix=folder, delimiter="", limit=RUNS_MAX
-        )
-    latest = (entry for entry in page.entries if entry.is_latest and not entry.is_marker)
-    return [entry.key.removeprefix(folder).removesuffix(".json") for entry in latest]
+        keys = await standing(ledger.store, ledger.bucket, folder, entries_max=RUNS_MAX)
+    return [key.removeprefix(folder).removesuffix(".json") for key in keys]
 
 
 def _of_a_site(error: BaseException) -> bool:
