@@ -50,6 +50,7 @@ TRIES_MAX = 15
 TRY_AGAIN_S = 1.0
 PROTECTED_SECONDS_MAX = 90.0
 FENCED_SECONDS_MAX = 40.0
+BEHIND_S = 1.0
 COPIED_SECONDS_MAX = 90.0
 SLOW = LinkSettings(latency_ms=60, jitter_ms=30)
 TOLD_CHARS = 1200
@@ -87,8 +88,7 @@ class Operator:
         began = time.time()
         helper = threading.Thread(target=self._trouble, args=(deed, old))
         if by_failover:
-            self._fall_behind(deed, _other(old))
-            self._kill(old)
+            self._lose(old, deed)
         else:
             helper.start()
         try:
@@ -101,6 +101,8 @@ class Operator:
         self._note(began, by_failover=by_failover)
         if self.primary != old:
             self._afterwards(deed, old)
+        elif by_failover:
+            self._diary.broke("a failover can be made", old, f"{deed}: see the log")
 
     # -- the command and its trouble ----------------------------------------------------
 
@@ -129,12 +131,15 @@ class Operator:
         elif "source killed" in deed.act:
             self._kill(source)
 
-    def _fall_behind(self, deed: Deed, target: str) -> None:
-        """Clients write on, and nothing comes to the target: something will be left behind."""
-        if "behind" in deed.act:
-            self._stage.lab.link(target, LinkSettings(refuse=True))
-            time.sleep(deed.after)  # so much of what is written
-            self._stage.lab.link(target, PERFECT)
+    def _lose(self, primary: str, deed: Deed) -> None:
+        """The primary dies; perhaps with something that never came to the other side."""
+        behind = "behind" in deed.act
+        if behind:
+            self._stage.lab.link(_other(primary), LinkSettings(refuse=True))
+            time.sleep(BEHIND_S + deed.after)  # so much of what is written
+        self._kill(primary)
+        if behind:
+            self._stage.lab.link(_other(primary), PERFECT)
 
     def _kill(self, site: str) -> None:
         self._diary.say(f"kill {site}")
