@@ -12,7 +12,7 @@ from tests.lab.runbook_ground import Pair, until_busy
 from tests.lab.traceless import serves, takes_writes
 
 NO_DAEMON = ("--override", "daemon=no daemon in this test")
-ROLLBACK_STEPS = 12
+ROLLBACK_STEPS = 11
 BEGUN = 5
 """Steps of a switchover that stand when it is to be taken back: writes are fenced off."""
 
