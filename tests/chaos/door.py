@@ -14,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from tests.chaos import wire
 from tests.chaos.diary import Diary
-from tests.chaos.ledger import written_at
+from tests.chaos.ledger import MARKER, written_at
 from tests.chaos.reigns import Stand, Written
 from tests.chaos.stage import Sites
 from tests.chaos.wire import HANDS
@@ -82,7 +82,7 @@ def _at(s3: Any, bucket: str, key: str, site: str) -> list[Stand]:
     found = []
     for row in rows(s3, bucket, key):
         if row.is_marker:
-            found.append(Stand(site, "marker", False, written_at(row.version_id)))
+            found.append(Stand(site, MARKER, False, written_at(row.version_id)))
             continue
         head = s3.head_object(Bucket=bucket, Key=key, VersionId=row.version_id)
         native = STAMP_NAME not in head["Metadata"]

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import pytest
 
 from farshore.faultpoints import PLACES as KNOWN_PLACES
+from tests.chaos.ledger import MARKER
 from tests.chaos.reigns import (
     ACTS,
     PLACES,
@@ -102,6 +103,13 @@ def test_only_a_failover_may_leave_behind_and_only_what_was_shown() -> None:
     assert told([native(E)], changes=[SWITCH], shown="k") == ["nothing acknowledged lost"]
     late = [native(W, 13.0)]
     assert told(late, changes=[GIVEN_UP], shown="k", acked_at=13.0) == ["nothing acknowledged lost"]
+
+
+def test_what_is_kept_stands_beneath_a_marker_and_nothing_else_may() -> None:
+    hidden = [Stand(E, MARKER, False, 14.0), native(E), Stand(W, MARKER, False, 13.0)]
+    assert told(hidden, changes=[GIVEN_UP], shown="k") == []
+    assert told(hidden, changes=[GIVEN_UP]) != []
+    assert told([native(E), replica(W), Stand(W, MARKER, False, 13.0)]) != []
 
 
 def test_what_was_promised_is_not_left_behind_and_did_not_come_later() -> None:
