@@ -403,8 +403,11 @@ class FreezerSuite:
 
     async def test_a_freeze_ends_by_itself(self, bench: FreezerBench) -> None:
         freezer = cast("Freezer", bench.driver())
+        loop = asyncio.get_running_loop()
+        frozen_at = loop.time()
         await self._freeze(freezer, self.SHORT_S)
-        assert not await bench.takes_writes()
+        taken = await bench.takes_writes()  # on a busy machine the answer may come after the limit
+        assert not taken or loop.time() - frozen_at >= self.SHORT_S
         for _ in range(self.POLLS_MAX):
             if await bench.takes_writes():
                 break
