@@ -15,9 +15,10 @@ import secrets
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from farshore import faultpoints
 from farshore.cli import live
 from farshore.control import lease, sites
 from farshore.control.machine import Process as Named
@@ -57,7 +58,7 @@ class Way(Protocol):
 @dataclass(eq=False)
 class Host:
     """One process. `dies`: it is killed at the request with that number, ahead of the effect or
-    after it."""
+    after it; `dies_at`: at that place (`farshore.faultpoints`, "NAME:3": the third time)."""
 
     name: str
     machine: str
@@ -70,15 +71,22 @@ class Host:
     dead: bool = False
     dies: tuple[int, bool] | None = None
     requests: int = 0
+    dies_at: str = ""
+    killed_at: str = ""
+    passed: dict[str, int] = field(default_factory=dict)
     error: BaseException | None = None
 
     def passing(self, *, after: bool) -> None:
         """A request is about to have its effect, or has just had it: the process may die here."""
         self.requests += not after
         if self.dies == (self.requests, after):
-            self.die()
-            for task in list(self.tasks):
-                task.cancel()
+            self.fall()
+
+    def fall(self) -> None:
+        """Die in the middle of something."""
+        self.die()
+        for task in list(self.tasks):
+            task.cancel()
 
     def run(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Its first task."""
@@ -186,6 +194,37 @@ class _Dice:
         return random.Random(self._rng.random())
 
 
+class _Places:
+    """`os`, as far as `faultpoints` uses it: each process dies where it is meant to."""
+
+    @property
+    def environ(self) -> dict[str, str]:
+        host = HERE.get()
+        return {faultpoints.VARIABLE: host.dies_at} if host is not None else {}
+
+    def getpid(self) -> int:
+        return here().number
+
+    def kill(self, _pid: int, _signal: int) -> NoReturn:
+        host = here()
+        host.killed_at = host.dies_at.partition(":")[0]
+        host.fall()
+        raise asyncio.CancelledError
+
+
+class _Passed(dict[str, int]):
+    """How often each place was passed: a count for each process."""
+
+    def get(self, place: str, default: int = 0) -> int:  # type: ignore[override]  # so it is used
+        return here().passed.get(place, default)
+
+    def __setitem__(self, place: str, count: int) -> None:
+        here().passed[place] = count
+
+    def __getitem__(self, place: str) -> int:
+        return here().passed[place]
+
+
 def _drivers(_config: object) -> Sequence[SwitchDriver]:
     host = here()
     return host.way.drivers(host)
@@ -206,6 +245,8 @@ def simulated(rng: random.Random) -> Iterator[None]:
         (desk, "open_drivers", _drivers),
         (wrap, "random", _Dice(rng)),
         (secrets, "token_hex", token_hex),
+        (faultpoints, "os", _Places()),
+        (faultpoints, "_passed", _Passed()),
     ]
     before = [getattr(place, name) for place, name, _ in places]
     environment = dict(os.environ)

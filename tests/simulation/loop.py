@@ -95,7 +95,8 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         done: asyncio.Future[Any] = self.create_future()
         work = partial(func, *args)
         if self._commits_first:
-            answer = _outcome(work)
+            full = sqlite3.OperationalError("database or disk is full")
+            answer = full if self.disk_full else _outcome(work)
             self.call_later(self._rng.random() * COMMIT_S, _tell, done, answer)
             return done
 

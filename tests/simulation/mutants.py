@@ -119,6 +119,15 @@ def _guard_asleep() -> list[Patch]:
     return [(DeleteGuard, "admit", admit)]
 
 
+def _late_writes_stay() -> list[Patch]:
+    """What arrives late is left where it stands."""
+
+    async def late_writes(*_: object) -> list[Version]:
+        return []
+
+    return [(lane, "late_writes", late_writes)]
+
+
 def _fence_dropped() -> list[Patch]:
     """The fence is recorded as standing, and nothing is put up."""
 
@@ -146,6 +155,7 @@ MUTANTS: Mapping[str, Callable[[], list[Patch]]] = {
     "every key that is not remembered is new": _old_keys_are_new,
     "markers are left out": _marks_are_lost,
     "the delete guard sleeps": _guard_asleep,
+    "late writes stay": _late_writes_stay,
 }
 """In what the copying does."""
 

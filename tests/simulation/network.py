@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import replace
 from typing import Literal, NoReturn, Protocol, TypeVar, cast
 
 from farshore.core.model import Attributes
-from farshore.errors import OutcomeUnknown, StoreError, Unreachable
-from farshore.s3.store import ALWAYS, Condition, Deleted, Store, Written
+from farshore.core.rules import OWN_PREFIX
+from farshore.errors import Corrupt, OutcomeUnknown, StoreError, Unreachable
+from farshore.s3.store import ALWAYS, Condition, Deleted, Store, VersionPage, Written
 from farshore.s3.wrap import Operation
-from farshore.testing.store.bucket import Bucket
+from farshore.testing.store.bucket import PAGE_ENTRIES_MAX, Bucket, Query
 from farshore.testing.store.faults import Fault, Faulty, due, spoilt
 from farshore.testing.store.memory import Held, MemoryStore
-from farshore.testing.store.scripts import WRITES
+from farshore.testing.store.scripts import WRITES, AlterBody, CutBody, Fail
+from tests.simulation.weather import FAIR, Weather
 
 T = TypeVar("T")
 
@@ -39,7 +44,16 @@ Form = Literal["repeatable", "conditional", "stream"]
 """How a request may arrive: a stream only while whoever sends it lives."""
 
 
-class Source(MemoryStore):
+class Paged(MemoryStore):
+    """Answers listings in pages of its own size."""
+
+    page_max = PAGE_ENTRIES_MAX
+
+    def _page(self, bucket: Bucket, query: Query) -> VersionPage:
+        return super()._page(bucket, replace(query, limit=min(query.limit, self.page_max)))
+
+
+class Source(Paged):
     """Tells its events at once, in the order of what happened."""
 
     told: Told
@@ -71,7 +85,7 @@ class Source(MemoryStore):
         self.told(bucket, key, self._now(), 0, ())
 
 
-class Target(MemoryStore):
+class Target(Paged):
     """Shows every version to the checker before it stands."""
 
     appended: Callable[[str, list[Held], Attributes], None]
@@ -106,9 +120,9 @@ class Target(MemoryStore):
 class Network(Faulty):
     """One process's way to one site. Once it is `dead`, nothing passes any more.
 
-    `offset`: the site's clock minus the daemon's. `late`: the share of requests
-    whose answer is given up, and that arrive nevertheless, after that: of those alone that
-    the server checks by a condition. No server has one for a marker on a marker, or on nothing.
+    `offset`: the site's clock minus the daemon's. `late`: the share of requests under a
+    condition whose answer is given up, and that arrive nevertheless, after that. `weather`: what
+    else happens. `seen` counts it.
     """
 
     def __init__(
@@ -119,6 +133,8 @@ class Network(Faulty):
         latency_s: float,
         late: float,
         log: Callable[[str], None],
+        weather: Weather = FAIR,
+        seen: Counter[str] | None = None,
     ) -> None:
         super().__init__(store, script)
         self._rng = rng
@@ -126,6 +142,8 @@ class Network(Faulty):
         self._log = log
         self._flying: dict[int, Callable[[], Awaitable[object]]] = {}
         self.late = late
+        self._weather = weather
+        self._seen = Counter() if seen is None else seen
         self.dead = False
         self.is_away: Callable[[], bool] = lambda: False
         self.offset: Callable[[], float] = lambda: 0.0
@@ -159,9 +177,14 @@ class Network(Faulty):
             await due(fault, action, after=False)
         finally:
             self._flying.pop(number, None)
-        if form == "conditional" and self.late and self._rng.random() < self.late:
+        if self._is_late(operation, form):
             self._log(f"late: {action}")
+            self._seen["request that arrives late"] += 1
             self._later(action, call)
+        if form == "conditional" and self._chance(self._weather.doubled):
+            self._seen["request that arrives twice"] += 1
+            with suppress(StoreError):
+                await call()
         self.passing(action, after=False)
         if self.dead:
             raise Unreachable(f"{action}: whoever asks is dead", action=action)
@@ -173,8 +196,26 @@ class Network(Faulty):
             raise
         self._log(action)
         await self._travel(action, done=True)
+        if operation.name == "list_versions" and self._chance(self._weather.cut_pages):
+            self._seen["listing cut mid-page"] += 1
+            raise Corrupt(f"{action}: the answer broke off", action=action)
+        if fault is not None:
+            self._seen[told_of(fault)] += 1
         await due(fault, action, after=True)
         return spoilt(answer, fault, action)
+
+    def _chance(self, share: float) -> bool:
+        return share > 0.0 and self._rng.random() < share
+
+    def _is_late(self, operation: Operation, form: Form) -> bool:
+        """A condition stops most; blind writes are those of the pair's own keys."""
+        if form == "conditional":
+            return self._chance(max(self.late, self._weather.late))
+        blind = self._weather.late_blind and operation.name in ("put", "delete")
+        if not blind or form == "stream" or operation.repeatable:
+            return False
+        ours = operation.bucket == "files" and not operation.key.startswith(OWN_PREFIX)
+        return ours and self._chance(self._weather.late)
 
     def _later(self, action: str, act: Callable[[], Awaitable[object]]) -> NoReturn:
         def arrive() -> None:
@@ -188,6 +229,7 @@ class Network(Faulty):
     def calm(self) -> None:
         """From now on the network is quick, and no request is late."""
         self.late, self._latency_s = 0.0, min(self._latency_s, 0.005)
+        self._weather = replace(self._weather, cut_pages=0.0, doubled=0.0, late=0.0)
 
     def die(self) -> None:
         """The process was killed. What was under way arrives now, or never."""
@@ -196,6 +238,14 @@ class Network(Faulty):
             if self._rng.random() < 0.5:
                 run_now(act(), self._log)
         self._flying.clear()
+
+
+def told_of(fault: Fault) -> str:
+    """Its kind, in words."""
+    if not isinstance(fault, Fail):
+        return {CutBody: "body cut", AlterBody: "body altered"}.get(type(fault), "other fault")
+    name = type(fault.error("")).__name__
+    return f"{name}, after the effect" if fault.after else name
 
 
 def form_of(operation: Operation) -> Form:

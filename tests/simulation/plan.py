@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from farshore.testing.store.scripts import Rates
+from tests.simulation.weather import FAIR, Weather, weather_of
 
 Kind = Literal[
     "put", "multipart", "delete", "purge", "tag", "again",
     "kill", "kill and lose the journal", "stop", "jump", "away", "cut the feed",
-    "disk full", "foreign", "empty",
+    "disk full", "foreign", "empty", "power cut",
 ]  # fmt: skip
 
 Hints = Literal["in order", "late", "lossy"]
@@ -30,11 +31,11 @@ LASTS_S = 40.0
 
 
 class Step(NamedTuple):
-    """Something that is done at `at` seconds. `key`: of a file, or the name of a site;
-    `amount`: what the kind makes of it."""
+    """Something that is done at `at` seconds. `kind`: of its story; `key`: of a file, or the name
+    of a site; `amount`: what the kind makes of it."""
 
     at: float
-    kind: Kind
+    kind: str
     key: str
     amount: int
 
@@ -54,6 +55,7 @@ class Plan:
     late_answers: float
     deletes_count: int
     remembered_max: int
+    weather: Weather = FAIR
 
     def without(self, begin: int, end: int) -> Plan:
         """The same, some steps left out."""
@@ -61,7 +63,8 @@ class Plan:
 
     def describe(self) -> str:
         """What else there is to it than steps, for people."""
-        return f"hints {self.hints}, {self.settles}, conditions {self.conditions}, {self.rates}"
+        how = f"hints {self.hints}, {self.settles}, conditions {self.conditions}"
+        return f"{how}, {self.rates}, {self.weather}"
 
     @property
     def strict(self) -> bool:
@@ -77,6 +80,22 @@ class Plan:
 
 
 def plan_of(seed: int) -> Plan:
+    """What a seed stands for."""
+    return in_weather(plain_plan_of(seed))
+
+
+def in_weather(plan: Plan) -> Plan:
+    """The same with the weather of its seed. Of that, power cuts are steps."""
+    rng = random.Random(f"power {plan.seed}")
+    steps = list(plan.steps)
+    for _ in range(rng.choice([0, 0, 0, 0, 1, 2])):
+        at = rng.random() * plan.steps[-1].at
+        steps.append(Step(at, "power cut", rng.choice(["east", "west"]), rng.randrange(10**6)))
+    return replace(plan, steps=tuple(sorted(steps)), weather=weather_of(plan.seed))
+
+
+def plain_plan_of(seed: int) -> Plan:
+    """Without weather."""
     rng = random.Random(seed)
     keys = [f"{folder}{n}" for folder in ("", "d/", "d-e/") for n in range(rng.choice([1, 2, 5]))]
     span = rng.choice([2.0, 10.0, LASTS_S])

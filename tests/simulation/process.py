@@ -30,6 +30,7 @@ from farshore.s3.capabilities import Capabilities
 from farshore.s3.listing import lister_for
 from farshore.s3.wrap import Retrying
 from tests.simulation.network import LATE_S, Network
+from tests.simulation.power import PowerCut, Synced
 from tests.simulation.truth import BUCKET
 
 LATE_MAX_S = LATE_S + 1.0
@@ -118,8 +119,10 @@ class Process:
         said: Callable[[float | None], None],
         remembered_max: int,
     ) -> None:
-        self.ways = ways
+        self.ways, self.folder, self.chance = ways, folder, rng
+        self._before_close: Callable[[], None] = lambda: None
         self.backlog = SqliteBacklog(folder / "journal.db")
+        self._synced = Synced(self.backlog._group, folder / "journal.db-wal")
         self.uploads = SqliteJournal(folder / "uploads.db")
         self.waiting = WaitingDeletes(folder / "deletes.db")
         self.reporter = WatchedReporter(config, self.backlog, clock)
@@ -162,6 +165,14 @@ class Process:
             await asyncio.wait([self.task], timeout=30.0)
         await self.kill(others)
 
+    async def lose_power(self, others: set[asyncio.Task[None]]) -> bool:
+        """As when the machine's power is cut: of the notes, what was not forced to the disk is
+        gone, or some of it. Whether anything was."""
+        cut = PowerCut(self.folder)
+        self._before_close = lambda: cut.remember(self._synced, self.chance)
+        await self.kill(others)
+        return cut.restore() > 0
+
     async def kill(self, others: set[asyncio.Task[None]]) -> None:
         """As on SIGKILL: nothing that it does from now on has an effect. `others` live on."""
         _ = self.ended  # it may have died by itself a moment ago, and nobody has asked yet
@@ -181,6 +192,7 @@ class Process:
 
     def _close(self) -> None:
         """What was not committed is gone."""
+        self._before_close()
         group = self.backlog._group
         group._committer.shutdown()
         group._db.close()

@@ -11,9 +11,9 @@ from farshore.core.rules import OWN_PREFIX
 from farshore.s3.capabilities import Capabilities
 from farshore.s3.store import ALWAYS, Condition, Deleted, Written
 from farshore.testing.store.bucket import Bucket
-from farshore.testing.store.memory import Held, MemoryStore
+from farshore.testing.store.memory import Held
 from farshore.testing.store.policed import Police, Policed, caller
-from tests.simulation.network import Told
+from tests.simulation.network import Paged, Told
 from tests.simulation.truth import BUCKET
 
 
@@ -29,7 +29,7 @@ class Arrival(NamedTuple):
     before: list[Held]
 
 
-class Region(MemoryStore):
+class Region(Paged):
     """One site. `arrived` sees whatever is written to the pair's bucket, `recorded` every
     control record and run."""
 
@@ -93,3 +93,9 @@ class Region(MemoryStore):
             self.arrived(came)
         self.told(bucket, key, self._now(), 0, ())
         return deleted
+
+    async def put_tags(
+        self, bucket: str, key: str, version_id: str, tags: tuple[tuple[str, str], ...]
+    ) -> None:
+        await super().put_tags(bucket, key, version_id, tags)
+        self.told(bucket, key, self._now(), 0, ())

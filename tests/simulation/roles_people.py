@@ -12,6 +12,7 @@ from farshore.config.facing import facing
 from farshore.control.record import open_plane
 from farshore.core.runbook import Run, Verb
 from farshore.errors import FarshoreError
+from farshore.fence.recorded import Fences
 from farshore.proof import divergent
 from farshore.runbook.afterwards import Order, commit, prove_protected, reprotect
 from farshore.runbook.desk import Desk, Wish, open_desk
@@ -31,11 +32,21 @@ class Operator:
     say: Callable[[str], None]
     shown: Callable[[list[Shown]], None]
 
-    async def go_on(self, verb: Verb, to: str, late_s: float, *, ends: bool) -> str:
+    async def allow(self) -> str:
+        """Writes that were held after a failover."""
+        async with open_plane(self.config, self.clock) as plane:
+            site = (await plane.read()).record.primary
+            fences = Fences(self.config, plane, self.clock)
+            await fences.lower(site, ASKED_BY, "clients may write")
+            return f"{site} takes writes"
+
+    async def go_on(
+        self, verb: Verb, to: str, late_s: float, *, ends: bool, hold: bool = False
+    ) -> str:
         """Begin a run, or go on with the open one; `ends`: a run that stopped is aborted."""
         async with open_desk(self.config, self.clock, self.say) as desk:
             runs = await desk.runs.open_runs()
-            run = runs[0] if runs else await self._planned(desk, verb, to)
+            run = runs[0] if runs else await self._planned(desk, verb, to, hold=hold)
             if run.state == "planned":
                 await asyncio.sleep(late_s)
                 run = await desk.approve(run.id, APPROVED_BY, agreed=True, why="it is time")
@@ -45,8 +56,9 @@ class Operator:
                 run = await self._gone(desk, run)
             return f"{run.id} {run.state}: {_last(run)}"
 
-    async def _planned(self, desk: Desk, verb: Verb, to: str) -> Run:
-        run = await desk.plan(Wish(verb, to, ASKED_BY, "a change of roles", two_persons=True))
+    async def _planned(self, desk: Desk, verb: Verb, to: str, *, hold: bool) -> Run:
+        why = "a change of roles"
+        run = await desk.plan(Wish(verb, to, ASKED_BY, why, hold, two_persons=True))
         await desk.keep(run)
         return run
 

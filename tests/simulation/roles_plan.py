@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal, NamedTuple
 
 from farshore.testing.store.scripts import Rates
 from tests.simulation.plan import Step
+from tests.simulation.weather import FAIR, Weather, weather_of
 
 Deed = Literal[
-    "switchover", "failover", "rollback", "settle", "lose", "cut off", "wait"
+    "switchover", "failover", "failover, writes held", "failback", "rollback", "settle", "allow",
+    "lose", "cut off", "wait",
 ]  # fmt: skip
 
 CLIENTS = [*("put",) * 8, "delete", *("stuck put",) * 3, "stuck delete"]
 TROUBLES = [
     "kill daemon", "kill daemon", "kill operator", "kill operator", "away", "part", "part",
     "lost answers", "mute proxy",
+]  # fmt: skip
+
+PAGE_MIN = 7
+"""Smaller pages make reading a record slower than the time that a person gives it."""
+
+MORE_CLIENTS = ["multipart", "multipart", "lock", "tag", "tag"]
+PLACES = [
+    "run.intended", "run.acted", "run.recorded", "run.undone", "switch.driver.planned",
+    "switch.driver.applied", "fence.recorded", "fence.policy.put", "fence.policy.removed",
+    "freeze.applied",
 ]  # fmt: skip
 
 STEPS_MAX = 40
@@ -40,7 +53,8 @@ class RolesPlan:
     """One run. `dies`: by the number of the operator's process, the request at which it is
     killed, and whether before or after that had its effect. `skews`: each machine's clock.
     `eager`: the share of an operator's changes at which a client writes in that very moment.
-    `proxies`: writes can be frozen. `daemons`: the machines that have one."""
+    `proxies`: writes can be frozen. `daemons`: the machines that have one. `places`: by the number
+    of the operator's process, the named place at which it is killed."""
 
     seed: int
     steps: tuple[Step, ...]
@@ -53,6 +67,8 @@ class RolesPlan:
     proxies: bool
     daemons: str
     eager: float
+    weather: Weather = FAIR
+    places: tuple[tuple[int, str], ...] = ()
 
     def without(self, begin: int, end: int) -> RolesPlan:
         """The same, some steps left out."""
@@ -63,11 +79,37 @@ class RolesPlan:
         return (
             f"roles, latency {self.latency_s}, conditions {self.conditions}, "
             f"proxies {self.proxies}, daemons {self.daemons}, {self.rates}\n"
-            f"dies {self.dies}, skews {self.skews}\n{acts}"
+            f"dies {self.dies} {self.places}, skews {self.skews}, {self.weather}\n{acts}"
         )
 
 
 def roles_plan_of(seed: int) -> RolesPlan:
+    """What a seed stands for."""
+    return in_weather(plain_roles_plan_of(seed))
+
+
+def in_weather(plan: RolesPlan) -> RolesPlan:
+    """The same with the weather of its seed: other clients, other stories, full disks, deaths at
+    named places. No late writes: those are for copying."""
+    rng = random.Random(f"roles weather {plan.seed}")
+    keys = [step.key for step in plan.steps if step.key.startswith("k")] or ["k0"]
+    steps = [_step(rng, rng.choice(MORE_CLIENTS), rng.choice(keys)) for _ in range(6)]
+    steps += [_step(rng, "disk full", "east") for _ in range(rng.choice([0, 0, 1]))]
+    weather = weather_of(f"roles {plan.seed}")
+    bodies = rng.random() * 0.05 if rng.random() < 0.2 else 0.0
+    places = [(n, f"{rng.choice(PLACES)}:{rng.choice([1, 1, 2, 5])}") for n in range(1, 9)]
+    return replace(
+        plan,
+        steps=tuple(sorted((*plan.steps, *steps))),
+        acts=tuple(_more_acts(rng)) if rng.random() < 0.4 else plan.acts,
+        rates=replace(plan.rates, cut_body=bodies, alter_body=bodies),
+        weather=replace(weather, late=0.0, page=max(PAGE_MIN, weather.page)),
+        places=tuple(row for row in places if rng.random() < 0.25),
+    )
+
+
+def plain_roles_plan_of(seed: int) -> RolesPlan:
+    """Without weather."""
     rng = random.Random(f"roles {seed}")
     keys = [f"k{number}" for number in range(rng.choice([1, 3, 6]))]
     steps = [
@@ -105,17 +147,26 @@ def roles_plan_of(seed: int) -> RolesPlan:
 
 
 def _step(rng: random.Random, kind: str, key: str) -> Step:
-    return Step(rng.random() * SPAN_S, kind, key, rng.randrange(10**6))  # type: ignore[arg-type]
+    return Step(rng.random() * SPAN_S, kind, key, rng.randrange(10**6))
+
+
+def _act(rng: random.Random, deed: Deed, to: str = "") -> Act:
+    pause = rng.choice([0.0, 3.0, 10.0])
+    late = rng.choice([0.0, 2.0, 20.0])
+    return Act(deed, to, pause, late, rng.randrange(10**6))
+
+
+def _more_acts(rng: random.Random) -> list[Act]:
+    """A whole round home by `failback`, and writes that are held."""
+    act = partial(_act, rng)
+    held = [act("lose", "east"), act("failover, writes held", "west"), act("allow")]
+    away = rng.choice([[act("switchover", "west")], held])
+    return [act("wait"), *away, act("settle"), act("failback", "east"), act("settle")]
 
 
 def _acts(rng: random.Random) -> list[Act]:
     """A story: somewhere else, and home again."""
-
-    def act(deed: Deed, to: str = "") -> Act:
-        pause = rng.choice([0.0, 3.0, 10.0])
-        late = rng.choice([0.0, 2.0, 20.0])
-        return Act(deed, to, pause, late, rng.randrange(10**6))
-
+    act = partial(_act, rng)
     stories = {
         "round trip": [act("switchover", "west"), act("settle"), act("switchover", "east")],
         "rollback": [act("switchover", "west"), act("rollback", "east")],

@@ -7,6 +7,7 @@ import contextvars
 import random
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Coroutine
 from dataclasses import replace
 from functools import partial
@@ -17,9 +18,8 @@ from farshore.control.inspection import inspect
 from farshore.control.record import open_plane
 from farshore.control.recorded import write_record
 from farshore.core.runbook import Verb
-from farshore.errors import Denied, FarshoreError, StoreError
+from farshore.errors import FarshoreError, StateError
 from farshore.feed.hint import Hint
-from farshore.s3.store import Store
 from farshore.switch.driver import SwitchDriver
 from farshore.testing.store.faults import Fault
 from farshore.testing.store.memory import EVERYTHING
@@ -32,12 +32,14 @@ from tests.simulation.outcome import Outcome
 from tests.simulation.plan import Step
 from tests.simulation.process import SimulatedClock
 from tests.simulation.region import Arrival, Region
+from tests.simulation.roles_clients import Clients
 from tests.simulation.roles_daemon import live, on_machine
 from tests.simulation.roles_people import Operator
 from tests.simulation.roles_plan import CLIENTS, Act, RolesPlan
 from tests.simulation.roles_truth import Native, RolesTruth
 from tests.simulation.switchboard import Operated, Switchboard
 from tests.simulation.truth import BUCKET, Broken
+from tests.simulation.weather import FAIR
 from tests.unit.sites import TOML, config_of
 
 BEGAN = 1_767_225_600.0
@@ -62,10 +64,7 @@ SETTLING_MAX = 60
 AWAY_MAX_S = 40.0
 LOST_MAX_S = 80.0
 FIRST_SCAN_S = 10.0
-HOLD_S = 2.0
-"""A proxy keeps a frozen write for so long, and answers 503 then."""
-
-WRITES_TRIED_MAX = 12
+DISK_FULL_S = 2.0
 EAGER_MAX = 30
 """Writes of clients beside those of the plan."""
 
@@ -97,6 +96,7 @@ class RolesWorld:
             region.told = self._teller(region.site)
             region.arrived = self._arrived
             region.recorded = self.truth.recorded
+            region.page_max = plan.weather.page
         self.away: dict[tuple[str, str], float] = {}
         self.dead: dict[str, float] = {}
         self.mute_until = self.lossy_until = 0.0
@@ -109,6 +109,8 @@ class RolesWorld:
         self.broken: Broken | None = None
         self.extra: list[asyncio.Task[None]] = []
         self.unsettled = ""
+        self.seen: Counter[str] = Counter()
+        self.clients = Clients(self)
         self.outside = contextvars.copy_context()  # of no process
         self.config = config_of(TOML + DAEMON, folder / "farshore.toml")
         self.config = replace(self.config, state_dir=folder)
@@ -167,7 +169,10 @@ class RolesWorld:
 
         latency = 0.005 if self.calm else self.plan.latency_s
         store = self.regions[site].as_user(user)
-        way = Network(store, fault, self.rng, latency, 0.0, lambda text: self._logged(host, text))
+        way = Network(
+            store, fault, self.rng, latency, 0.0, lambda text: self._logged(host, text),
+            FAIR if self.calm else self.plan.weather, self.seen,
+        )  # fmt: skip
         way.is_away = lambda: self._is_away(host.machine, site)
         way.offset = lambda: float(int(self.site_clock.now())) - self._clock(host.machine).now()
         way.passing = partial(self._passing, host)
@@ -186,7 +191,7 @@ class RolesWorld:
             keys = sorted({step.key for step in self.plan.steps if str(step.kind) in CLIENTS})
             if keys:
                 step = Step(now, "put", keys[amount % len(keys)], amount)
-                client = self._client(step, stuck=amount % 4 == 0)
+                client = self.clients.do(step, stuck=amount % 4 == 0)
                 self.extra.append(self.outside.run(asyncio.create_task, client))
 
     def _logged(self, host: Host, text: str) -> None:
@@ -254,7 +259,7 @@ class RolesWorld:
         while True:
             await asyncio.sleep(1.0)
             for machine, host in list(self.daemons.items()):
-                if not host.tasks and not host.dead:
+                if not host.tasks and not host.dead and not isinstance(host.error, StateError):
                     self._broke(Broken(f"{host.name} ended by itself: {host.error!r}"))
                 if host.dead or not host.tasks:
                     await host.bury()
@@ -269,6 +274,8 @@ class RolesWorld:
             await self._act(act)
 
     async def _act(self, act: Act) -> None:
+        self.seen[f"act: {act.deed}"] += 1
+        self.seen["an approval comes late"] += act.late > 0
         match act.deed:
             case "wait":
                 await asyncio.sleep(FIRST_SCAN_S)
@@ -279,10 +286,16 @@ class RolesWorld:
                 self.away |= {(machine, act.to): until for machine in "abo"}
             case "settle":
                 await self._settle_roles(TRIES_MAX)
+            case "allow":
+                for _ in range(TRIES_MAX):
+                    if self.truth.record.fence_of(self.truth.record.primary) is not None:
+                        await self._call(lambda one: one.allow())
+            case "failover, writes held":
+                await self._change("failover", act, hold=True)
             case verb:
                 await self._change(verb, act)
 
-    async def _change(self, verb: Verb, act: Act) -> None:
+    async def _change(self, verb: Verb, act: Act, *, hold: bool = False) -> None:
         for attempt in range(TRIES_MAX):
             record = self.truth.record
             arrived = record.primary == act.to and record.phase in ("switched", "protected")
@@ -291,7 +304,7 @@ class RolesWorld:
             ends = attempt > 1 and self.rng.random() < 0.3
             await self._call(
                 lambda one, late=act.late if not attempt else 0.0, ends=ends: one.go_on(
-                    verb, act.to, late, ends=ends
+                    verb, act.to, late, ends=ends, hold=hold
                 )
             )
             await asyncio.sleep(1.0 + self.rng.random() * 8.0)
@@ -314,10 +327,13 @@ class RolesWorld:
             host.dies = {number: (at, after) for number, at, after in self.plan.dies}.get(
                 self.operators
             )
+            host.dies_at = dict(self.plan.places).get(self.operators, "")
         operator = Operator(self.config, self._clock("o"), self._voice(host), self._shown_divergent)
         self.operator = host
         await self._do(host, what(operator))
         self.operator = None
+        if host.killed_at:
+            self.seen[f"killed at {host.killed_at}"] += 1
 
     def _voice(self, host: Host) -> Any:
         return lambda text: self.say(f"{host.name}: {text}")
@@ -348,6 +364,7 @@ class RolesWorld:
 
     async def _happens(self, step: Step) -> None:
         now, kind, amount = self.loop.time(), str(step.kind), step.amount
+        self.seen[kind] += kind not in CLIENTS
         match kind:
             case "kill daemon":
                 machine = self.plan.daemons[amount % len(self.plan.daemons)]
@@ -363,59 +380,12 @@ class RolesWorld:
                 self.lossy_until = now + amount % 20
             case "mute proxy":
                 self.mute_until = now + amount % 20
+            case "disk full":
+                self.loop.disk_full = True
+                await asyncio.sleep(DISK_FULL_S)
+                self.loop.disk_full = False
             case _:
-                await self._client(step, stuck=kind.startswith("stuck"))
-
-    async def _client(self, step: Step, *, stuck: bool) -> None:
-        """A client that tries until it is told that its write stands. A stuck one goes where the
-        switch pointed when it began, past every proxy."""
-        proxy = self.rng.choice(self.board.proxies)
-        first = self.board.site_at(proxy)
-        for _ in range(WRITES_TRIED_MAX):
-            if not stuck and self.plan.proxies and not await self._let_through(proxy):
-                await asyncio.sleep(self.rng.random() * 3.0)
-                continue
-            site = first if stuck else self.board.site_at(proxy)
-            try:
-                await self._write(site, step, direct=stuck)
-                return
-            except StoreError as error:
-                self.say(f"client: {step.kind} {step.key} at {site}: {type(error).__name__}")
-                stuck = stuck and not (isinstance(error, Denied) and self.rng.random() < 0.5)
-            await asyncio.sleep(self.rng.random() * 4.0)
-
-    async def _let_through(self, proxy: str) -> bool:
-        until = self.loop.time() + HOLD_S
-        while self.board.is_frozen(proxy):
-            if self.loop.time() >= until:
-                return False
-            await asyncio.sleep(0.1)
-        return True
-
-    async def _write(self, site: str, step: Step, *, direct: bool) -> None:
-        if not direct:
-            self.board.in_flight[site] += 1
-        try:
-            await asyncio.sleep(self.rng.random() * self.plan.latency_s)
-            if self.dead.get(site, 0.0) > self.loop.time():
-                raise StoreError(f"{site} does not answer")
-            version_id = await self._sent(self.regions[site].as_user(f"{site}-app"), step)
-            self.say(f"client: {step.kind} {step.key} {step.amount} at {site}: {version_id[:6]}")
-            await asyncio.sleep(self.rng.random() * self.plan.latency_s)
-            if self.dead.get(site, 0.0) > self.loop.time():
-                raise StoreError(f"{site} does not answer any more")
-        finally:
-            if not direct:
-                self.board.in_flight[site] -= 1
-        native = self.natives.get(version_id)
-        if native is not None:
-            self.truth.acknowledged(native, self.site_clock.now())
-
-    async def _sent(self, store: Store, step: Step) -> str:
-        if str(step.kind).endswith("delete"):
-            return (await store.delete(BUCKET, step.key)).version_id
-        body = f"{step.amount}.{step.at:.3f}".encode()
-        return (await store.put(BUCKET, step.key, body)).version_id
+                await self.clients.do(step, stuck=kind.startswith("stuck"))
 
     # -- from the beginning to the end -----------------------------------------------------
 
@@ -454,8 +424,13 @@ class RolesWorld:
                 return
             if self.truth.has_open_run:
                 await self._call(lambda one: one.go_on("switchover", "", 0.0, ends=True))
+            elif self.truth.record.phase == "given_up":  # its run was ended behind the flip
+                to = self.truth.other(self.truth.record.primary).site
+                await self._call(lambda one, to=to: one.go_on("failover", to, 0.0, ends=False))
             elif self.truth.record.phase != "protected":
                 await self._settle_roles(1)
+            elif self.truth.record.fence_of(self.truth.record.primary) is not None:
+                await self._call(lambda one: one.allow())
             elif await self._in_step():
                 await self._audited()
                 return
@@ -514,7 +489,7 @@ def simulate_roles(plan: RolesPlan) -> Outcome:
             shutil.rmtree(folder)
     if world.broken is not None:
         broken = str(world.broken)
-    return Outcome(plan, broken, tuple(world.log), world.truth.checks, loop.time())
+    return Outcome(plan, broken, tuple(world.log), world.truth.checks, loop.time(), world.seen)
 
 
 async def _end(world: RolesWorld) -> None:

@@ -54,6 +54,7 @@ class Truth:
     strict: bool = True
     names_all: bool = True
     strays: set[str] = field(default_factory=set)
+    raced: set[str] = field(default_factory=set)
     checks: int = 0
     hidden: int = 0
 
@@ -80,7 +81,7 @@ class Truth:
         while self.untold and self.untold[0][0] < watermark:
             row = heappop(self.untold)
             self.checks += 1
-            if row[2].key in self.excused:
+            if row[2].key in self.excused or row[2].key in self.strays:
                 late.append(row)
             elif not self._stands(row[2]):
                 raise Broken(
@@ -93,6 +94,7 @@ class Truth:
 
     def arrived_late(self, key: str, before: list[Held], added: Attributes) -> bool:
         """A write that farshore had given up has come to stand; whether where it should not."""
+        self.raced.add(key)
         try:
             self.appended(key, before, added)
         except Broken:

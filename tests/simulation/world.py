@@ -22,7 +22,12 @@ from farshore.testing.store.memory import EVERYTHING, Held
 from farshore.testing.store.scripts import Rates, seeded
 from tests.simulation.feed import Events, SimulatedFeed
 from tests.simulation.loop import SimulatedLoop
-from tests.simulation.network import LATE_S, Network, Source, Target
+from tests.simulation.network import (
+    LATE_S,
+    Network,
+    Source,
+    Target,
+)
 from tests.simulation.outcome import Outcome
 from tests.simulation.plan import Plan, Step
 from tests.simulation.process import Process, SimulatedClock
@@ -62,7 +67,10 @@ class World:
         self.rng = random.Random(plan.seed + 1)
         self.log: list[str] = []
         self.clock = SimulatedClock(BEGAN, 0.0)
-        can = replace(EVERYTHING, sub_second_modified=plan.sub_second)
+        can = replace(
+            EVERYTHING,
+            sub_second_modified=plan.sub_second,
+        )
         theirs = can
         if not plan.conditions:
             theirs = replace(
@@ -74,6 +82,8 @@ class World:
         self.site_clock = clock
         self.east = Source("east", clock=clock, capabilities=can, seed=1)
         self.west = Target("west", clock=clock, capabilities=theirs, seed=2)
+        for store in (self.east, self.west):
+            store.page_max = min(store.page_max, plan.weather.page)
         self.truth = Truth(self.east, self.west, strict=plan.strict, names_all=plan.names_all)
         self.events = Events(self.rng, plan.hints, plan.settles)
         self.east.told = self._told
@@ -108,7 +118,8 @@ class World:
 
     def _appended(self, key: str, before: list[Held], attributes: Attributes) -> None:
         try:
-            if not self.late:
+            raced = key in self.truth.raced and not self.plan.conditions
+            if not self.late and not raced:
                 self.truth.appended(key, before, attributes)
             elif self.truth.arrived_late(key, before, attributes):
                 self.seen["late write stood above newer ones"] += 1
@@ -122,6 +133,9 @@ class World:
         self.late = late
 
     def _marked(self, key: str, before: list[Held]) -> None:
+        if self.late:
+            self.seen["marker that arrived late"] += 1
+            self.truth.raced.add(key)
         self.truth.hidden += key in self.endangered and not before[0].version.is_marker
         if self.truth.hidden > self.plan.deletes_count * self.starts and not self.calm:
             self._broke(Broken(f"{self.truth.hidden} objects were hidden: the delete guard slept"))
@@ -157,7 +171,10 @@ class World:
         def fault(operation: str, bucket: str, key: str, number: int) -> Fault | None:
             return (quiet if self.calm else script)(operation, bucket, key, number)
 
-        way = Network(store, fault, self.rng, self.plan.latency_s, self.plan.late_answers, self.say)
+        way = Network(
+            store, fault, self.rng, self.plan.latency_s, self.plan.late_answers, self.say,
+            self.plan.weather, self.seen,
+        )  # fmt: skip
         way.is_away = lambda: self.away[store.site] > self.loop.time() and not self.calm
         way.offset = lambda: float(int(self.site_clock.now())) - self.clock.now()
         way.arriving = self._arriving
@@ -180,12 +197,18 @@ class World:
         self.process.start()
         self.say("start")
 
-    async def _restart(self, *, lose_journal: bool = False, gently: bool = False) -> None:
+    async def _restart(
+        self, *, lose_journal: bool = False, gently: bool = False, powerless: bool = False
+    ) -> None:
         process = self.process
         if process is None:
             return
         self.process = None
-        await (process.stop(self.own) if gently else process.kill(self.own))
+        if powerless:
+            self.forgetful = True
+            self.seen["power cut that undid commits"] += await process.lose_power(self.own)
+        else:
+            await (process.stop(self.own) if gently else process.kill(self.own))
         if lose_journal:
             self.forgetful = True
             for path in sorted(self.folder.glob("*.db*")):
@@ -223,6 +246,7 @@ class World:
             await task
 
     async def _do(self, step: Step) -> None:
+        self.seen[step.kind] += 1
         match step.kind:
             case "kill":
                 await self._restart()
@@ -230,6 +254,8 @@ class World:
                 await self._restart(lose_journal=True)
             case "stop":
                 await self._restart(gently=True)
+            case "power cut":
+                await self._restart(powerless=True)
             case "jump":
                 self.clock.skew += (step.amount % 200) / 10 - 10
             case "away":
