@@ -5,9 +5,8 @@
     history/PAIR/EPOCH-REVISION-….json  records that lost against another one, written once
 
 Where the server obeys conditions (a probed capability), they are the compare-and-swap.
-Where it ignores them, whoever writes holds a lock object (a `lease`) and reads back: weaker,
-because two writers further apart than the lock's settling time may both believe that they
-hold it. `Ledger.strong` says which it is.
+Where it ignores them, whoever writes holds a lock object and reads back: weaker, in the ways that
+`lease` tells of. `Ledger.strong` says which it is.
 
 A request that takes longer than `seconds_max` counts as not answered.
 """
