@@ -117,6 +117,7 @@ class Client:
         except (ClientError, BotoCoreError):
             with self._diary.ledger() as ledger:
                 ledger.doubt(entry)
+            self._diary.say(f"in doubt: {entry.key} {entry.token}")
             raise
         self._told(entry, answer)
 
@@ -124,6 +125,7 @@ class Client:
         now = time.time()
         with self._diary.ledger() as ledger:
             ledger.acknowledge(entry, answer["VersionId"], now)
+        self._diary.say(f"told: {entry.key} {answer['VersionId']} {entry.token}")
         etag = answer.get("ETag", "").strip('"')
         if etag and etag != entry.token:
             self._diary.broke("as it was written", entry.key, f"{etag} instead of {entry.token}")
@@ -135,5 +137,6 @@ class Client:
                 return "nothing to purge"
             entry = found[amount % len(found)]
             ledger.purge(entry)
+        self._diary.say(f"purge: {entry.key} {entry.version_id} {entry.token}")
         s3.delete_object(**where, VersionId=entry.version_id)
         return "acknowledged"

@@ -12,6 +12,9 @@ from datetime import datetime
 from http.client import HTTPException
 from typing import Any
 
+from botocore.exceptions import BotoCoreError, ClientError
+
+from farshore.core import stamp
 from tests.chaos import wire
 from tests.chaos.daemon import Runner
 from tests.chaos.diary import Diary
@@ -117,9 +120,23 @@ class Judge:
                 self._diary.broken([one])
             elif self._strays.seen(one):
                 self._diary.say(f"out of order: {key}: {one.what}")
+                self._show(key)
                 self._diary.count("late writes", "keys seen with one")
         return True
 
     def require_told(self) -> None:
         """Of everything that stood out of order for a while, farshore has said so."""
+        for key in self._strays.first:
+            self._show(key)
         self._diary.broken(self._strays.unexplained())
+
+    def _show(self, key: str) -> None:
+        """The key's entries on the far side, newest first, each with its origin: for the log."""
+        try:
+            found = wire.history(self._far(), self._farshore.bucket, key)
+        except (*UNREADABLE, BotoCoreError, ClientError) as error:
+            self._diary.say(f"{key} cannot be read: {error}")
+            return
+        for held in found:
+            what = f"{held.version.version_id} {wire.token_of(held)}"
+            self._diary.say(f"  {key}: {what} <- {stamp.find(held.attributes)}")
