@@ -51,7 +51,13 @@ def client(endpoint: str, keys: Credentials) -> Any:
 
 def seen(s3: Any, bucket: str, key: str) -> list[Seen]:
     """The key's history as its listing shows it, newest first."""
-    return [seen_of(row) for row in rows(s3, bucket, key)]
+    return [seen_of(row) for row in newest_first(rows(s3, bucket, key))]
+
+
+def newest_first(found: Sequence[Row]) -> list[Row]:
+    """By the ids, which count down. A listing that is made while SeaweedFS writes may show the
+    version before the newest as the latest one, and such a one `rows` puts first."""
+    return sorted(found, key=lambda row: row.version_id)
 
 
 def seen_of(row: Row) -> Seen:
@@ -60,7 +66,7 @@ def seen_of(row: Row) -> Seen:
 
 def history(s3: Any, bucket: str, key: str) -> list[Held]:
     """The key's whole history, newest first, every byte read; bodies are their SHA-256."""
-    return [_held(s3, bucket, key, row) for row in rows(s3, bucket, key)]
+    return [_held(s3, bucket, key, row) for row in newest_first(rows(s3, bucket, key))]
 
 
 def _held(s3: Any, bucket: str, key: str, row: Row) -> Held:

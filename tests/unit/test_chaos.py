@@ -30,7 +30,8 @@ from tests.chaos.ledger import (
 from tests.chaos.operations import CLIENTS, MIX, VERSIONS_MAX, body, operations
 from tests.chaos.schedule import KINDS, LAST_S, LASTS_S, faults
 from tests.chaos.settled import in_step, waits_for_nothing
-from tests.chaos.wire import Both, compared
+from tests.chaos.wire import Both, compared, newest_first
+from tests.lab.witness import Row
 
 # -- one seed is one run -----------------------------------------------------------------
 
@@ -191,6 +192,12 @@ def test_keys_that_are_fought_over_have_no_order_and_still_are_owed() -> None:
     ledger.promised(9.0, 10.0, "somebody")
     assert ledger.look("k", [Seen("a", 1.1), Seen("b", 2.1)], 11.0) == []
     assert promises(ledger.look("k", [Seen("a", 1.1)], 11.0)) == {UNDERSTATED}
+
+
+def test_a_listing_made_while_the_server_writes_is_read_by_its_ids() -> None:
+    """Seen: the newest is listed, and the one before it is still called the latest."""
+    newest, before = Row("5a", False, False, "b"), Row("6b", False, True, "a")
+    assert newest_first([before, newest]) == [newest, before]
 
 
 def test_what_stood_out_of_order_must_have_been_told() -> None:
