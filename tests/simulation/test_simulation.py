@@ -95,14 +95,19 @@ def test_a_seed_replays_its_run(seed: int) -> None:
     assert len(once.log) > 100
 
 
+CAUGHT_RARELY = {"late writes stay": (455,)}
+"""Defects that take a seed of their own, beyond the first ones."""
+
+
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_defect_is_caught(name: str) -> None:
+    rare = [plain_plan_of(seed) for seed in CAUGHT_RARELY.get(name, ())]
     with mutated(name):
-        assert any(simulate(plan_of(seed)).broken for seed in range(SEEDS))
+        assert any(simulate(plan).broken for plan in (*rare, *map(plan_of, range(SEEDS))))
 
 
 CAUGHT_BY = {
-    "a fence is dropped": 9,
+    "a fence is dropped": 46,
     "a pending fence is forgotten": 0,
 }
 """A seed that was seen to catch it is tried first: these runs cost a second each."""
