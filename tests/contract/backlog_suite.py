@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from farshore.core.plan import DELAYED_MARKER
+from farshore.core.plan import DELAYED_MARKER, LATE_WRITE
 from farshore.feed.hint import Hint
 from farshore.journal.backlog import (
     ASKED,
@@ -28,6 +28,7 @@ from farshore.journal.backlog import (
 NOW = 1_767_225_600.0
 EXCUSED: dict[str, Any] = {"reason": "UNSUPPORTED", "cause": "SSE-C", "explanation": "no key"}
 DELAYED: dict[str, Any] = {"reason": "PENDING", "cause": DELAYED_MARKER, "explanation": "later"}
+WATCHED: dict[str, Any] = {"reason": "PENDING", "cause": LATE_WRITE, "explanation": "all there"}
 FAILED: dict[str, Any] = {"reason": "FAILED", "cause": "Denied", "explanation": "no right to it"}
 
 
@@ -549,6 +550,19 @@ class BacklogSuite:
         assert summary.causes == {"Denied": 1, "Throttled": 2, "SSE-C": 1}
         assert (summary.held, summary.in_flight) == (1, 1)
         assert backlog.summary(NOW + 1).due == 6
+
+    async def test_a_key_that_is_only_watched_is_counted_apart(self, backlog: Backlog) -> None:
+        await backlog.note([hint(key, NOW, 10) for key in "ab"], now=NOW)
+        watched, failed = await backlog.take(NOW, 2)
+        await backlog.put_back(watched, due_at=NOW + 9, attempts=0, **WATCHED)
+        await backlog.put_back(
+            failed, due_at=NOW + 9, attempts=1, **{**FAILED, "cause": LATE_WRITE}
+        )
+        summary = backlog.summary(NOW)
+        assert (summary.count, summary.bytes, summary.watched) == (1, 10, 1)
+        assert (summary.held, summary.failed) == (0, {"FAILED": 1})
+        assert len(backlog.rows()) == 2
+        assert backlog.summary(NOW + 9).due == 2
 
     async def test_rows(self, backlog: Backlog) -> None:
         await backlog.note([hint(k, at) for k, at in [("a/1", 9), ("a/2", 5), ("b", 1)]], now=NOW)

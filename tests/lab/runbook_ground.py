@@ -23,7 +23,7 @@ from tests.lab.daemon import Daemon, eventually
 from tests.lab.farshore_cli import SITES, Ended, Farshore
 from tests.lab.fences import credentials, impatient_app, policy
 
-BUCKETS = tuple(f"files-{number:02}" for number in range(40))
+BUCKETS = tuple(f"files-{number:02}" for number in range(90))
 """Buckets in which the lab's application may work; a test has one for itself."""
 
 COMMON = "files"

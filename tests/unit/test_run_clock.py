@@ -74,7 +74,7 @@ class Scene:
     def hear(self, text: str) -> None:
         """The clock jumps once, behind the step that is named."""
         self.told.append(text)
-        self.clock.jump(self.jumps.pop(text, 0.0))
+        self.clock.jump(self.jumps.pop(text.partition(",")[0], 0.0))
 
     async def run(self) -> Run:
         ground = self.ground
@@ -91,7 +91,9 @@ class Scene:
         run = Run("r1", plan, "one@desk", 1.0, 1.0)
         run = run.approved(Approval("two@desk", 2.0, plan.digest, True)).begun(3.0, plan)
         runner = Runner(steps, Memory(), ground.plane, self.clock, "one@desk", "flip", self.hear)
-        return await runner.go(run)
+        ended = await runner.go(run)
+        assert not self.jumps, "every jump was made"
+        return ended
 
 
 @pytest.fixture

@@ -66,6 +66,7 @@ def list_(
             "doubt": doubt,
             "count": summary.count,
             "bytes": summary.bytes,
+            "watched": summary.watched,
             "oldest_since": _moment(summary.oldest_since),
             "held": summary.held,
             "failed": dict(summary.failed),
@@ -218,6 +219,17 @@ def _show(console: Console, rows: list[Work]) -> None:
 
 
 def _sentence(summary: BacklogSummary, shown: int) -> str:
+    return " ".join([_waiting(summary, shown - min(summary.watched, shown)), *_watched(summary)])
+
+
+def _watched(summary: BacklogSummary) -> list[str]:
+    if not summary.watched:
+        return []
+    keys = "1 key is" if summary.watched == 1 else f"{summary.watched:,} keys are"
+    return [f"{keys} in step, and looked at again: a write that was not answered may still arrive."]
+
+
+def _waiting(summary: BacklogSummary, shown: int) -> str:
     if not summary.count:
         return "Nothing waits."
     parts = [f"{_keys(summary.count)} in the backlog"]

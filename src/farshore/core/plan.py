@@ -33,6 +33,11 @@ DISCARDED_DELETE = "DiscardedDelete"
 """Cause of EXCLUDED deletes: a person said that they are not to be replicated."""
 
 
+def is_watched(reason: str, cause: str) -> bool:
+    """Whether all is done, and the key is only looked at again for a late write."""
+    return (reason, cause) == ("PENDING", LATE_WRITE)
+
+
 def holds_back(reason: str, cause: str) -> bool:
     """Whether such work keeps the watermark back: some change that should be there is not.
 
@@ -40,7 +45,7 @@ def holds_back(reason: str, cause: str) -> bool:
     counters of their own; they would freeze the exposure for ever. Where a key is looked at
     again for a late write, nothing is missing.
     """
-    if (reason, cause) == ("PENDING", LATE_WRITE):
+    if is_watched(reason, cause):
         return False
     return reason != "UNSUPPORTED" and cause not in (DELAYED_MARKER, DELETE_GUARD)
 

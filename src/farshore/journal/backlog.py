@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from farshore.core.plan import holds_back
+from farshore.core.plan import holds_back, is_watched
 
 BACKGROUND = 0
 """What a reconcile or a backfill found."""
@@ -83,8 +83,10 @@ Taker = Callable[[Work], bool]
 class BacklogSummary:
     """All of the backlog in numbers.
 
-    `count` and `bytes` are over every row, whatever its reason; `oldest_since` (None when
-    there is none) over those that hold the watermark back (`core.plan.holds_back`). `failed`
+    `count` and `bytes` are over every row, whatever its reason, but those of `watched` keys:
+    there all is done, and a late write may still arrive (`core.plan.is_watched`).
+    `oldest_since` (None when there is none) is of those that hold the watermark back
+    (`core.plan.holds_back`). `failed`
     counts rows by reason, without those that only wait ("" and PENDING: `held` of them are
     PENDING), `owed` the same by reason and cause; `causes` counts every row that has one.
     `due`: rows that need not wait. `in_flight`: taken by this process, not yet given back.
@@ -92,6 +94,7 @@ class BacklogSummary:
 
     count: int
     bytes: int
+    watched: int
     oldest_since: float | None
     due: int
     held: int
@@ -260,6 +263,7 @@ class Group(NamedTuple):
 
 def folded(groups: Sequence[Group], in_flight: int) -> BacklogSummary:
     """All groups as one summary."""
+    owing = [group for group in groups if not is_watched(group.reason, group.cause)]
     failed: Counter[str] = Counter()
     causes: Counter[str] = Counter()
     owed: dict[str, Counter[str]] = {}
@@ -269,13 +273,14 @@ def folded(groups: Sequence[Group], in_flight: int) -> BacklogSummary:
         if group.reason not in NOT_FAILED:
             owed.setdefault(group.reason, Counter())[group.cause] += group.rows
     return BacklogSummary(
-        count=sum(group.rows for group in groups),
-        bytes=sum(group.bytes for group in groups),
+        count=sum(group.rows for group in owing),
+        bytes=sum(group.bytes for group in owing),
+        watched=sum(group.rows for group in groups) - sum(group.rows for group in owing),
         oldest_since=min(
             (g.oldest_since for g in groups if holds_back(g.reason, g.cause)), default=None
         ),
         due=sum(group.due for group in groups),
-        held=failed["PENDING"],
+        held=sum(group.rows for group in owing if group.reason == "PENDING"),
         failed={reason: n for reason, n in failed.items() if reason not in NOT_FAILED},
         owed={reason: dict(counts) for reason, counts in owed.items()},
         causes={cause: n for cause, n in causes.items() if cause},
