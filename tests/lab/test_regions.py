@@ -19,9 +19,11 @@ from farshore.config.load import load
 from farshore.credentials import Credentials
 from farshore.errors import Denied, LabError, Refused, Unreachable, UsageError
 from farshore.lab import process, state
+from farshore.lab.link import DOORS
 from farshore.lab.ports import HOST
 from farshore.lab.process import Process
 from farshore.lab.regions import Lab
+from farshore.lab.seaweed import SiteFolder, SitePorts
 from farshore.lab.settings import LinkSettings
 from farshore.lab.state import STATE_FOLDER, LabRecord, SiteRecord, SiteState
 from farshore.s3.client import S3Client
@@ -363,3 +365,19 @@ def test_a_folder_that_cannot_be_used_is_no_defect(tmp_path: Path) -> None:
         lab.up()
     with pytest.raises(LabError, match="cannot be read: Not a directory"):
         lab.status()
+
+
+def test_a_lab_whose_keys_are_gone_can_be_taken_down(tmp_path: Path) -> None:
+    """As one that an older farshore began, with fewer principals."""
+    lab = Lab(tmp_path)
+    ports = SitePorts(*range(1, len(SitePorts._fields) + 1))
+    doors = dict.fromkeys(DOORS, 1)
+    site = SiteRecord("east", ports, doors, None)
+    record = LabRecord("0" * 32, tmp_path / "run", False, ("files",), None, (site,))
+    folder = tmp_path / STATE_FOLDER
+    folder.mkdir()
+    state.save(folder, record)
+    with pytest.raises(LabError, match="was begun by another farshore"):
+        SiteFolder(folder / "east").keys()
+    lab.down()
+    assert not folder.exists()

@@ -18,6 +18,7 @@ from farshore.config.fields import CONTROL_BUCKET
 from farshore.core.iam import exported
 from farshore.core.rights import Ground
 from farshore.credentials import Credentials
+from farshore.errors import LabError
 
 OPERATOR, REPLICATOR, APP = "operator", "replicator", "app"
 PRINCIPALS = (OPERATOR, REPLICATOR, APP)
@@ -55,9 +56,16 @@ def new_keys(principal: str) -> Credentials:
 
 
 def read_keys(path: Path) -> Credentials:
-    """The keys in a credentials file that `write_keys` wrote."""
-    document = json.loads(path.read_text())
-    return Credentials(document["AccessKeyId"], document["SecretAccessKey"])
+    """The keys in a credentials file that `write_keys` wrote. `LabError` where there are none."""
+    try:
+        document = json.loads(path.read_text())
+        return Credentials(document["AccessKeyId"], document["SecretAccessKey"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise LabError(
+            f"The lab has no keys in {path}: it was begun by another farshore, or files of it were "
+            "removed.",
+            hint="Take it down with `farshore lab down`, which removes its data; begin it anew.",
+        ) from error
 
 
 def write_keys(path: Path, keys: Credentials) -> None:

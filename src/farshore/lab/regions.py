@@ -19,7 +19,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -118,7 +118,8 @@ class Lab:
             record = state.load(self._state_folder)
             if record is not None:
                 if all(site.doors for site in record.sites):
-                    pairfile.remove(self._view(record))
+                    with suppress(LabError):  # without its keys, farshore.toml stays as it is
+                        pairfile.remove(self._view(record))
                 self._stop(record)
             if not keep_data:
                 shutil.rmtree(self._state_folder)
