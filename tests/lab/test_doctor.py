@@ -172,7 +172,7 @@ def test_each_broken_thing_is_named(pair: Farshore) -> None:
 
 def test_a_fence_that_does_not_bite_and_a_ttl_that_is_too_long_are_named(pair: Farshore) -> None:
     text = pair.config.read_text()
-    spared = '[sites.east.fence]\nspare = ["operator", "replicator", "app"]\n'
+    spared = '[sites.east.fence]\nspare = ["operator", "replicator", "app"]\nobeyed_within = 1\n'
     pair.config.write_text(f"{text}\n{spared}")
     code, document = asked(pair, "fence")
     assert (code, states(document, "not ok")) == (4, [("fence", "east")])

@@ -161,7 +161,7 @@ def test_names_that_match_nobody_lock_nobody_out(
     pair: Farshore, names: list[str], kind: str
 ) -> None:
     theirs = admit_app(pair)
-    fence = f"[sites.east.fence]\nspare = {json.dumps(names)}"
+    fence = f"[sites.east.fence]\nspare = {json.dumps(names)}\nobeyed_within = 1"
     pair.configure(credentials=credentials(pair), more=fence)
     ended = pair.run("fence", "east", *WHY, "--json")
     assert (ended.code, ended.error["kind"]) == (5, kind)
@@ -202,7 +202,7 @@ def test_a_server_that_asks_policies_about_nobody_with_keys_is_fenced_by_a_progr
     keys = found.principals["operator"]
     settings.write_text(json.dumps([found.direct_endpoint, keys.access_key, keys.secret_key]))
     argv = json.dumps([sys.executable, str(program), str(settings)])
-    way = f'[sites.east.fence]\nby = "command"\nargv = {argv}'
+    way = f'[sites.east.fence]\nby = "command"\nobeyed_within = 1\nargv = {argv}'
     pair.configure(credentials=credentials(pair), more=way)
     (made,) = fence_document(pair.run("fence", "east", *WHY, "--json"), 0)["fences"]
     assert made["state"] == "standing"
@@ -247,7 +247,7 @@ def test_what_apply_found_out_stands_in_the_status(pair: Farshore) -> None:
     }
     names = {reason["name"] for reason in status(pair)[1]["reasons"]}
     assert not any("fence" in name for name in names)
-    more = '[sites.west.fence]\nspare = ["no-one"]'
+    more = '[sites.west.fence]\nspare = ["no-one"]\nobeyed_within = 1'
     pair.configure(credentials=credentials(pair), more=more)
     assert pair.run("fence", "west", "--check").code == 5
     told = status(pair)[1]

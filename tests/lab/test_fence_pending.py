@@ -111,7 +111,7 @@ def test_a_fence_that_cannot_be_put_up_keeps_everything_else_away(pair: Farshore
     lab.kill("east")
     fence_document(pair.run("fence", "east", *WHY, "--json"), 3)
     lab.revive("east")
-    more = '[sites.east.fence]\nspare = ["no-one"]'
+    more = '[sites.east.fence]\nspare = ["no-one"]\nobeyed_within = 1'
     configure(pair, credentials=credentials(pair), more=more)
     with Daemon(pair) as daemon:
         eventually(

@@ -8,12 +8,13 @@ from typing import NamedTuple
 
 import pytest
 
+from farshore.config.fences import OBEYED_SECONDS_MAX
 from farshore.control.bucket import Access
 from farshore.control.canary import CANARY_PREFIX
 from farshore.core.policy import FENCE_SID, POLICY_BYTES_MAX, TRIAL_SID, Spared
 from farshore.errors import BadRequest, ConfigError, Denied, Refused, Unreachable, Unsupported
 from farshore.fence.barrier import PolicyBarrier
-from farshore.fence.bite import BITE_SECONDS_MAX, Teeth
+from farshore.fence.bite import Teeth
 from farshore.fence.opening import buckets_at, fence_of, require_fence, spared
 from farshore.fence.site import SiteFence, Toothless
 from farshore.s3.store import Store
@@ -121,7 +122,7 @@ async def test_a_policy_that_reaches_nobody_is_no_fence(site: Site) -> None:
         await site.fence().put()
     assert caught.value.exit_code == 5
     assert "command" in caught.value.hint
-    assert site.clock.monotonic() - began >= BITE_SECONDS_MAX
+    assert site.clock.monotonic() - began >= OBEYED_SECONDS_MAX
     assert (await site.policy(), await site.policy("logs")) == (THEIRS, "")
     assert site.left() == []
 
@@ -342,6 +343,14 @@ def test_a_site_that_cannot_be_fenced_says_so() -> None:
         require_fence(config, "east")
 
 
+async def test_how_long_a_server_may_need_to_obey_is_configured(site: Site) -> None:
+    text = TOML.replace("[pair]", '[sites.east.fence]\nobeyed_within = "3s"\n[pair]')
+    config = config_of(text)
+    access = replace(site.access, site=config.site("east"))
+    assert (await fence_of(config, access, site.clock)).teeth.seconds_max == 3.0
+    assert (await fence_of(config_of(), site.access, site.clock)).teeth.seconds_max == 15.0
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [
@@ -349,6 +358,8 @@ def test_a_site_that_cannot_be_fenced_says_so() -> None:
         ('by = "command"', "needs argv"),
         ('argv = ["x"]', "does not take argv"),
         ('by = "none"\nspare = ["x"]', "does not take spare"),
+        ('by = "none"\nobeyed_within = 1', "does not take obeyed_within"),
+        ("obeyed_within = 0", "obeyed_within"),
         ("spare = []", "spare"),
     ],
 )

@@ -6,12 +6,12 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from farshore.config.fences import COMMAND_SECONDS_MAX, FenceWay
+from farshore.config.fences import COMMAND_SECONDS_MAX, OBEYED_SECONDS_MAX, FenceWay
 from farshore.config.fields import Duration, Form
 
 _KEYS: dict[str, set[str]] = {
-    "policy": {"spare"},
-    "command": {"argv", "timeout"},
+    "policy": {"spare", "obeyed_within"},
+    "command": {"argv", "timeout", "obeyed_within"},
     "none": set(),
 }
 """Way to the keys that it may have."""
@@ -42,9 +42,16 @@ class FenceForm(Form):
         description=f"command: how long one call may take; {COMMAND_SECONDS_MAX:g} s without it.",
     )
 
+    obeyed_within: Duration | None = Field(
+        default=None,
+        description="How long this site may need until it refuses writes everywhere. A fence that "
+        f"does not bite by then is taken away again; {OBEYED_SECONDS_MAX:g} s without it.",
+    )
+
     @model_validator(mode="after")
     def _keys_of_its_way(self) -> Self:
-        given = {k for k in ("spare", "argv", "timeout") if getattr(self, k) is not None}
+        may = ("spare", "argv", "timeout", "obeyed_within")
+        given = {key for key in may if getattr(self, key) is not None}
         foreign = sorted(given - _KEYS[self.by])
         if foreign:
             raise ValueError(f'a fence by "{self.by}" does not take {" and ".join(foreign)}')
@@ -54,5 +61,10 @@ class FenceForm(Form):
 
     def way(self) -> FenceWay:
         """The frozen value."""
-        seconds = self.timeout or COMMAND_SECONDS_MAX
-        return FenceWay(self.by, tuple(self.spare or ()), tuple(self.argv or ()), seconds)
+        return FenceWay(
+            self.by,
+            tuple(self.spare or ()),
+            tuple(self.argv or ()),
+            self.timeout or COMMAND_SECONDS_MAX,
+            self.obeyed_within or OBEYED_SECONDS_MAX,
+        )

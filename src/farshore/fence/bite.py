@@ -20,13 +20,11 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from farshore.clock import Clock
+from farshore.config.fences import OBEYED_SECONDS_MAX
 from farshore.control.bucket import Access
 from farshore.control.canary import CANARY_PREFIX, canary_key, purge_key
 from farshore.errors import Denied, StoreError, Unsupported
 from farshore.s3.store import Store
-
-BITE_SECONDS_MAX = 15.0
-"""How long a server may need to obey a policy everywhere (SeaweedFS: 7 ms; AWS: seconds)."""
 
 TRIAL = "-trial"
 TRIAL_KEYS = f"{CANARY_PREFIX}*{TRIAL}"
@@ -62,7 +60,7 @@ class Teeth:
     access: Access
     clock: Clock
     pause: Callable[[float], Awaitable[None]] = asyncio.sleep
-    seconds_max: float = BITE_SECONDS_MAX
+    seconds_max: float = OBEYED_SECONDS_MAX
 
     async def before(self, bucket: str) -> Could | None:
         """What the application may do now, without a fence; None without its keys."""

@@ -15,7 +15,7 @@ from farshore.core.policy import Spared
 from farshore.credentials import resolve
 from farshore.errors import ConfigError, Refused
 from farshore.fence.barrier import Barrier, PolicyBarrier
-from farshore.fence.bite import BITE_SECONDS_MAX, Teeth
+from farshore.fence.bite import Teeth
 from farshore.fence.command import CommandBarrier
 from farshore.fence.site import SiteFence
 
@@ -40,10 +40,12 @@ async def open_fence(config: Config, site: str, clock: Clock) -> AsyncIterator[S
 
 
 async def fence_of(
-    config: Config, access: Access, clock: Clock, seconds_max: float = BITE_SECONDS_MAX
+    config: Config, access: Access, clock: Clock, seconds_max: float | None = None
 ) -> SiteFence:
-    """The fence of a site that is open already. `seconds_max`: for the server to obey it."""
+    """The fence of a site that is open already. `seconds_max`: for the server to obey it, None:
+    as configured."""
     site = access.site
+    seconds_max = site.fence.obeyed_s if seconds_max is None else seconds_max
     barrier: Barrier
     if site.fence.by == "command":
         barrier = CommandBarrier(site, config.folder)

@@ -13,7 +13,7 @@ from farshore.config import Config
 from farshore.control.bucket import Access
 from farshore.control.fenced import FenceTrial, write_trial
 from farshore.errors import ConfigError, Refused
-from farshore.fence.bite import BITE_SECONDS_MAX, Bite
+from farshore.fence.bite import Bite
 from farshore.fence.opening import fence_of, require_fence
 
 
@@ -38,11 +38,11 @@ class Tried:
 
 
 async def try_fence(
-    config: Config, access: Access, clock: Clock, *, seconds_max: float = BITE_SECONDS_MAX
+    config: Config, access: Access, clock: Clock, *, seconds_max: float | None = None
 ) -> Tried:
     """Try a fence at an open site, on canaries alone, and keep what was found. Raises what
     stores raise; that a site cannot be fenced is an answer. `seconds_max`: for the server to
-    obey."""
+    obey, None: as configured."""
     site = access.site
     try:
         require_fence(config, site.name)
