@@ -29,8 +29,9 @@ $(STAMP): requirements.txt pyproject.toml
 demo: setup $(SERVERS)  ## two regions, one tree, all of it proved; one dies under load, and the way home
 	$(BIN)/farshore demo --report build/demo.md
 
-# A test on real servers waits for most of its time. Each process has two labs: some 1.5 GiB.
-WORKERS ?= 2
+# A test on real servers waits for most of its time: three processes fit on two cores. Two of
+# them begin with a lab each, some 1 GiB (tests/conftest.py).
+WORKERS ?= 3
 test: setup $(SERVERS)  ## all tests, on real servers on loopback
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal
 

@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import NamedTuple
 
 from farshore.clock import Clock
@@ -22,6 +21,7 @@ from farshore.control.record import ControlPlane, open_plane
 from farshore.control.recorded import require_capabilities
 from farshore.control.sites import open_access, open_store
 from farshore.core.drill import AbortIf, Drill, Level
+from farshore.core.run_id import new_id
 from farshore.core.runbook import Override
 from farshore.drill import html, markdown
 from farshore.drill.account import of_drill
@@ -97,7 +97,7 @@ class Hall:
         await self._require_both()
         async with self.alone():
             await self.tidy(ask.by)
-            sheet = Sheet(self._begun(ask), self.clock, self.told)
+            sheet = Sheet(await self._begun(ask), self.clock, self.told)
             await self.cabinet.save(sheet.drill)
             aborted = "it was interrupted"
             try:
@@ -130,12 +130,13 @@ class Hall:
                 return error.message
         return ""
 
-    def _begun(self, ask: Ask) -> Drill:
+    async def _begun(self, ask: Ask) -> Drill:
         now = self.clock.now()
+        taken = await self.cabinet.ids()
         pair = self.config.pair
         actors = {"asked": ask.by} | ({"approved": ask.approved_by} if ask.approved_by else {})
         return Drill(
-            f"{datetime.fromtimestamp(now, UTC):%Y%m%d-%H%M%S}-drill-{ask.level}",
+            new_id(now, f"drill-{ask.level}", taken),
             ask.level,
             pair.name,
             pair.source,

@@ -9,10 +9,10 @@ run's id.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from farshore.clock import Clock
 from farshore.config import Config
@@ -23,6 +23,7 @@ from farshore.control.record import ControlPlane, open_plane
 from farshore.control.recorded import require_capabilities
 from farshore.control.runs import Runs, Shelf
 from farshore.control.sites import open_store
+from farshore.core.run_id import new_id
 from farshore.core.runbook import Approval, Override, Plan, Run, Verb
 from farshore.errors import Refused, Unreachable, UsageError
 from farshore.runbook.exposed import exposed, still_answers
@@ -94,9 +95,9 @@ class Desk:
         """A run as it would be now; nothing is kept. `UsageError`, `Refused`, `SwitchError`."""
         old = (await self._plane.read()).record.primary
         self._require_target(wish, old)
-        await self._require_answers(wish.to)
+        taken, _ = await asyncio.gather(self.runs.ids(), self._require_answers(wish.to))
         now = self._clock.now()
-        run_id = f"{datetime.fromtimestamp(now, UTC):%Y%m%d-%H%M%S}-{wish.verb}-{wish.to}"
+        run_id = new_id(now, f"{wish.verb}-{wish.to}", taken)
         ground = self._ground(old, wish.by, wish.why, run_id)
         return Run(
             id=run_id,
