@@ -6,17 +6,15 @@ promise was kept; 1: one was broken; 2: the run itself could not go on; 130: int
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from collections import Counter
-from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.chaos import summary
 from tests.chaos.clients import Client
 from tests.chaos.diary import Diary
-from tests.chaos.errand import BROKEN, KEPT, carried_out, new_seed, say, tell, write_report
+from tests.chaos.errand import Ended, Errand, tell
 from tests.chaos.faults import Injector
 from tests.chaos.judge import Judge
 from tests.chaos.ledger import lags
@@ -59,7 +57,9 @@ def run(seed: int, seconds: float, folder: Path) -> Result:
         if settle(s, SWEEP_S):
             judge_all(s, judge)
         s.runner.stop()
-    return _result(diary, seed, seconds)
+    with diary.ledger() as ledger:
+        checks, seen = Counter(ledger.checks), lags(ledger)
+    return diary.result(seed, seconds, checks, seen)
 
 
 def _story(stage: Stage, judge: Judge, seed: int, seconds: float) -> None:
@@ -81,30 +81,13 @@ def _story(stage: Stage, judge: Judge, seed: int, seconds: float) -> None:
         until(doing, seconds, lambda: tell(stage.diary))
 
 
-def _result(diary: Diary, seed: int, seconds: float) -> Result:
-    with diary.ledger() as ledger:
-        counts = {**diary.counts, "checks": Counter(ledger.checks)}
-        seen = lags(ledger)
-    began = datetime.fromtimestamp(diary.began, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return Result(seed, seconds, began, counts, diary.highest, seen, tuple(diary.violations))
+def _ended(seed: int, seconds: float, folder: Path) -> Ended:
+    result = run(seed, seconds, folder)
+    return Ended(summary.document(result), summary.lines(result), not result.violated)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.chaos")
-    parser.add_argument("--minutes", type=float, default=MINUTES, help="how long faults go on")
-    parser.add_argument("--seed", type=int, help="replays its schedule")
-    parser.add_argument("--report", type=Path, default=REPORT, help="where the JSON goes")
-    given = parser.parse_args()
-    seed = new_seed() if given.seed is None else given.seed
-
-    def act(folder: Path) -> int:
-        say(f"chaos: seed {seed}, {given.minutes:g} minutes, in {folder}")
-        result = run(seed, given.minutes * 60, folder)
-        write_report(given.report, summary.document(result))
-        say("\n".join(summary.lines(result)))
-        return BROKEN if result.violated else KEPT
-
-    return carried_out("chaos", act)
+    return Errand("chaos", "tests.chaos", "minutes", MINUTES, REPORT).main(_ended)
 
 
 if __name__ == "__main__":

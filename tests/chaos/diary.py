@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.chaos.ledger import Ledger, Violation
+from tests.chaos.summary import Result
 
 VIOLATIONS_MAX = 200
 """More are counted, not kept."""
@@ -58,3 +60,11 @@ class Diary:
     def broke(self, promise: str, where: str, what: str) -> None:
         """One promise, now."""
         self.broken([Violation(promise, where, what, time.time())])
+
+    def result(
+        self, seed: int, seconds: float, checks: Counter[str], lags: Sequence[float] = ()
+    ) -> Result:
+        """All of it, when the run is over."""
+        began = datetime.fromtimestamp(self.began, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        counts = {**self.counts, "checks": checks}
+        return Result(seed, seconds, began, counts, self.highest, lags, tuple(self.violations))

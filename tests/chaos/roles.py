@@ -7,14 +7,13 @@ seed draws what is tried. Exit codes as those of `python -m tests.chaos`.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import sys
 import threading
 import time
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from farshore.lab.settings import PERFECT, LinkSettings
 from tests.chaos import summary
 from tests.chaos.diary import Diary
 from tests.chaos.door import Door, read_all
-from tests.chaos.errand import BROKEN, KEPT, carried_out, new_seed, say, tell, write_report
+from tests.chaos.errand import Ended, Errand, tell
 from tests.chaos.judge import Judge
 from tests.chaos.reigns import Change, Claim, Deed, Story, deeds, judged
 from tests.chaos.stage import Stage, again_and_again, at_work, raised, until_ready
@@ -259,7 +258,7 @@ def run(seed: int, seconds: float, folder: Path) -> Result:
         operator, door = Operator(stage, pair), Door(diary, pair)
         _story(stage, operator, door, seed, seconds)
         _judge(stage, pair, operator, door)
-    return _result(diary, seed, seconds)
+    return diary.result(seed, seconds, diary.counts.get("checks", Counter()))
 
 
 def _story(stage: Stage, operator: Operator, door: Door, seed: int, seconds: float) -> None:
@@ -314,28 +313,13 @@ def _until_copied(stage: Stage, pair: Pair) -> None:
     stage.diary.broke("it settles", "farshore status", f"not within {COPIED_SECONDS_MAX:g} s")
 
 
-def _result(diary: Diary, seed: int, seconds: float) -> Result:
-    counts = {**diary.counts, "checks": diary.counts.get("checks", Counter())}
-    began = datetime.fromtimestamp(diary.began, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return Result(seed, seconds, began, counts, diary.highest, (), tuple(diary.violations))
+def _ended(seed: int, seconds: float, folder: Path) -> Ended:
+    result = run(seed, seconds, folder)
+    return Ended(summary.document(result), summary.lines(result), not result.violated)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.chaos.roles")
-    parser.add_argument("--minutes", type=float, default=MINUTES, help="how long roles change")
-    parser.add_argument("--seed", type=int, help="replays what is tried")
-    parser.add_argument("--report", type=Path, default=REPORT, help="where the JSON goes")
-    given = parser.parse_args()
-    seed = new_seed() if given.seed is None else given.seed
-
-    def act(folder: Path) -> int:
-        say(f"chaos of roles: seed {seed}, {given.minutes:g} minutes, in {folder}")
-        result = run(seed, given.minutes * 60, folder)
-        write_report(given.report, summary.document(result))
-        say("\n".join(summary.lines(result)))
-        return BROKEN if result.violated else KEPT
-
-    return carried_out("chaos", act)
+    return Errand("chaos-of-roles", "tests.chaos.roles", "minutes", MINUTES, REPORT).main(_ended)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ chaos` has them; 1 also for a figure that is not flat.
 
 from __future__ import annotations
 
-import argparse
 import re
 import sys
 import threading
@@ -21,7 +20,7 @@ from botocore.exceptions import ClientError
 from tests.chaos import flat, summary
 from tests.chaos.clients import Client
 from tests.chaos.diary import Diary
-from tests.chaos.errand import BROKEN, KEPT, carried_out, new_seed, say, tell, write_report
+from tests.chaos.errand import Ended, Errand, tell
 from tests.chaos.flat import Finding, Sample
 from tests.chaos.judge import Judge
 from tests.chaos.settled import judge_lightly, settle
@@ -189,24 +188,16 @@ def _story(stage: Stage, judge: Judge, seed: int, seconds: float, samples: list[
         until(doing, seconds, lambda: tell(stage.diary))
 
 
+def _ended(seed: int, seconds: float, folder: Path) -> Ended:
+    result = run(seed, seconds, folder)
+    operations = sum(result.counts.get("operations", {}).values())
+    told = f"{operations} operations of clients, {result.violated} violations"
+    lines = [*flat.table(result.samples), "", *flat.verdicts(result.found), told]
+    return Ended(result.document(), lines, result.is_good)
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.chaos.soak")
-    parser.add_argument("--hours", type=float, default=HOURS, help="how long, 0.5 for example")
-    parser.add_argument("--seed", type=int, help="of the clients' operations")
-    parser.add_argument("--report", type=Path, default=REPORT, help="where the JSON goes")
-    given = parser.parse_args()
-    seed = new_seed() if given.seed is None else given.seed
-
-    def act(folder: Path) -> int:
-        say(f"soak: seed {seed}, {given.hours:g} hours, in {folder}")
-        result = run(seed, given.hours * 3600, folder)
-        write_report(given.report, result.document())
-        say("\n".join([*flat.table(result.samples), "", *flat.verdicts(result.found)]))
-        operations = sum(result.counts.get("operations", {}).values())
-        say(f"{operations} operations of clients, {result.violated} violations")
-        return KEPT if result.is_good else BROKEN
-
-    return carried_out("soak", act)
+    return Errand("soak", "tests.chaos.soak", "hours", HOURS, REPORT).main(_ended)
 
 
 if __name__ == "__main__":
