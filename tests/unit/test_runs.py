@@ -13,6 +13,7 @@ from farshore.control.both import BothSides
 from farshore.control.ledger import Ledger
 from farshore.control.runs import Runs, run_name
 from farshore.core.runbook import Approval, Plan, Run, StepPlan
+from farshore.drill.cabinet import Cabinet
 from farshore.errors import BucketMissing, OutcomeUnknown, Refused, Unreachable, UsageError
 from farshore.testing.clock import ManualClock
 from farshore.testing.store.faults import Faulty
@@ -42,11 +43,14 @@ class Ground:
 
     def runs(self) -> Runs:
         """A process of its own: it remembers nothing."""
+        return Runs(self.both())
+
+    def both(self) -> BothSides:
         ledgers = [
             Ledger(CONFIG.site(site), Faulty(store, self._script(site)), "east.west", strong=True)
             for site, store in self.stores.items()
         ]
-        return Runs(BothSides(("east", "west"), ledgers, primary="east"))
+        return BothSides(("east", "west"), ledgers, primary="east")
 
     def _script(self, site: str) -> Callable[[str, str, str, int], Fault | None]:
         def script(name: str, bucket: str, key: str, number: int) -> Fault | None:
@@ -178,3 +182,15 @@ async def test_open_runs_are_those_that_are_not_over(ground: Ground) -> None:
     shelf = await ground.runs().create(other)
     await shelf.save(other.abort(5.0, "no"))
     assert await ground.runs().open_runs() == [RUN]
+
+
+async def test_drills_too_are_asked_for_where_nothing_was_prepared() -> None:
+    ground = Ground()
+    with pytest.raises(BucketMissing, match="nothing was prepared") as caught:
+        await Cabinet(ground.both()).ids()
+    assert "farshore apply" in caught.value.hint
+    await ground.made()
+    assert await Cabinet(ground.both()).ids() == []
+    ground.down = {"east", "west"}
+    with pytest.raises(Unreachable, match="No control bucket has the drill"):
+        await Cabinet(ground.both()).ids()

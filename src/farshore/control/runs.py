@@ -70,7 +70,7 @@ class Runs:
             except StoreError as error:
                 errors.append(error)
         if len(errors) == len(self._both.ledgers):
-            raise _nobody(errors)
+            raise nobody_has("the run", errors)
         return sorted(found)
 
     async def open_runs(self) -> list[Run]:
@@ -99,7 +99,7 @@ class Runs:
         copies, errors = await _copies(self._both, run_id)
         best = max(copies.values(), key=lambda copy: copy.revision, default=None)
         if best is None:
-            raise _nobody(errors)
+            raise nobody_has("the run", errors)
         if best.run is None:
             known = ", ".join((await self.ids())[-3:]) or "none"
             raise UsageError(f"There is no run {run_id}.", hint=f"The last ones: {known}.")
@@ -133,7 +133,7 @@ class Shelf:
         if refused is not None:
             raise refused
         if not done:
-            raise _nobody([r for r in results if isinstance(r, StoreError)])
+            raise nobody_has("the run", [r for r in results if isinstance(r, StoreError)])
         self.copies |= {copy.site: copy for copy in done}
         self.run = run
 
@@ -241,11 +241,12 @@ def _overtaken(run: Run, there: Copy) -> Refused:
     )
 
 
-def _nobody(errors: Sequence[StoreError]) -> StoreError:
+def nobody_has(what: str, errors: Sequence[StoreError]) -> StoreError:
+    """Why no side could be asked for a document: each one's error, or that nothing is there yet."""
     if errors and all(isinstance(error, BucketMissing) for error in errors):
         return BucketMissing(
             "Neither site has a control bucket yet: nothing was prepared.",
             hint="Run `farshore apply` first: it makes them.",
         )
     why = "; ".join(error.message for error in errors)
-    return Unreachable(f"No control bucket has the run: {why}")
+    return Unreachable(f"No control bucket has {what}: {why}")

@@ -16,9 +16,10 @@ from farshore.control.both import BothSides
 from farshore.control.checkups import drill_documents
 from farshore.control.documents import Damaged
 from farshore.control.ledger import Ledger, in_time
+from farshore.control.runs import nobody_has
 from farshore.core.drill import Drill
 from farshore.core.model import Attributes
-from farshore.errors import Corrupt, StoreError, Unreachable, UsageError
+from farshore.errors import Corrupt, StoreError, UsageError
 
 LIST_SECONDS_MAX = 30.0
 """For all pages of a listing."""
@@ -51,7 +52,7 @@ class Cabinet:
             except StoreError as error:
                 errors.append(error)
         if len(errors) == len(self._ledgers):
-            raise _nobody(errors)
+            raise nobody_has("the drill", errors)
         return sorted(found)
 
     async def load(self, drill_id: str) -> Drill:
@@ -78,7 +79,7 @@ class Cabinet:
                 raise result
         errors = [result for result in results if isinstance(result, StoreError)]
         if len(errors) == len(results):
-            raise _nobody(errors)
+            raise nobody_has("the drill", errors)
 
     async def _copies(self, drill_id: str) -> dict[str, _Copy]:
         """What each answering side has. `Unreachable` when none answers."""
@@ -94,7 +95,7 @@ class Cabinet:
             else:
                 raise result
         if not found:
-            raise _nobody(errors)
+            raise nobody_has("the drill", errors)
         return found
 
 
@@ -138,8 +139,3 @@ async def _listed(ledger: Ledger) -> list[str]:
     async with in_time(ledger.site, f"list {folder}", LIST_SECONDS_MAX):
         names = await drill_documents(ledger.store, ledger.bucket, ledger.pair)
     return [name.removeprefix(folder).removesuffix(".json") for name in names]
-
-
-def _nobody(errors: list[StoreError]) -> Unreachable:
-    why = "; ".join(error.message for error in errors)
-    return Unreachable(f"No control bucket has the drill: {why}")
