@@ -94,6 +94,7 @@ def test_nobody_goes_back_to_a_site_that_does_not_answer(pair: Pair) -> None:
 def test_a_rollback_is_refused_once_something_was_written(pair: Pair) -> None:
     pair.switchover("west", *NO_DAEMON)
     pair.at_the_door().put_object(Bucket=pair.bucket, Key="new", Body=b"after the flip")
+    assert pair.json("presign", "get", "new")["site"] == "west", "where clients go"
     ended = pair.order("rollback", "--confirm", "east")
     assert ended.code == 1
     assert "1 versions were written at west" in json.loads(ended.stdout)["aborted"]

@@ -28,9 +28,8 @@ def presign(
     method: Annotated[str, typer.Argument(help="get, head or put.")],
     key: Annotated[str, typer.Argument(help="The object's key.")],
     site: Annotated[
-        str,
-        typer.Option(help='The site, or "active" for where clients go; else the pair\'s source.'),
-    ] = "",
+        str, typer.Option(help='The site; "active": where clients go, by the control record.')
+    ] = ACTIVE,
     bucket: Annotated[
         str, typer.Option(help="The bucket's name at the source; the pair's only one without it.")
     ] = "",
@@ -52,7 +51,7 @@ def presign(
     if who is None:
         raise UsageError(f"There is no principal {principal}.", hint=", ".join(PRINCIPALS))
     config = load_config(context)
-    name = run(_active(config)) if site == ACTIVE else site or config.pair.source
+    name = run(_active(config)) if site == ACTIVE else site
     config.site(name)
     where = _bucket(config, name, bucket)
     url = run(_url(config, name, who, (method.upper(), where, key, version), seconds))
