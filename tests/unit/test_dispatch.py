@@ -313,3 +313,23 @@ async def test_lanes_that_fail_together_end_the_dispatcher_and_are_all_heard() -
     gc.collect()
     loop.set_exception_handler(None)
     assert unheard == []
+
+
+async def test_what_is_missing_beneath_newer_replicas_is_found_by_a_scan_and_counted() -> None:
+    """A server may show a version again that was purged before the newer ones were copied."""
+    live = Live(await Pair().ready())
+    below = await live.pair.east.put(BUCKET, "k", b"one")
+    await live.pair.east.put(BUCKET, "k", b"two")
+    async with live.running():
+        await live.note("k")
+        await live.until(lambda: live.count() == 0)
+        (_, replica) = (held.version for held in live.pair.west.dump(BUCKET))
+        await live.pair.west.delete(BUCKET, "k", replica.version_id)
+        crew, tally = live.pair.crew(), Scan(live.pair.clock.now())
+        await scan(crew.source, crew.target, crew.rules, live.backlog, live.pair.clock, tally)
+        await live.until(lambda: live.summary().failed == {"FAILED": 1})
+    (row,) = live.backlog.rows(failed=True)
+    assert (row.cause, "repair --rebuild-tail" in row.explanation) == ("Gap", True)
+    assert below.version_id in {h.version.version_id for h in live.pair.east.dump(BUCKET)}
+    assert tally.found == 1
+    assert tally.oldest is not None

@@ -99,15 +99,17 @@ async def _differing(
     """A hint about what the target lacks, or has twice; None when all is well.
 
     Its time is that of the oldest entry that is missing, 0 where none is. It names what is
-    missing, in case that is gone before a lane looks.
+    missing, in case that is gone before a lane looks. What is missing beneath newer replicas no
+    lane puts there (a server may show a purged version again after it was killed): it is counted.
     """
     rule = await rule_for(rules, source, pair)
     if rule is None or rule.exclude:
         return None
     alignment = await aligned(source, target, pair, rule, now)
-    if not alignment.missing:
+    lacking = (*alignment.missing, *alignment.gap)
+    if not lacking:
         return Hint(source.bucket, pair.key) if alignment.doubled else None
-    oldest = min(written_at(entry) for entry in alignment.missing)
+    oldest = min(written_at(entry) for entry in lacking)
     size = sum(entry.size for entry in alignment.missing)
     bodies = (entry.version_id for entry in alignment.missing if not entry.is_marker)
     named = tuple(version_id for version_id in bodies if version_id != NULL_VERSION)
