@@ -47,6 +47,8 @@ GOES_ON_MAX = 6
 
 TRIES_MAX = 15
 TRY_AGAIN_S = 1.0
+"""Between two commands of a person who waits: other processes tell nobody when they are done."""
+
 PROTECTED_SECONDS_MAX = 90.0
 FENCED_SECONDS_MAX = 40.0
 BEHIND_S = 1.0

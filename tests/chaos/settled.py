@@ -22,6 +22,8 @@ SETTLES_WITHIN_S = 300.0
 """Once nothing goes wrong any more, all is in step after so long at the latest."""
 
 LOOK_S = 1.0
+"""Between two looks at the daemon's report, which tells nobody when it changes."""
+
 TOLD_CHARS = 1500
 SHOWN_MAX = 5
 
