@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import pytest
 
-from farshore.errors import BadRequest, Denied, StoreError, Unreachable
+from farshore.errors import BadRequest, Denied, ServerFault, StoreError, Throttled, Unreachable
 from farshore.s3.by_url import by_url, context_of
 from tests.unit.http_server import Peer, serve
 
@@ -55,7 +55,8 @@ async def test_what_was_answered(server: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "kind"), [("/403", Denied), ("/404", BadRequest), ("/503", BadRequest)]
+    ("path", "kind"),
+    [("/403", Denied), ("/404", BadRequest), ("/500", ServerFault), ("/503", Throttled)],
 )
 async def test_a_refusal(server: str, path: str, kind: type[StoreError]) -> None:
     with pytest.raises(kind) as caught:

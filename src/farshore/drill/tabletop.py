@@ -33,7 +33,7 @@ NAMES_S_MAX = 5.0
 READABLE_BYTES_MAX = 1 << 20
 URL_S = 60
 
-READING = ("sites", "record", "switch", "daemon")
+READING = ("sites", "record", "switch", "backends", "daemon")
 """Rules of the preflight that only read; a fence is tried by `farshore doctor`."""
 
 

@@ -35,7 +35,7 @@ NO_RETURN = "flip"
 FENCE = "fence"
 """The one rule whose override changes a step: a site that has no way to be fenced."""
 
-FAILOVER_RULES = ("record", FENCE)
+FAILOVER_RULES = ("record", "backends", FENCE)
 """What a failover can insist on: it depends on the surviving side alone."""
 
 
@@ -87,7 +87,7 @@ def failover(ground: Ground, *, hold: bool, overridden: frozenset[str] = frozens
 
 def rollback(ground: Ground, overridden: frozenset[str] = frozenset()) -> Book:
     """Back to the site that was left, before the commit, while nothing was written here."""
-    rules = ("sites", "record", "switch", "fence")
+    rules = ("sites", "record", "switch", "backends", "fence")
     return Book(
         "rollback",
         (

@@ -19,6 +19,7 @@ from farshore.fence.site import Toothless
 from farshore.runbook.ground import Ground
 from farshore.runbook.step import Found, StepFailed
 from farshore.switch.flip import survey
+from farshore.switch.watched import shut_to
 
 CONTACT_SECONDS_MAX = 5.0
 REPORT_AGE_MAX_S = 30.0
@@ -27,6 +28,10 @@ REPORT_AGE_MAX_S = 30.0
 DAEMON_LOOK_S = 1.0
 SILENT_LOOKS_MAX = 8
 """A daemon reports every 5 seconds: one that has not by then is not there."""
+
+BACKEND_LOOK_S = 0.5
+BACKEND_LOOKS_MAX = 12
+"""A proxy that checks every second finds a site up after two good checks."""
 
 BEHIND_LOOKS_MAX = 60
 """Who has just turned round needs a scan, and the time to copy what it found."""
@@ -38,6 +43,7 @@ RULES = {
     "sites": "both sites answer",
     "record": "the control record stands on both sides and allows it",
     "switch": "the switch is settled on the site that is left",
+    "backends": "every proxy finds the site that takes over up",
     "fence": "a fence at the site that is left would bite",
     "daemon": "a daemon replicates and is nearly caught up",
 }
@@ -88,6 +94,7 @@ class Preflight:
             "sites": self._sites,
             "record": self._record,
             "switch": self._switch,
+            "backends": self._backends,
             "fence": self._fence,
             "daemon": self._daemon,
         }
@@ -117,6 +124,15 @@ class Preflight:
         if view.state == "none":
             return "no switch is configured: clients cannot be sent anywhere"
         return "" if view.site == self.ground.old else view.sentence()
+
+    async def _backends(self) -> str:
+        """A site that is back is found up after a few checks of the proxy: it is waited for."""
+        for _ in range(BACKEND_LOOKS_MAX):
+            shut = await shut_to(self.ground.drivers, self.ground.new)
+            if not shut:
+                return ""
+            await self.ground.sleep(BACKEND_LOOK_S)
+        return f"{'; '.join(shut)}; look whether that proxy can reach {self.ground.new}"
 
     async def _fence(self) -> str:
         ground = self.ground

@@ -9,11 +9,19 @@ import urllib.error
 import urllib.request
 from http import HTTPStatus
 
-from farshore.errors import BadRequest, Denied, ServerFault, StoreError, Unreachable
+from farshore.errors import (
+    BadRequest,
+    Denied,
+    ServerFault,
+    StoreError,
+    Throttled,
+    Unreachable,
+)
 
 URL_SECONDS_MAX = 10.0
 ANSWER_BYTES_MAX = 1 << 20
 _DENIED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+_THROTTLED = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
 async def by_url(
@@ -24,8 +32,8 @@ async def by_url(
     context: ssl.SSLContext | None = None,
     seconds_max: float = URL_SECONDS_MAX,
 ) -> bytes:
-    """The answer's first MiB. `Denied`, `Unreachable`, `ServerFault` or `BadRequest` otherwise;
-    the URL's query, the signature, is in none of them."""
+    """The answer's first MiB. Otherwise `Denied`, `Unreachable`, `Throttled`, `ServerFault` or
+    `BadRequest`; the URL's query, the signature, is in none of them."""
     where = f"A presigned {method} of {url.partition('?')[0]}"
     request = urllib.request.Request(url, data=body, method=method)
 
@@ -38,12 +46,19 @@ async def by_url(
         return await asyncio.to_thread(ask)
     except urllib.error.HTTPError as error:
         error.close()
-        kind: type[StoreError] = Denied if error.code in _DENIED else BadRequest
-        raise kind(f"{where} answered {error.code}.", status=error.code) from None
+        raise _kind(error.code)(f"{where} answered {error.code}.", status=error.code) from None
     except OSError as error:
         raise Unreachable(f"{where} failed: {error}.") from None
     except http.client.HTTPException as error:  # its words may repeat what the server sent
         raise ServerFault(f"{where} got no HTTP answer ({type(error).__name__}).") from None
+
+
+def _kind(status: int) -> type[StoreError]:
+    if status in _DENIED:
+        return Denied
+    if status in _THROTTLED:
+        return Throttled
+    return ServerFault if status >= HTTPStatus.INTERNAL_SERVER_ERROR else BadRequest
 
 
 def context_of(ca_file: object) -> ssl.SSLContext | None:

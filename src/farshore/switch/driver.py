@@ -50,7 +50,7 @@ class Traits:
     it does not, the driver compares first and the control record's lock keeps others out.
     `moves_live_clients`: clients with open connections follow without a restart.
     `freezes`: the driver is a `Freezer`, too. `counts`: it is a `traffic.Counter`, too.
-    `keeps_epoch`: it is an `epochs.EpochKeeper`, too.
+    `keeps_epoch`: it is an `epochs.EpochKeeper`, too. `watches`: a `watched.Watcher`, too.
     """
 
     cas: bool
@@ -58,6 +58,7 @@ class Traits:
     freezes: bool = False
     counts: bool = False
     keeps_epoch: bool = False
+    watches: bool = False
 
 
 class Reading(NamedTuple):

@@ -54,7 +54,7 @@ class HaproxyDriver(HaproxyFreezer):
 
     @property
     def traits(self) -> Traits:
-        return Traits(cas=False, moves_live_clients=True, freezes=True, counts=True)
+        return Traits(cas=False, moves_live_clients=True, freezes=True, counts=True, watches=True)
 
     async def current(self) -> Position:
         """Every proxy's running map, then every map file: what a reload would make of it."""
@@ -80,7 +80,7 @@ class HaproxyDriver(HaproxyFreezer):
             ),
             findings=(
                 *self._file_findings(position),
-                *await self._backend_findings(to),
+                *await self.shut_to(to),
                 *await self._reload_findings(),
                 *await self._door_findings(position),
             ),
@@ -111,12 +111,13 @@ class HaproxyDriver(HaproxyFreezer):
                 f"reload there returns clients to what {remote.path} says"
             )
 
-    async def _backend_findings(self, to: str) -> list[str]:
+    async def shut_to(self, site: str) -> tuple[str, ...]:
+        """A backend of that site that is missing, or that a proxy's checks find down."""
         rows = await asyncio.gather(*(m.runtime.stat() for m in self._places.maps))
         found = []
         for running, stat in zip(self._places.maps, rows, strict=True):
-            found += [f"{running.vantage}: {text}" for text in _backends_wrong(stat, to)]
-        return found
+            found += [f"{running.vantage}: {text}" for text in _backends_wrong(stat, site)]
+        return tuple(found)
 
     async def _reload_findings(self) -> list[str]:
         found = await asyncio.gather(*map(still_ending, self._places.maps))
