@@ -448,7 +448,7 @@ async def test_a_site_that_the_proxy_finds_down_is_a_finding(proxies: list[Hapro
     with haproxies((proxies[0].sites[0], BackSite(WEST, "http://127.0.0.1:1")), 1) as (proxy,):
         driver = driver_of([proxy])
         for _ in range(400):
-            if f"{WEST}-w,BACKEND" in proxy.ask("show stat") and "DOWN" in proxy.ask("show stat"):
+            if len(await driver.shut_to(WEST)) == 2:
                 break
             await asyncio.sleep(0.02)  # HAProxy's health check tells nobody
         plan = await driver.plan(WEST)
