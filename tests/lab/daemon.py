@@ -11,13 +11,15 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from subprocess import Popen
 from typing import Any, NamedTuple, Self
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from farshore.core.rules import OWN_PREFIX
+from tests.lab.background import Background
 from tests.lab.farshore_cli import Farshore, Histories
-from tests.lab.secrecy import require_none, require_none_in_process, secrets_of, token_of
+from tests.lab.secrecy import require_none, secrets_of, token_of
 
 STEP_S = 0.05
 START_SECONDS_MAX = 60.0
@@ -52,11 +54,16 @@ class Answer(NamedTuple):
 class Daemon:
     """One running `farshore run`. Leaving it kills what still runs."""
 
-    def __init__(self, farshore: Farshore, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, farshore: Farshore, env: Mapping[str, str] | None = None, *, alone: bool = False
+    ) -> None:
+        """`alone`: a Python of its own, begun as a person does it."""
         self.farshore = farshore
         self._secrets = secrets_of(farshore.lab.folder)
         self.said: list[str] = []
-        self.process = farshore.start("run", env=env)
+        self.process: Background | Popen[str] = (
+            farshore.start_alone("run") if alone else farshore.start("run", env=env)
+        )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -89,9 +96,9 @@ class Daemon:
     def terminate(self) -> int:
         """SIGTERM; answers the exit code."""
         self.process.terminate()
-        self.process.wait(STOP_SECONDS_MAX)
+        code = self.process.wait(STOP_SECONDS_MAX)
         self._end()
-        return self.process.returncode
+        return code
 
     def _end(self) -> None:
         self.process.wait()
@@ -143,7 +150,6 @@ class Daemon:
 
     def until_ready(self) -> Self:
         """It replicates, and a scan has closed."""
-        require_none_in_process(self._secrets, self.process.pid)
         self.url  # noqa: B018 - waits for the address, with a time limit of its own
         eventually(
             lambda: self.ask("/readyz").code == 200 and self.report()["scan"] is not None,

@@ -25,6 +25,7 @@ from farshore.credentials import Credentials
 from farshore.lab.pairfile import CONTROL_BUCKET
 from farshore.lab.regions import Lab
 from farshore.lab.state import STATE_FOLDER
+from tests.lab.background import Background
 from tests.lab.nursery import nursery
 from tests.lab.secrecy import TELLS_KEYS, require_none, secrets_of, token_of
 
@@ -125,21 +126,20 @@ class Farshore:
         document: dict[str, Any] = json.loads(ended.stdout)
         return document
 
-    def start(self, *words: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+    def start(self, *words: str, env: Mapping[str, str] | None = None) -> Background:
         """Run in the background; the caller ends it."""
+        return Background(words, self.folder, {**os.environ, **(env or {})})
+
+    def start_alone(self, *words: str) -> subprocess.Popen[str]:
+        """The same as a Python of its own, whose arguments are those that `ps` shows a person."""
         return subprocess.Popen(
-            self._line(words),
+            [sys.executable, "-m", "farshore", *words],
             cwd=self.folder,
-            env={**os.environ, **(env or {})},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
-
-    @staticmethod
-    def _line(words: Sequence[str]) -> list[str]:
-        return [sys.executable, "-m", "farshore", *words]
 
     # -- the configuration ------------------------------------------------------------
 

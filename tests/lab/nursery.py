@@ -2,8 +2,8 @@
 
 Loading takes a command most of its CPU time, and the tests of this folder run a thousand. Each
 still is a process of its own: its words, environment, folder, streams, signals and exit code
-are a person's. What runs in the background, daemons above all, starts without this; so does
-`python -m farshore` in the unit tests.
+are a person's; what runs in the background, daemons above all, is `background.py`'s. Only its
+arguments in `ps` are not. `python -m farshore` in the unit tests starts without this.
 
     client                         nursery (this file, run by its path)
       ── words, folder, environment, four files ──▶  fork; the child runs `farshore`
@@ -40,11 +40,14 @@ LOADED = (
     "farshore.config",
     "farshore.control",
     "farshore.core",
+    "farshore.daemon",
     "farshore.engine",
+    "farshore.feed",
     "farshore.fence",
     "farshore.proof",
     "farshore.runbook",
     "farshore.s3",
+    "farshore.watch",
 )
 """Packages that are loaded whole. None of them begins a thread, or needs what does."""
 
@@ -233,7 +236,7 @@ def _load() -> None:
         for found in pkgutil.iter_modules(package.__path__, f"{name}."):
             importlib.import_module(found.name)
     importlib.import_module("typer._adapters")
-    assert threading.active_count() == 1, "a fork keeps no other thread"
+    assert len(os.listdir("/proc/self/task")) == 1, "a fork keeps no other thread"
     gc.collect()
     gc.freeze()
 

@@ -6,12 +6,12 @@ import json
 import random
 import re
 import signal
-import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from farshore.lab.settings import LinkSettings
+from tests.lab.background import Background
 from tests.lab.farshore_cli import COMMAND_SECONDS_MAX, Farshore
 from tests.lab.test_bad_input import refused, require_replicated
 
@@ -53,7 +53,7 @@ def put_multipart(farshore: Farshore, key: str, parts: Sequence[bytes]) -> None:
 
 
 @contextmanager
-def begun(farshore: Farshore, *words: str) -> Iterator[subprocess.Popen[str]]:
+def begun(farshore: Farshore, *words: str) -> Iterator[Background]:
     """A run in the background that has begun to write; it is over when the block ends."""
     farshore.lab.link("west", SLOW)
     running = farshore.start(*words)
@@ -65,7 +65,7 @@ def begun(farshore: Farshore, *words: str) -> Iterator[subprocess.Popen[str]]:
         running.communicate()
 
 
-def wait_until_more_stands(farshore: Farshore, running: subprocess.Popen[str]) -> int:
+def wait_until_more_stands(farshore: Farshore, running: Background) -> int:
     """Until the run has written something; answers how many entries the target has then."""
     s3 = farshore.s3("west")
     before = count = _entries(s3, farshore.bucket)
@@ -82,10 +82,10 @@ def _entries(s3: object, bucket: str) -> int:
     return len(page.get("Versions", [])) + len(page.get("DeleteMarkers", []))
 
 
-def ended(running: subprocess.Popen[str]) -> tuple[int, str, str]:
+def ended(running: Background) -> tuple[int, str, str]:
     """Wait for the end: exit code, standard output, standard error."""
     stdout, stderr = running.communicate(timeout=COMMAND_SECONDS_MAX)
-    return running.returncode, stdout, stderr
+    return running.wait(), stdout, stderr
 
 
 def test_ctrl_c_finishes_what_is_in_flight_and_says_how_to_go_on(farshore: Farshore) -> None:

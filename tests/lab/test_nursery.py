@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.lab.background import Background
 from tests.lab.nursery import nursery
 from tests.unit.sites import TOML
 
@@ -89,3 +90,29 @@ def test_a_signal_that_ends_it_is_told(tmp_path: Path) -> None:
     with child.answer:
         os.kill(child.pid, signal.SIGTERM)
         assert nursery().awaited(child, SECONDS, []) == -signal.SIGTERM
+
+
+def test_in_the_background_it_is_heard_while_it_runs(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "farshore.toml")
+    running = Background(["config", "check", "--json"], tmp_path, os.environ)
+    assert running.poll() is None
+    with pytest.raises(subprocess.TimeoutExpired):
+        running.wait(0.05)
+    (tmp_path / "farshore.toml").write_text(TOML)  # what it has been waiting for
+    out, err = running.communicate()
+    assert (running.returncode, out[:1], err) == (0, "{", "")
+    assert running.communicate() == (out, err)
+    running.kill()
+    assert running.poll() == 0, "its end is behind it"
+
+
+def test_in_the_background_one_that_is_killed_or_hangs(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "farshore.toml")  # nobody writes into it
+    killed, hangs = (Background(["config", "check"], tmp_path, os.environ) for _ in range(2))
+    killed.kill()
+    assert killed.communicate()[0] == ""
+    assert killed.returncode == -signal.SIGKILL
+    with pytest.raises(subprocess.TimeoutExpired, match="farshore"):
+        hangs.communicate(0.2)
+    hangs.communicate()
+    assert hangs.returncode == -signal.SIGKILL

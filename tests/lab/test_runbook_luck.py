@@ -9,11 +9,11 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from subprocess import Popen
 
 import pytest
 
 from farshore.lab.settings import PERFECT, LinkSettings
+from tests.lab.background import Background
 from tests.lab.daemon import Daemon, contents, eventually, settle
 from tests.lab.farshore_cli import Ended
 from tests.lab.runbook_ground import NOBODY_MADE, Pair, reachable, until_busy
@@ -152,7 +152,7 @@ def test_a_failover_whose_target_dies_goes_on_when_it_is_back(bereft: Pair) -> N
 # -- a cut ---------------------------------------------------------------------------------
 
 
-def under_way(pair: Pair, phase: str) -> Popen[str]:
+def under_way(pair: Pair, phase: str) -> Background:
     """A switchover of its own, once the record has come to that phase."""
     words = ("switchover", "--to", "west", "--confirm", "west", *NO_DAEMON)
     running = pair.start(*words, "--why", "a test", "--json")
@@ -171,9 +171,9 @@ def _phase(pair: Pair) -> str:
     return str(pair.record("east")["phase"]) if found.get("Contents") else ""
 
 
-def ended(running: Popen[str]) -> Ended:
+def ended(running: Background) -> Ended:
     out, err = running.communicate(timeout=RUN_SECONDS_MAX)
-    return Ended(running.returncode, out, err)
+    return Ended(running.wait(), out, err)
 
 
 def test_the_line_to_the_target_is_cut_in_a_switchover(ground: Pair) -> None:

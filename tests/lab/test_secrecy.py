@@ -15,6 +15,7 @@ from tests.lab.secrecy import (
     require_none,
     require_none_in_bucket,
     require_none_in_files,
+    require_none_in_process,
     secrets_of,
     token_of,
 )
@@ -49,8 +50,9 @@ def test_nothing_that_is_left_behind_holds_a_secret(farshore: Farshore) -> None:
     configure(farshore)
     farshore.put_all({"a": [b"1", b"2"], "b": [b"1", None]})
     farshore.json("apply", "--yes")
-    with Daemon(farshore) as daemon:
+    with Daemon(farshore, alone=True) as daemon:
         daemon.until_ready()
+        require_none_in_process(secrets, daemon.process.pid)
         eventually(lambda: daemon.report()["proved_at"] is not None, 30, "a report")
         farshore.run("status")
         farshore.run("verify")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+from tests.lab.background import Background
 from tests.lab.farshore_cli import Ended, Farshore
 
 STEP_S = 0.05
@@ -37,7 +37,7 @@ def eventually(true: Callable[[], bool], what: str, said: Sequence[str] = ()) ->
 class Running(NamedTuple):
     """`farshore run`, and what it says."""
 
-    process: subprocess.Popen[str]
+    process: Background
     said: list[str]
 
 
@@ -66,7 +66,7 @@ def daemon(farshore: Farshore) -> Iterator[Running]:
             pipe.close()
 
 
-def _listen(process: subprocess.Popen[str], said: list[str]) -> None:
+def _listen(process: Background, said: list[str]) -> None:
     assert process.stderr is not None
     for line in process.stderr:
         said.append(line)  # noqa: PERF402  a test reads it meanwhile
