@@ -46,9 +46,18 @@ def wanted_of(work: Work, named: Sequence[str], placed: Placed) -> Wanted:
     return Wanted(work.key, named, version_id, work.size if version_id else 0, trusting)
 
 
+class Looked(NamedTuple):
+    """Both histories of a key, and the version that they will probably ask for. `remembered`:
+    the target was not asked."""
+
+    pair: KeyPair
+    ahead: Ahead | None = None
+    remembered: bool = False
+
+
 async def look_ahead(
     source: Side, target: Side, wanted: Wanted, placed: Placed, clock: Clock
-) -> tuple[KeyPair, Ahead | None]:
+) -> Looked:
     """Both histories of a key, and the version that they will probably ask for.
 
     Only for whoever alone writes this key at the target: it does not matter then in which
@@ -60,10 +69,12 @@ async def look_ahead(
         _read(source, wanted, clock),
     )
     if there is None and not _is_replica(ahead):
-        there = _remembered(placed, wanted, here)
+        known = _remembered(placed, wanted, here)
+        if known is not None:
+            return Looked(KeyPair(wanted.key, here, known), ahead, remembered=True)
     if there is None:
         there = await target.lister.history(target.bucket, wanted.key)
-    return KeyPair(wanted.key, here, there), ahead
+    return Looked(KeyPair(wanted.key, here, there), ahead)
 
 
 async def _nothing() -> History | None:

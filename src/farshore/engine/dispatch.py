@@ -12,8 +12,7 @@ from farshore.core.join import KeyPair
 from farshore.core.late import next_look
 from farshore.core.plan import DELAYED_MARKER, DELETE_GUARD, LATE_WRITE
 from farshore.core.rules import Rule
-from farshore.engine.ahead import Wanted, look_ahead, wanted_of
-from farshore.engine.copy import Ahead
+from farshore.engine.ahead import Looked, Wanted, look_ahead, wanted_of
 from farshore.engine.expired import named_in_vain
 from farshore.engine.follow import follow
 from farshore.engine.guard import DeleteGuard
@@ -295,13 +294,14 @@ class Dispatcher:
         if crew is None:
             return Fate([])  # its bucket left the configuration: nothing is owed any more
         named = self._backlog.named(work)
-        pair, ahead = await _seen(look, work.key), None
+        seen = await _seen(look, work.key)
         placed = self._placed[work.bucket]
         doubts = crew.target.doubts_about(work.key)
         if doubts:
             placed.keep(work.key, (), None)  # what stands there is not known
-        if pair is None:
-            pair, ahead = await _looked_at(crew, wanted_of(work, named, placed), placed)
+        if seen is None:
+            seen = await _looked_at(crew, wanted_of(work, named, placed), placed)
+        pair = seen.pair
         rule = await rule_for(crew.rules, crew.source, pair)
         newest = pair.source[0].version_id if pair.source else ""
         self._note_cancelled(work, pair, rule)
@@ -314,7 +314,8 @@ class Dispatcher:
             named = [*named, *(one.version_id for one in pair.source if not one.is_marker)]
         if work.priority >= LIVE:
             await self._follow(crew, pair, rule, named)
-        refused = await self._run(work, Lane(crew, pair, rule, ahead, named), placed)
+        lane = Lane(crew, pair, rule, seen.ahead, named, remembered=seen.remembered)
+        refused = await self._run(work, lane, placed)
         if (hiding := _taken_from(crew.held, work.key)) is not None:
             newest = hiding.source[0].version_id
             delete = HeldDelete(work.bucket, work.key, newest, self._clock.now())
@@ -386,12 +387,13 @@ def _taken_from(held: list[KeyPair], key: str) -> KeyPair | None:
     return None
 
 
-async def _seen(look: asyncio.Task[Pairs] | None, key: str) -> KeyPair | None:
+async def _seen(look: asyncio.Task[Pairs] | None, key: str) -> Looked | None:
     """What a look at several keys has shown of this one. The others go on if we are cancelled."""
-    return None if look is None else (await asyncio.shield(look)).get(key)
+    pair = None if look is None else (await asyncio.shield(look)).get(key)
+    return None if pair is None else Looked(pair)
 
 
-async def _looked_at(crew: Crew, wanted: Wanted, placed: Placed) -> tuple[KeyPair, Ahead | None]:
+async def _looked_at(crew: Crew, wanted: Wanted, placed: Placed) -> Looked:
     """Looks are in flight like copies: a burst must not flood the sites."""
     await crew.gate.enter(wanted.size)
     try:

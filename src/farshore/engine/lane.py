@@ -154,8 +154,11 @@ class Lane:
         rule: Rule,
         ahead: Ahead | None = None,
         named: Collection[str] = (),
+        *,
+        remembered: bool = False,
     ) -> None:
         self._crew = crew
+        self._remembered = remembered  # the target's history, not looked at
         self._named = named  # by hints: their replicas must be theirs
         self._ahead = ahead  # read already; used once
         self._key = pair.key
@@ -235,7 +238,15 @@ class Lane:
         if pair is not self._pair:
             crew.tally.refuse(_discarded(crew.source.bucket, self._pair))
         now = crew.clock.now()
-        alignment = await aligned(crew.source, crew.target, pair, self._rule, now, self._named)
+        alignment = await aligned(
+            crew.source,
+            crew.target,
+            pair,
+            self._rule,
+            now,
+            self._named,
+            appends=not self._remembered,
+        )
         if await self._take_back(pair, alignment):
             raise Superseded
         await self._account_for(alignment.gap)
@@ -390,6 +401,7 @@ class Lane:
         """Read both histories anew; what was planned and is gone expired before it was copied."""
         before = self._pair.target
         self._pair = await read_both(self._crew.source, self._crew.target, self._key)
+        self._remembered = False
         self._doubt_conditions(unmoved=list(before) == list(self._pair.target))
         there = {entry.version_id for entry in self._pair.source}
         expired = [version for version in self._planned if version.version_id not in there]

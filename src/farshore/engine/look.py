@@ -6,9 +6,10 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 from itertools import dropwhile
+from typing import NamedTuple
 
 from farshore.core import rules, stamp
-from farshore.core.align import Alignment, align, compare
+from farshore.core.align import Alignment, Pair, align, compare
 from farshore.core.join import KeyPair
 from farshore.core.model import Version
 from farshore.core.rules import Rule
@@ -65,14 +66,18 @@ async def aligned(
     rule: Rule,
     now: float,
     named: Collection[str] = (),
+    *,
+    appends: bool = False,
 ) -> Alignment:
     """How the histories align without the divergent versions that a person decided about.
 
     Those of the target count as kept history. The decisions are asked for only where the
     histories disagree without them. `named`: ids of versions that hints named, whose replicas
-    are not believed by their looks.
+    are not believed by their looks. `appends`: nor is the replica that what is missing would be
+    put on: by then it must be known that nothing older is missing.
     """
-    found = await _aligned(source, target, pair, rule, now, named)
+    closely = Closely(frozenset(named), appends)
+    found = await _aligned(source, target, pair, rule, now, closely)
     if found.undisturbed:
         return found
     ours, theirs = await _kept(source, pair.key), await _kept(target, pair.key)
@@ -83,7 +88,7 @@ async def aligned(
         tuple(entry for entry in pair.source if entry.version_id not in ours),
         tuple(entry for entry in pair.target if entry.version_id not in theirs),
     )
-    found = await _aligned(source, target, left, rule, now, named)
+    found = await _aligned(source, target, left, rule, now, closely)
     kept = tuple(entry for entry in reversed(pair.target) if entry.version_id in theirs)
     return replace(found, extra=(*found.extra, *kept))
 
@@ -92,8 +97,23 @@ async def _kept(side: Side, key: str) -> frozenset[str]:
     return await side.kept.of(side.bucket, key) if side.kept is not None else frozenset()
 
 
+class Closely(NamedTuple):
+    """Replicas that are not believed by their looks: those of these versions, and perhaps the
+    one beneath what is missing."""
+
+    named: frozenset[str]
+    beneath: bool
+
+    def those_of(self, quick: Alignment) -> list[Pair]:
+        """Of what looks paired. A replica in its place vouches for all beneath it: they were
+        looked at when it was appended."""
+        bodies = [pair for pair in quick.pairs if not pair[0].is_marker]
+        top = bodies[-1] if bodies and self.beneath and quick.missing else None
+        return [pair for pair in bodies if pair is top or pair[0].version_id in self.named]
+
+
 async def _aligned(
-    source: Side, target: Side, pair: KeyPair, rule: Rule, now: float, named: Collection[str]
+    source: Side, target: Side, pair: KeyPair, rule: Rule, now: float, closely: Closely
 ) -> Alignment:
     """How two histories align; reads the stamps of versions only if it must.
 
@@ -108,7 +128,7 @@ async def _aligned(
         return rules.marker_due(rule, now - written_at(entry), is_current=current)
 
     quick = compare(pair.source, pair.target, required)
-    if quick is not None and not await _mistaken(source, target, quick, named):
+    if quick is not None and not await _mistaken(source, target, closely.those_of(quick)):
         return quick
     stamps = {
         entry.version_id: await read_stamp(target, entry)
@@ -121,16 +141,15 @@ async def _aligned(
     return align(pair.source, pair.target, stamps, source.site, required, origins=origins)
 
 
-async def _mistaken(source: Side, target: Side, quick: Alignment, named: Collection[str]) -> bool:
-    """Whether the replica of a named version is one of another version: of one with the same
-    bytes that was purged, and may have had other metadata. Listings do not show it."""
-    for original, replica in quick.pairs:
-        if original.version_id in named:
-            mark = await read_stamp(target, replica)
-            if mark is None or mark.site != source.site:
-                continue
-            if mark.version_id != original.version_id:
-                return True
+async def _mistaken(source: Side, target: Side, pairs: Sequence[Pair]) -> bool:
+    """Whether what looks like the replica of a version is one of another version: of one with
+    the same bytes that was purged, and may have had other metadata. Listings do not show it."""
+    for original, replica in pairs:
+        mark = await read_stamp(target, replica)
+        if mark is None or mark.site != source.site:
+            continue
+        if mark.version_id != original.version_id:
+            return True
     return False
 
 
