@@ -11,6 +11,7 @@ import pytest
 from farshore.config.load import parse
 from farshore.control.both import BothSides
 from farshore.control.ledger import Ledger
+from farshore.control.pages import PAGE_ENTRIES
 from farshore.control.runs import Runs, run_name
 from farshore.core.runbook import Approval, Plan, Run, StepPlan
 from farshore.drill.cabinet import Cabinet
@@ -33,6 +34,7 @@ class Ground:
         self.stores = {site: MemoryStore(site, clock=ManualClock()) for site in ("east", "west")}
         self.down: set[str] = set()
         self.lose: set[str] = set()
+        self.asked: list[str] = []
         self.bucket = CONFIG.source.control_bucket
 
     async def made(self) -> Ground:
@@ -54,6 +56,7 @@ class Ground:
 
     def _script(self, site: str) -> Callable[[str, str, str, int], Fault | None]:
         def script(name: str, bucket: str, key: str, number: int) -> Fault | None:
+            self.asked.append(name)
             if site in self.down:
                 return Fail(lambda action: Unreachable(f"{site} is down", action=action))
             if name == "put" and site in self.lose:
@@ -194,3 +197,23 @@ async def test_drills_too_are_asked_for_where_nothing_was_prepared() -> None:
     ground.down = {"east", "west"}
     with pytest.raises(Unreachable, match="No control bucket has the drill"):
         await Cabinet(ground.both()).ids()
+
+
+async def test_copies_that_are_equal_are_not_read_to_be_levelled(ground: Ground) -> None:
+    """Clients' writes may wait meanwhile: what it costs must not grow with the number of runs."""
+    for number in range(5):
+        await ground.runs().create(replace(RUN, id=f"2026010{number}-000000-switchover-west"))
+    ground.asked.clear()
+    await ground.runs().level()
+    assert set(ground.asked) == {"list_versions"}
+
+
+async def test_the_newest_runs_are_found_behind_many_saves(ground: Ground) -> None:
+    """Every save leaves a version behind: the listing has many pages in the end."""
+    shelf = await ground.runs().create(RUN)
+    for number in range(PAGE_ENTRIES + 5):
+        await shelf.save(replace(RUN, asked_at=float(number)))
+    last = replace(RUN, id="20270101-000000-switchover-west")
+    await ground.runs().create(last)
+    assert [run.id for run in await ground.runs().open_runs()] == [RUN.id, last.id]
+    assert [run.id for run in await ground.runs().newest(1)] == [last.id]

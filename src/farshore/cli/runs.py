@@ -23,6 +23,9 @@ EXITS = {"done": 0, "planned": 0, "approved": 0, "declined": 0, "aborted": 1, "f
 
 WRITES = ("allow", "hold")
 
+SHOWN_MAX = 50
+"""Runs that `farshore runs` shows."""
+
 ToOption = Annotated[str, typer.Option("--to", help="The site that shall be primary.")]
 RunArgument = Annotated[
     str, typer.Argument(metavar="RUN", help="The run's id; the open one without.")
@@ -247,11 +250,11 @@ def abort(
 
 
 def runs(context: typer.Context, as_json: JsonOption = False) -> None:
-    """List the runs, the newest first, from whichever control bucket answers."""
+    """List the last 50 runs, the newest first, from whichever control bucket answers."""
     console = Console(as_json=as_json)
 
     async def listed(desk: Desk) -> list[Run]:
-        return [await desk.runs.load(name) for name in reversed(await desk.runs.ids())]
+        return (await desk.runs.newest(SHOWN_MAX))[::-1]
 
     found = _at_desk(context, Steps(console), listed)
     console.table(

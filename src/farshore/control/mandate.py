@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import AsyncIterator
 
 from farshore.clock import Clock
@@ -21,6 +22,9 @@ from farshore.tasks import together
 
 LOOK_EVERY_S = 5.0
 """How long a writer may work on under an epoch that has ended."""
+
+LOGS_EVERY_LOOKS = 12
+"""Audit logs are compared once a minute, and when a side is back."""
 
 UNSEEN_SECONDS_MAX = 30.0
 """A record that could not be read for so long may be another one by now."""
@@ -87,14 +91,17 @@ async def under_mandate(
 
 async def _watch(plane: ControlPlane, source: str, epoch: int, clock: Clock, sleep: Sleep) -> None:
     """Look for ever; raises as soon as the right to copy has ended."""
-    seen = clock.monotonic()
-    while True:
+    seen, whole = clock.monotonic(), True
+    for looks in itertools.count(1):
         await sleep(LOOK_EVERY_S)
         view = await plane.peek()
+        was_whole, whole = whole, len(view.answering) == len(view.shown)
         if view.answering:
             seen = clock.monotonic()
             _require_same(view, source, epoch)
-            await _heal_if_apart(plane, view)
+            if whole:
+                logs = not was_whole or looks % LOGS_EVERY_LOOKS == 0
+                await _heal_if_apart(plane, view, logs=logs)
         elif clock.monotonic() - seen > UNSEEN_SECONDS_MAX:
             raise Refused(
                 f"The control record could not be read for {UNSEEN_SECONDS_MAX:.0f} s: "
@@ -113,9 +120,12 @@ def _require_same(view: View, source: str, epoch: int) -> None:
         )
 
 
-async def _heal_if_apart(plane: ControlPlane, view: View) -> None:
-    """A side that is back is brought up. What hinders that is shown by `farshore status`; the
-    right to copy does not hang on it."""
-    if not view.agree and len(view.answering) == len(view.shown):
+async def _heal_if_apart(plane: ControlPlane, view: View, *, logs: bool) -> None:
+    """A side that is back is brought up. `logs`: one that lacks audit entries alone, too: with
+    them goes how runs stand, and a run that ended while a side was away would still be open there.
+    What hinders it is shown by `farshore status`; the right to copy does not hang on it."""
+    if logs and view.agree:
+        view = await plane.read()
+    if not view.in_step:
         with contextlib.suppress(Refused, StoreError, StateError):
             await plane.heal()

@@ -39,5 +39,13 @@ async def standing(
     store: Store, bucket: str, folder: str, *, entries_max: int | None = None
 ) -> list[str]:
     """The keys of all documents that stand below a folder, in order; else as `listed`."""
+    entries = await standing_entries(store, bucket, folder, entries_max=entries_max)
+    return [entry.key for entry in entries]
+
+
+async def standing_entries(
+    store: Store, bucket: str, folder: str, *, entries_max: int | None = None
+) -> list[Version]:
+    """As `standing`, with all that the listing says of each document."""
     found = await listed(store, bucket, folder, entries_max=entries_max)
-    return [entry.key for entry in found if entry.is_latest and not entry.is_marker]
+    return [entry for entry in found if entry.is_latest and not entry.is_marker]

@@ -70,11 +70,16 @@ class ControlPlane:
 
     async def read(self) -> View:
         """What both sites show. Raises nothing that a site does: it is in the view."""
-        view = await self.both.look()
+        return await self._settled({})
+
+    async def _settled(self, given_up: dict[str, str]) -> View:
+        """Apart is what two sites are while somebody writes, too: then they are looked at again,
+        which costs less than to bring them into step."""
+        view = await self.both.look(given_up)
         for _ in range(LOOKS_MAX - 1):
             if view.in_step or len(view.answering) < len(view.shown):
                 break
-            view = await self.both.look()
+            view = await self.both.look(given_up)
         return view
 
     async def peek(self) -> View:
@@ -170,7 +175,7 @@ class ControlPlane:
     async def _ready(self, given_up: dict[str, str]) -> View:
         """A view to change from: in step, or with one site that is left out."""
         for _ in range(TRIES_MAX):
-            view = await self.both.look(given_up)
+            view = await self._settled(given_up)
             _require_usable(view)
             if view.in_step or len(view.answering) < len(view.shown):
                 return view

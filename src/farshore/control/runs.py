@@ -17,9 +17,10 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from farshore.control.both import BothSides, losing
+from farshore.control.bucket import every
 from farshore.control.documents import Damaged, Document
 from farshore.control.ledger import Ledger, in_time
-from farshore.control.pages import standing
+from farshore.control.pages import standing_entries
 from farshore.core.runbook import Run
 from farshore.errors import (
     BucketMissing,
@@ -32,11 +33,12 @@ from farshore.errors import (
     UsageError,
 )
 
-RUNS_MAX = 1000
-"""Versions on one page of the listing: the newest runs are what anybody asks for."""
+NEWEST_MAX = 20
+"""So many of the newest runs are looked at for what is open, or lags behind at one site: a run is
+begun when no other is open, so what is open is among the newest."""
 
-LEVELLED_MAX = 20
-"""So many of the newest runs are compared when two sites are brought into step."""
+READS_AT_ONCE = 8
+"""Runs that are fetched at one time."""
 
 PUTS_MAX = 3
 """A save whose answer was lost is looked at and, if it did not happen, sent again."""
@@ -62,21 +64,34 @@ class Runs:
 
         `Unreachable` when no side answers.
         """
-        found: set[str] = set()
-        errors: list[StoreError] = []
-        for ledger in self._both.ledgers.values():
-            try:
-                found.update(await _listed(ledger))
-            except StoreError as error:
-                errors.append(error)
-        if len(errors) == len(self._both.ledgers):
-            raise nobody_has("the run", errors)
-        return sorted(found)
+        return sorted({name for etags in await self._listings() for name in etags})
+
+    async def _listings(self) -> list[dict[str, str]]:
+        """Of each answering site: the ETag of each run's copy, by the run's id."""
+        jobs = [_listed(ledger) for ledger in self._both.ledgers.values()]
+        results = await asyncio.gather(*jobs, return_exceptions=True)
+        others = [r for r in results if isinstance(r, BaseException) and not _of_a_store(r)]
+        if others:
+            raise others[0]
+        found = [result for result in results if not isinstance(result, BaseException)]
+        if not found:
+            raise nobody_has("the run", [r for r in results if isinstance(r, StoreError)])
+        return found
+
+    async def newest(self, number: int) -> list[Run]:
+        """So many of the newest runs, or all there are; the newest last."""
+        names = (await self.ids())[-number:]
+        gate = asyncio.Semaphore(READS_AT_ONCE)
+
+        async def one(name: str) -> Run:
+            async with gate:
+                return await self.load(name)
+
+        return await every([one(name) for name in names])
 
     async def open_runs(self) -> list[Run]:
         """Runs that are not over, the newest last."""
-        runs = [await self.load(name) for name in await self.ids()]
-        return [run for run in runs if run.is_open]
+        return [run for run in await self.newest(NEWEST_MAX) if run.is_open]
 
     async def load(self, run_id: str) -> Run:
         """One run, as it stands. `UsageError` for one that is nowhere, `Corrupt` for damage."""
@@ -90,9 +105,15 @@ class Runs:
 
     async def level(self) -> None:
         """Bring copies that lag behind up to the others, of the newest runs. Both sites must
-        answer; raises as `Shelf.level`."""
-        for name in (await self.ids())[-LEVELLED_MAX:]:
-            await (await self.shelf(name)).level()
+        answer; raises as `Shelf.level`.
+
+        Copies with one ETag are one document, and are not read: whoever is at work at the same
+        time may be holding clients' writes back. (Where a server encrypts, all ETags differ.)
+        """
+        one, other = [await _listed_of(ledger) for ledger in self._both.ledgers.values()]
+        for name in sorted({*one, *other})[-NEWEST_MAX:]:
+            if one.get(name) != other.get(name):
+                await (await self.shelf(name)).level()
 
     async def shelf(self, run_id: str) -> Shelf:
         """A run with what is needed to save it. Raises as `load`."""
@@ -222,11 +243,22 @@ def _read(ledger: Ledger, name: str, document: Document) -> Copy:
     return Copy(ledger.site, Run.from_json(body, ledger.where(name)), revision, document.etag)
 
 
-async def _listed(ledger: Ledger) -> list[str]:
+async def _listed(ledger: Ledger) -> dict[str, str]:
+    """Id to ETag of every run's copy at a site."""
     folder = _folder(ledger.pair)
     async with in_time(ledger.site, f"list {folder}"):
-        keys = await standing(ledger.store, ledger.bucket, folder, entries_max=RUNS_MAX)
-    return [key.removeprefix(folder).removesuffix(".json") for key in keys]
+        entries = await standing_entries(ledger.store, ledger.bucket, folder)
+    return {e.key.removeprefix(folder).removesuffix(".json"): e.etag for e in entries}
+
+
+async def _listed_of(ledger: Ledger) -> dict[str, str]:
+    """As `_listed`, for whom the site must answer: `SideLost`."""
+    with losing(ledger.site):
+        return await _listed(ledger)
+
+
+def _of_a_store(error: BaseException) -> bool:
+    return isinstance(error, StoreError)
 
 
 def _of_a_site(error: BaseException) -> bool:
