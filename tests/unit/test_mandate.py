@@ -10,6 +10,7 @@ import pytest
 
 from farshore.control.ledger import record_name
 from farshore.control.mandate import (
+    LOGS_EVERY_LOOKS,
     LOOK_EVERY_S,
     UNSEEN_SECONDS_MAX,
     require_mandate,
@@ -191,3 +192,35 @@ async def test_a_side_that_is_back_is_brought_up_while_work_goes_on(world: World
         await naps.settled()
         assert world.records("west")[0].phase == "protected"
         assert not task.done()
+
+
+async def test_a_side_that_lacks_audit_entries_alone_is_brought_up_once_it_is_back(
+    world: World,
+) -> None:
+    """A run that failed its preflight while a side was away changes no record (chaos of roles,
+    seed 3): that side lacked its end until the next change, and held it for open."""
+    anna, daemon, naps = world.person("anna"), world.person("daemon"), Naps(world)
+    async with working(world, daemon, naps):
+        anna.cut = daemon.cut = {"west"}
+        await anna.plane.note(by="anna", action="switchover", kind="intent", what="a run")
+        await naps.end()
+        await naps.settled()
+        assert await world.entries("west") == []
+        daemon.cut = set()
+        await naps.end()
+        await naps.settled()
+        assert await world.entries("west") == await world.entries("east")
+
+
+async def test_a_side_that_only_somebody_else_could_not_reach_is_brought_up_within_a_minute(
+    world: World,
+) -> None:
+    anna, daemon, naps = world.person("anna"), world.person("daemon"), Naps(world)
+    async with working(world, daemon, naps):
+        anna.cut = {"west"}
+        await anna.plane.note(by="anna", action="switchover", kind="intent", what="a run")
+        assert await world.entries("west") == []
+        for _ in range(LOGS_EVERY_LOOKS):
+            await naps.end()
+        await naps.settled()
+        assert await world.entries("west") == await world.entries("east")
