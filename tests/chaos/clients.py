@@ -138,5 +138,14 @@ class Client:
             entry = found[amount % len(found)]
             ledger.purge(entry)
         self._diary.say(f"purge: {entry.key} {entry.version_id} {entry.token}")
-        s3.delete_object(**where, VersionId=entry.version_id)
+        try:
+            s3.delete_object(**where, VersionId=entry.version_id)
+        except (Unreachable, ConnectTimeoutError):
+            with self._diary.ledger() as ledger:
+                ledger.spared(entry)
+            self._diary.say(f"spared: {entry.key} {entry.version_id}")
+            raise
+        with self._diary.ledger() as ledger:
+            ledger.gone(entry, time.time())
+        self._diary.say(f"gone: {entry.key} {entry.version_id}")
         return "acknowledged"

@@ -56,7 +56,8 @@ class Violation(NamedTuple):
 class Entry:
     """One version or marker that a client wants, in the order of its key. Unix seconds.
 
-    `doubtful`: its outcome is not known; `purged`: somebody has begun to take it away.
+    `doubtful`: its outcome is not known; `purged`: somebody has begun to take it away, and was
+    told at `gone_at` that it is gone.
     `promised_at`, `by`: when and by whom it was first said to be on the far side.
     """
 
@@ -68,6 +69,7 @@ class Entry:
     version_id: str = ""
     doubtful: bool = False
     purged: bool = False
+    gone_at: float = math.inf
     promised_at: float = math.inf
     by: str = ""
     seen_at: float = math.inf
@@ -116,6 +118,16 @@ class Ledger:
     def purge(self, entry: Entry) -> None:
         """Somebody begins to take it away."""
         entry.purged = True
+
+    def gone(self, entry: Entry, at: float) -> None:
+        """Who took it away was told so."""
+        entry.gone_at = at
+
+    def spared(self, entry: Entry) -> None:
+        """The purge never reached the server: it is owed as before."""
+        entry.purged = False
+        if entry.promised_at < math.inf:
+            self.due.add(entry.key)
 
     def purgeable(self, key: str) -> list[Entry]:
         """Versions of a key that are known by their id."""

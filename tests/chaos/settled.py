@@ -128,6 +128,7 @@ def _compare(stage: Stage, keys: list[str]) -> None:
     now = time.time()
     with stage.diary.ledger() as ledger:
         stage.diary.broken(list(wire.compared(found, ledger.histories, now)))
+        back = list(wire.undone(found, ledger.histories))
         unordered = ledger.unordered
         for key in keys:
             tokens = [wire.token_of(held) for held in reversed(found[key].here)]
@@ -137,6 +138,9 @@ def _compare(stage: Stage, keys: list[str]) -> None:
                 what = f"the source has {tokens}, which is not what clients were told"
                 lost = Violation("nothing acknowledged lost", key, what, now)
                 stage.diary.broken([lost])
+    for key, version_id in back:
+        stage.diary.say(f"its purge was undone by the source: {key} {version_id}")
+    stage.diary.count("compared", "purges that the source has undone", len(back))
     stage.diary.count("compared", "keys", len(keys))
     entries = sum(len(one.here) + len(one.there) for one in found.values())
     stage.diary.count("compared", "versions and markers, both sides", entries)

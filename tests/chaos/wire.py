@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -137,6 +138,18 @@ def _compare(key: str, both: Both, entries: Sequence[Entry]) -> None:
             raise Broken(f"{key}: nobody wrote {mark.version_id}, and its replica stands there")
         truth.appended(key, list(both.there[len(both.there) - number :]), held.attributes)
     truth.settled()
+
+
+def undone(
+    found: Mapping[str, Both], entries: Mapping[str, Sequence[Entry]]
+) -> Iterator[tuple[str, str]]:
+    """Versions, by key and id, that the source shows though it has acknowledged their purge. That
+    is its own doing; what farshore makes of them is judged like everything else."""
+    for key in sorted(found):
+        stands = {held.version.version_id for held in found[key].here}
+        for entry in entries.get(key, ()):
+            if entry.gone_at < math.inf and entry.version_id in stands:
+                yield key, entry.version_id
 
 
 def _lost(

@@ -30,7 +30,7 @@ from tests.chaos.ledger import (
 from tests.chaos.operations import CLIENTS, MIX, VERSIONS_MAX, body, operations
 from tests.chaos.schedule import KINDS, LAST_S, LASTS_S, faults
 from tests.chaos.settled import in_step, waits_for_nothing
-from tests.chaos.wire import Both, compared, newest_first
+from tests.chaos.wire import Both, compared, newest_first, undone
 from tests.lab.witness import Row
 
 # -- one seed is one run -----------------------------------------------------------------
@@ -181,6 +181,17 @@ def test_what_was_purged_or_in_doubt_is_not_owed() -> None:
     assert [entry.token for entry in ledger.purgeable("k")] == ["b"]
 
 
+def test_a_purge_that_never_reached_the_server_takes_nothing_away() -> None:
+    ledger = told("a", "b")
+    entry = ledger.purgeable("k")[0]
+    ledger.purge(entry)
+    ledger.promised(9.0, 10.0, "somebody")
+    assert ledger.look("k", [Seen("b", 2.1)], 11.0) == []
+    ledger.spared(entry)
+    assert ledger.due == {"k"}, "it was promised meanwhile"
+    assert promises(ledger.look("k", [Seen("b", 2.1)], 12.0)) == {UNDERSTATED, SAME}
+
+
 def test_what_never_reached_the_server_must_not_stand() -> None:
     ledger = told("a")
     ledger.refused(ledger.begin("k", "b", 2.0))
@@ -287,6 +298,17 @@ def test_the_replica_of_a_purged_version_may_stand_or_not() -> None:
     assert judged(here, THERE, known) == []
     assert judged(here, [THERE[0], THERE[1], THERE[3]], known) == []
     assert judged(here, THERE[1:], known) != []
+
+
+def test_only_a_purge_that_was_acknowledged_can_be_undone_by_the_source() -> None:
+    known = [replace(entry) for entry in KNOWN]
+    found = {"k": Both(HERE, THERE)}
+    known[1].purged = True  # b: nobody was told
+    assert list(undone(found, {"k": known})) == []
+    known[1].gone_at = 9.0
+    assert list(undone(found, {"k": known})) == [("k", "3b")]
+    assert list(undone({"k": Both([HERE[0]], THERE)}, {"k": known})) == []
+    assert judged(HERE, [*THERE[:2], THERE[3]], known) != [], "it excuses no gap"
 
 
 # -- when it has settled, and what is told ---------------------------------------------------
