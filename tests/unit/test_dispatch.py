@@ -316,7 +316,7 @@ async def test_lanes_that_fail_together_end_the_dispatcher_and_are_all_heard() -
 
 
 async def test_what_is_missing_beneath_newer_replicas_is_found_by_a_scan_and_counted() -> None:
-    """A server may show a version again that was purged before the newer ones were copied."""
+    """Nobody slips it in: it stays FAILED until somebody rebuilds the tail."""
     live = Live(await Pair().ready())
     below = await live.pair.east.put(BUCKET, "k", b"one")
     await live.pair.east.put(BUCKET, "k", b"two")

@@ -100,7 +100,7 @@ async def _differing(
 
     Its time is that of the oldest entry that is missing, 0 where none is. It names what is
     missing, in case that is gone before a lane looks. What is missing beneath newer replicas no
-    lane puts there (a server may show a purged version again after it was killed): it is counted.
+    lane puts there: it is counted.
     """
     rule = await rule_for(rules, source, pair)
     if rule is None or rule.exclude:
