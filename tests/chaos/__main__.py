@@ -11,10 +11,9 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from tests.chaos import summary
 from tests.chaos.clients import Client
 from tests.chaos.diary import Diary
-from tests.chaos.errand import Ended, Errand, tell
+from tests.chaos.errand import Errand, tell
 from tests.chaos.faults import Injector
 from tests.chaos.judge import Judge
 from tests.chaos.ledger import lags
@@ -81,13 +80,8 @@ def _story(stage: Stage, judge: Judge, seed: int, seconds: float) -> None:
         until(doing, seconds, lambda: tell(stage.diary))
 
 
-def _ended(seed: int, seconds: float, folder: Path) -> Ended:
-    result = run(seed, seconds, folder)
-    return Ended(summary.document(result), summary.lines(result), not result.violated)
-
-
 def main() -> int:
-    return Errand("chaos", "tests.chaos", "minutes", MINUTES, REPORT).main(_ended)
+    return Errand("chaos", "tests.chaos", "minutes", MINUTES, REPORT).judged(run)
 
 
 if __name__ == "__main__":

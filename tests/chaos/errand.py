@@ -14,11 +14,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 from farshore.errors import LabError
+from tests.chaos import summary
 from tests.chaos.diary import Diary
 from tests.chaos.stage import NotReady
+from tests.chaos.summary import Result
 
 SEEDS_BELOW = 10**6
 KEPT, BROKEN, BROKE_OFF, INTERRUPTED = 0, 1, 2, 130
@@ -46,6 +48,10 @@ class Ended(NamedTuple):
     document: dict[str, Any]
     lines: Sequence[str]
     kept: bool
+
+    @classmethod
+    def of(cls, result: Result) -> Self:
+        return cls(summary.document(result), summary.lines(result), not result.violated)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +88,10 @@ class Errand:
             return KEPT
         say(f"Logs: {folder}")
         return BROKEN
+
+    def judged(self, run: Callable[[int, float, Path], Result]) -> int:
+        """`main` for runs that end with a `Result`."""
+        return self.main(lambda seed, seconds, folder: Ended.of(run(seed, seconds, folder)))
 
     def _given(self) -> argparse.Namespace:
         parser = argparse.ArgumentParser(prog=f"python -m {self.module}")

@@ -17,13 +17,15 @@ from tests.chaos.ledger import MARKER, Violation
 Act = Literal[
     "switchover", "switchover, command killed", "switchover, farshore killed",
     "switchover, slow lines", "switchover, target killed", "switchover, source killed",
-    "failover", "failover, behind", "failover, command killed",
+    "switchover, target cut off", "switchover, source cut off",
+    "failover", "failover, behind", "failover, cut off", "failover, command killed",
 ]  # fmt: skip
 
 ACTS: tuple[Act, ...] = (
     "switchover", "switchover, command killed", "switchover, command killed",
     "switchover, farshore killed", "switchover, slow lines", "switchover, target killed",
-    "switchover, source killed", "failover", "failover, behind", "failover, command killed",
+    "switchover, source killed", "switchover, target cut off", "switchover, source cut off",
+    "failover", "failover, behind", "failover, cut off", "failover, command killed",
 )  # fmt: skip
 
 PLACES: Mapping[str, tuple[str, ...]] = {
@@ -40,16 +42,21 @@ PLACES: Mapping[str, tuple[str, ...]] = {
 """Where a command that is killed may die."""
 
 AFTER_S = (0.1, 3.0)
-"""A process or a site is killed so long after the command began."""
+"""A process or a site is killed, or cut off, so long after the command began."""
+
+LASTS_S = (1.0, 15.0)
+"""A site that is cut off from everybody is back after so long."""
 
 
 class Deed(NamedTuple):
     """One change of roles to be tried. `place`: where the command dies, "" nowhere; `after`:
-    seconds until something is killed; `takes_back`: a rollback is tried after it."""
+    seconds until something is killed or cut off, `lasts`: seconds until it is no longer cut off;
+    `takes_back`: a rollback is tried after it."""
 
     act: Act
     place: str
     after: float
+    lasts: float
     takes_back: bool
 
 
@@ -59,8 +66,8 @@ def deeds(seed: int) -> Iterator[Deed]:
     while True:
         for act in rng.sample(ACTS, len(ACTS)):
             place = rng.choice(PLACES[act.split(",")[0]]) if "command killed" in act else ""
-            after, takes_back = round(rng.uniform(*AFTER_S), 3), rng.random() < 0.2
-            yield Deed(act, place, after, takes_back)
+            after, lasts = (round(rng.uniform(*span), 3) for span in (AFTER_S, LASTS_S))
+            yield Deed(act, place, after, lasts, rng.random() < 0.2)
 
 
 class Change(NamedTuple):

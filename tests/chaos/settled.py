@@ -93,13 +93,13 @@ def judge_all(stage: Stage, judge: Judge) -> None:
     keys = _look_at_all(stage, judge)
     _compare(stage, keys)
     _require_known_names(stage, set(keys))
-    _own_proofs(stage)
+    own_proofs(stage)
 
 
 def judge_lightly(stage: Stage, judge: Judge) -> None:
     """The same without reading every byte."""
     _look_at_all(stage, judge)
-    _own_proofs(stage)
+    own_proofs(stage)
 
 
 def _look_at_all(stage: Stage, judge: Judge) -> list[str]:
@@ -156,7 +156,7 @@ def _require_known_names(stage: Stage, known: set[str]) -> None:
                     stage.diary.broke("nobody else writes", f"{site}: {row['Key']}", str(row))
 
 
-def _own_proofs(stage: Stage) -> None:
+def own_proofs(stage: Stage) -> None:
     """What farshore says of the end itself: it must agree."""
     checks: dict[str, tuple[str, ...]] = {
         "verify agrees": ("verify", "--json"),

@@ -170,7 +170,7 @@ def until_ready(runner: Runner) -> None:
         report = runner.report()
         if report is not None and report["watermark"] is not None:
             return
-        time.sleep(LOOK_S)
+        time.sleep(LOOK_S)  # its report tells nobody when it changes
     raise NotReady(f"farshore run was not ready within {READY_SECONDS_MAX:g} s: see {runner.log}")
 
 
