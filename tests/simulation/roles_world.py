@@ -8,17 +8,13 @@ import random
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Coroutine
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from farshore.control.inspection import inspect
-from farshore.control.record import open_plane
 from farshore.control.recorded import write_record
-from farshore.core.runbook import Verb
-from farshore.errors import FarshoreError, StateError
+from farshore.errors import StateError
 from farshore.feed.hint import Hint
 from farshore.switch.driver import SwitchDriver
 from farshore.testing.store.faults import Fault
@@ -34,8 +30,8 @@ from tests.simulation.process import SimulatedClock
 from tests.simulation.region import Arrival, Region
 from tests.simulation.roles_clients import Clients
 from tests.simulation.roles_daemon import live, on_machine
-from tests.simulation.roles_people import Operator
-from tests.simulation.roles_plan import CLIENTS, Act, RolesPlan
+from tests.simulation.roles_plan import CLIENTS, RolesPlan
+from tests.simulation.roles_story import Story
 from tests.simulation.roles_truth import Native, RolesTruth
 from tests.simulation.switchboard import Operated, Switchboard
 from tests.simulation.truth import BUCKET, Broken
@@ -55,16 +51,6 @@ deletes_share = 0.0
 freeze_max = 10
 """
 
-TRIES_MAX = 5
-"""Of a person, before something is given up."""
-
-SETTLING_MAX = 60
-"""Of a person, once nothing goes wrong any more."""
-
-AWAY_MAX_S = 40.0
-LOST_MAX_S = 80.0
-FIRST_SCAN_S = 10.0
-DISK_FULL_S = 2.0
 EAGER_MAX = 30
 """Writes of clients beside those of the plan."""
 
@@ -103,14 +89,13 @@ class RolesWorld:
         self.calm = False
         self.hosts: dict[int, Host] = {}
         self.daemons: dict[str, Host] = {}
-        self.operators = 0
-        self.operator: Host | None = None
         self.natives: dict[str, Native] = {}
         self.broken: Broken | None = None
         self.extra: list[asyncio.Task[None]] = []
         self.unsettled = ""
         self.seen: Counter[str] = Counter()
         self.clients = Clients(self)
+        self.story = Story(self)
         self.outside = contextvars.copy_context()  # of no process
         self.config = config_of(TOML + DAEMON, folder / "farshore.toml")
         self.config = replace(self.config, state_dir=folder)
@@ -122,7 +107,7 @@ class RolesWorld:
             return
         self.log.append(f"{self.loop.time():9.3f} {text}")
 
-    def _broke(self, error: Broken) -> None:
+    def broke(self, error: Broken) -> None:
         """Whoever did it would swallow the error: the run ends with it."""
         if self.broken is None:
             self.broken = error
@@ -141,7 +126,7 @@ class RolesWorld:
         try:
             native = self.truth.arrived(came, self.board.shown())
         except Broken as error:
-            self._broke(error)
+            self.broke(error)
             return
         if native is not None:
             self.natives[came.version_id] = native
@@ -150,13 +135,13 @@ class RolesWorld:
         try:
             self.truth.exposure_not_understated(source, watermark)
         except Broken as error:
-            self._broke(error)
+            self.broke(error)
 
-    def _shown_divergent(self, found: list[tuple[str, str, str]]) -> None:
+    def shown_divergent(self, found: list[tuple[str, str, str]]) -> None:
         try:
             self.truth.shown_divergent(found)
         except Broken as error:
-            self._broke(error)
+            self.broke(error)
 
     # -- ways (`entrance.Way`) -------------------------------------------------------------
 
@@ -174,7 +159,7 @@ class RolesWorld:
             FAIR if self.calm else self.plan.weather, self.seen,
         )  # fmt: skip
         way.is_away = lambda: self._is_away(host.machine, site)
-        way.offset = lambda: float(int(self.site_clock.now())) - self._clock(host.machine).now()
+        way.offset = lambda: float(int(self.site_clock.now())) - self.clock(host.machine).now()
         way.passing = partial(self._passing, host)
         if host.dead:
             way.die()
@@ -225,7 +210,7 @@ class RolesWorld:
             return True
         return self.away.get((machine, site), 0.0) > now and not self.calm
 
-    def _clock(self, machine: str) -> SimulatedClock:
+    def clock(self, machine: str) -> SimulatedClock:
         return SimulatedClock(BEGAN, self.skews.get(machine, 0.0))
 
     # -- processes ------------------------------------------------------------------------
@@ -247,9 +232,9 @@ class RolesWorld:
         def say(text: str) -> None:
             self.say(f"{host.name}: {text}".replace(str(self.folder), ""))
 
-        host.run(live(config, self._clock(machine), self.rng, feed_of, say, self._said))
+        host.run(live(config, self.clock(machine), self.rng, feed_of, say, self._said))
 
-    async def _kill(self, host: Host) -> None:
+    async def kill(self, host: Host) -> None:
         self.say(f"{host.name} is killed")
         host.die()
         await host.bury()
@@ -260,132 +245,10 @@ class RolesWorld:
             await asyncio.sleep(1.0)
             for machine, host in list(self.daemons.items()):
                 if not host.tasks and not host.dead and not isinstance(host.error, StateError):
-                    self._broke(Broken(f"{host.name} ended by itself: {host.error!r}"))
+                    self.broke(Broken(f"{host.name} ended by itself: {host.error!r}"))
                 if host.dead or not host.tasks:
                     await host.bury()
                     self.start_daemon(machine)
-
-    # -- people ---------------------------------------------------------------------------
-
-    async def _story(self) -> None:
-        for act in self.plan.acts:
-            await asyncio.sleep(act.pause)
-            self.say(f"act: {act.deed} {act.to}")
-            await self._act(act)
-
-    async def _act(self, act: Act) -> None:
-        self.seen[f"act: {act.deed}"] += 1
-        self.seen["an approval comes late"] += act.late > 0
-        match act.deed:
-            case "wait":
-                await asyncio.sleep(FIRST_SCAN_S)
-            case "lose":
-                self.dead[act.to] = self.loop.time() + 40.0 + act.amount % LOST_MAX_S
-            case "cut off":
-                until = self.loop.time() + 40.0 + act.amount % LOST_MAX_S
-                self.away |= {(machine, act.to): until for machine in "abo"}
-            case "settle":
-                await self._settle_roles(TRIES_MAX)
-            case "allow":
-                for _ in range(TRIES_MAX):
-                    if self.truth.record.fence_of(self.truth.record.primary) is not None:
-                        await self._call(lambda one: one.allow())
-            case "failover, writes held":
-                await self._change("failover", act, hold=True)
-            case verb:
-                await self._change(verb, act)
-
-    async def _change(self, verb: Verb, act: Act, *, hold: bool = False) -> None:
-        for attempt in range(TRIES_MAX):
-            record = self.truth.record
-            arrived = record.primary == act.to and record.phase in ("switched", "protected")
-            if arrived and not self.truth.has_open_run:
-                return
-            ends = attempt > 1 and self.rng.random() < 0.3
-            await self._call(
-                lambda one, late=act.late if not attempt else 0.0, ends=ends: one.go_on(
-                    verb, act.to, late, ends=ends, hold=hold
-                )
-            )
-            await asyncio.sleep(1.0 + self.rng.random() * 8.0)
-            if self.broken is not None:
-                return
-
-    async def _settle_roles(self, tries: int) -> None:
-        """Commit, copy the other way, decide, prove: until the pair is protected."""
-        for _ in range(tries):
-            if self.truth.record.phase == "protected" or self.broken is not None:
-                return
-            await self._call(lambda one: one.afterwards())
-            await asyncio.sleep(2.0 + self.rng.random() * 5.0)
-
-    async def _call(self, what: Any) -> None:
-        """One command in a process of its own, which may be killed in it."""
-        self.operators += 1
-        host = self.host(f"operator {self.operators}", "o")
-        if not self.calm:
-            host.dies = {number: (at, after) for number, at, after in self.plan.dies}.get(
-                self.operators
-            )
-            host.dies_at = dict(self.plan.places).get(self.operators, "")
-        operator = Operator(self.config, self._clock("o"), self._voice(host), self._shown_divergent)
-        self.operator = host
-        await self._do(host, what(operator))
-        self.operator = None
-        if host.killed_at:
-            self.seen[f"killed at {host.killed_at}"] += 1
-
-    def _voice(self, host: Host) -> Any:
-        return lambda text: self.say(f"{host.name}: {text}")
-
-    async def _do(self, host: Host, work: Coroutine[Any, Any, Any]) -> None:
-        task = host.run(work)
-        await asyncio.wait({task})
-        try:
-            if not task.cancelled():
-                self.say(f"{host.name}: {task.result()}")
-        except FarshoreError as error:
-            self.say(f"{host.name}: {type(error).__name__}: {error.message}")
-        except Exception as error:  # noqa: BLE001  whatever it is, it breaks the run
-            if not host.dead:
-                self._broke(Broken(f"{host.name} fell over: {error!r}"))
-        await host.bury()
-
-    # -- clients and troubles ----------------------------------------------------------------
-
-    async def _happenings(self) -> None:
-        doing = []
-        for step in self.plan.steps:
-            await asyncio.sleep(max(0.0, step.at - self.loop.time()))
-            self.say(f"step: {step.kind} {step.key} {step.amount}")
-            doing.append(asyncio.create_task(self._happens(step)))
-        for task in doing:
-            await task
-
-    async def _happens(self, step: Step) -> None:
-        now, kind, amount = self.loop.time(), str(step.kind), step.amount
-        self.seen[kind] += kind not in CLIENTS
-        match kind:
-            case "kill daemon":
-                machine = self.plan.daemons[amount % len(self.plan.daemons)]
-                await self._kill(self.daemons[machine])
-            case "kill operator":
-                if self.operator is not None:
-                    await self._kill(self.operator)
-            case "away":
-                self.dead[step.key] = max(self.dead.get(step.key, 0.0), now + amount % AWAY_MAX_S)
-            case "part":
-                self.away["abo"[amount % 3], step.key] = now + amount % AWAY_MAX_S
-            case "lost answers":
-                self.lossy_until = now + amount % 20
-            case "mute proxy":
-                self.mute_until = now + amount % 20
-            case "disk full":
-                self.loop.disk_full = True
-                await asyncio.sleep(DISK_FULL_S)
-                self.loop.disk_full = False
-            case _:
-                await self.clients.do(step, stuck=kind.startswith("stuck"))
 
     # -- from the beginning to the end -----------------------------------------------------
 
@@ -398,74 +261,17 @@ class RolesWorld:
         for machine in self.plan.daemons:
             self.start_daemon(machine)
         watching = asyncio.create_task(self._watch())
-        happening = asyncio.create_task(self._happenings())
-        await self._story()
+        happening = asyncio.create_task(self.story.happen())
+        await self.story.tell()
         await happening
         for task in self.extra:
             await task
-        await self._settle()
+        await self.story.settle()
         watching.cancel()
         if self.broken is None:
             self.truth.settled()
         for host in self.daemons.values():
             await host.bury()
-
-    async def _settle(self) -> None:
-        """Nothing goes wrong any more: people bring it to an end, daemons copy what is left."""
-        self.calm = True
-        self.dead, self.away = {}, {}
-        self.say("calm")
-        for host in self.hosts.values():
-            for line in host.lines:
-                line.calm()
-        await asyncio.sleep(20.0)
-        for _ in range(SETTLING_MAX):
-            if self.broken is not None:
-                return
-            if self.truth.has_open_run:
-                await self._call(lambda one: one.go_on("switchover", "", 0.0, ends=True))
-            elif self.truth.record.phase == "given_up":  # its run was ended behind the flip
-                to = self.truth.other(self.truth.record.primary).site
-                await self._call(lambda one, to=to: one.go_on("failover", to, 0.0, ends=False))
-            elif self.truth.record.phase != "protected":
-                await self._settle_roles(1)
-            elif self.truth.record.fence_of(self.truth.record.primary) is not None:
-                await self._call(lambda one: one.allow())
-            elif await self._in_step():
-                await self._audited()
-                return
-            await asyncio.sleep(5.0)
-        raise Broken(f"it never settles: {self.truth.record.phase}, {self.unsettled}")
-
-    async def _in_step(self) -> bool:
-        """Every history is the same; no fence waits."""
-        waiting = [fence for fence in self.truth.record.fences if fence.state == "pending"]
-        self.unsettled = f"a fence waits: {waiting}" if waiting else ""
-        checks = self.truth.checks
-        try:
-            self.truth.settled()
-        except Broken as error:
-            self.unsettled = str(error)
-        self.truth.checks = checks
-        return not self.unsettled
-
-    async def _audited(self) -> None:
-        """The audit chain is whole, and the same on both sides."""
-
-        async def look() -> None:
-            async with open_plane(self.config, self._clock("o")) as plane:
-                await plane.heal()
-                found = await inspect(plane.both)
-            if found.problems:
-                raise Broken(f"the audit chain is not whole: {found.problems}")
-            if not found.view.in_step:
-                raise Broken(f"the control buckets differ: {found.view.sentence}")
-
-        self.truth.checks += 1
-        host = self.host("auditor", "o")
-        task = host.run(look())
-        await asyncio.wait({task})
-        task.result()
 
 
 def simulate_roles(plan: RolesPlan) -> Outcome:
