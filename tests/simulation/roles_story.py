@@ -38,6 +38,7 @@ class Story:
         self._world = world
         self._operators = 0
         self._operator: Host | None = None
+        self._unsettled = ""
 
     # -- people ---------------------------------------------------------------------------
 
@@ -198,20 +199,20 @@ class Story:
                 await self._audited()
                 return
             await asyncio.sleep(5.0)
-        raise Broken(f"it never settles: {world.truth.record.phase}, {self.unsettled}")
+        raise Broken(f"it never settles: {world.truth.record.phase}, {self._unsettled}")
 
     async def _in_step(self) -> bool:
         """Every history is the same; no fence waits."""
         world = self._world
         waiting = [fence for fence in world.truth.record.fences if fence.state == "pending"]
-        self.unsettled = f"a fence waits: {waiting}" if waiting else ""
+        self._unsettled = f"a fence waits: {waiting}" if waiting else ""
         checks = world.truth.checks
         try:
             world.truth.settled()
         except Broken as error:
-            self.unsettled = str(error)
+            self._unsettled = str(error)
         world.truth.checks = checks
-        return not self.unsettled
+        return not self._unsettled
 
     async def _audited(self) -> None:
         """The audit chain is whole, and the same on both sides."""

@@ -92,7 +92,6 @@ class RolesWorld:
         self.natives: dict[str, Native] = {}
         self.broken: Broken | None = None
         self.extra: list[asyncio.Task[None]] = []
-        self.unsettled = ""
         self.seen: Counter[str] = Counter()
         self.clients = Clients(self)
         self.story = Story(self)
