@@ -13,7 +13,7 @@ from farshore.lab.regions import Lab
 from farshore.lab.settings import PERFECT
 from tests.debian import server
 from tests.lab.farshore_cli import Farshore
-from tests.lab.runbook_ground import BUCKETS, COMMON, Pair, calm, raise_lab, seed, to_east
+from tests.lab.runbook_ground import BUCKETS, COMMON, Pair, calm, raise_lab, seed
 
 GRANTED = ("prepared", "nowhere", "t-*", "u-*", "far-t-*")
 """Names of the tests' own buckets, control buckets among them: there operator and replicator
@@ -70,41 +70,44 @@ _buckets = iter(BUCKETS)
 
 
 @pytest.fixture
-def pair(fronted_lab: Lab, tmp_path: Path) -> Iterator[Pair]:
-    """A pair of its own behind the front door; afterwards clients go to east, both sites are up."""
+def front(fronted_lab: Lab) -> Lab:
+    """The lab behind HAProxy as every test may expect it, whatever the one before has left: both
+    sites up and found up, their links perfect, clients at east."""
+    calm(fronted_lab)
+    return fronted_lab
+
+
+@pytest.fixture
+def pair(front: Lab, tmp_path: Path) -> Pair:
+    """A pair of its own behind the front door."""
     bucket = next(_buckets)
-    to_east(fronted_lab)
-    seed(fronted_lab, bucket)
-    yield Pair(tmp_path, fronted_lab, bucket)
-    for site in fronted_lab.status().sites:
-        fronted_lab.link(site.name, PERFECT)
-    calm(fronted_lab, (bucket,))
+    seed(front, bucket)
+    return Pair(tmp_path, front, bucket)
 
 
 @pytest.fixture(scope="module")
 def killing_ground(fronted_lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Pair:
     """One bucket for many pairs, one after the other."""
     bucket = next(_buckets)
+    calm(fronted_lab)
     seed(fronted_lab, bucket)
     return Pair(tmp_path_factory.mktemp("kills"), fronted_lab, bucket)
 
 
 @pytest.fixture
-def kills(killing_ground: Pair, tmp_path: Path) -> Iterator[Pair]:
+def kills(killing_ground: Pair, tmp_path: Path) -> Pair:
     """A new pair in the same bucket, both sites up."""
-    yield from _renewed(killing_ground, tmp_path)
+    ground = killing_ground
+    calm(ground.lab, ground.bucket)
+    return Pair(tmp_path, ground.lab, ground.bucket)
 
 
 @pytest.fixture
-def bereft(killing_ground: Pair, tmp_path: Path) -> Iterator[Pair]:
+def bereft(killing_ground: Pair, tmp_path: Path) -> Pair:
     """The same with east dead; it stays dead for the next one."""
-    yield from _renewed(killing_ground, tmp_path, dead=True)
-
-
-def _renewed(ground: Pair, folder: Path, *, dead: bool = False) -> Iterator[Pair]:
-    if dead:
+    ground = killing_ground
+    if ground.lab.status().site("east").pid is not None:
+        calm(ground.lab, ground.bucket)
         ground.lab.kill("east")
-        to_east(ground.lab)
-    else:
-        calm(ground.lab, (ground.bucket,))
-    yield Pair(folder, ground.lab, ground.bucket)
+    calm(ground.lab, ground.bucket, sites=("west",))
+    return Pair(tmp_path, ground.lab, ground.bucket)

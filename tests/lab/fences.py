@@ -120,7 +120,8 @@ class Hammer:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            self.tries.append(Try(time.time(), self._one()))
+            what = self._one()
+            self.tries.append(Try(time.time(), what))
 
     def _one(self) -> str:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from farshore.config.load import load as load_config
 from farshore.config.switches import HaproxySwitch
 from farshore.lab.pairfile import CONTROL_BUCKET
 from farshore.lab.regions import Lab
+from farshore.lab.settings import PERFECT
 from farshore.switch.haproxy import HaproxyDriver
 from farshore.switch.haproxy_map import ACTIVE, MapFile
 from tests.lab.clients import Load, app, load
@@ -57,7 +58,9 @@ LARGE_BYTES = 1 << 20
 PAUSE_S = 0.02
 """The clients leave some of the machine to what is tested."""
 
-BUSY_S = 40.0
+BUSY_S = 60.0
+
+LOOK_S, LOOKS_MAX = 0.05, 1200
 
 _numbers = itertools.count()
 
@@ -220,30 +223,39 @@ def seed(lab: Lab, bucket: str) -> None:
             s3.put_object(Bucket=bucket, Key=key, Body=body)
 
 
-def calm(lab: Lab, buckets: tuple[str, ...]) -> None:
-    """Both sites up, no fence on any of these buckets, the front door at east and thawed."""
-    for site in SITES:
+def calm(lab: Lab, bucket: str = "", sites: Sequence[str] = SITES) -> None:
+    """These sites up, their links perfect, no fence on the bucket; the front door has found them
+    up, is thawed, and sends clients to east."""
+    for site in sites:
         lab.revive(site)
-    for bucket in buckets:
-        pair = Farshore(lab.folder, lab, bucket)
-        for site in SITES:
-            if policy(pair, site):
-                pair.s3(site, "operator").delete_bucket_policy(Bucket=bucket)
-    to_east(lab)
+        lab.link(site, PERFECT)
+    pair = Farshore(lab.folder, lab, bucket)
+    for site in sites:
+        if bucket and policy(pair, site):
+            pair.s3(site, "operator").delete_bucket_policy(Bucket=bucket)
+    asyncio.run(_to_east(lab, sites))
 
 
-def to_east(lab: Lab) -> None:
-    """The front door sends clients to east, and lets writes through."""
+async def _to_east(lab: Lab, sites: Sequence[str]) -> None:
     config = load_config(lab.folder / "farshore.toml")
     (source,) = config.switch.drivers
     assert isinstance(source, HaproxySwitch)
+    driver = HaproxyDriver(source, ("east", "west"))
+    await driver.thaw()
+    await driver.apply(await driver.plan("east"))
+    for site in sites:
+        await until_found(driver, site)
 
-    async def turn() -> None:
-        driver = HaproxyDriver(source, ("east", "west"))
-        await driver.thaw()
-        await driver.apply(await driver.plan("east"))
 
-    asyncio.run(turn())
+async def until_found(driver: HaproxyDriver, site: str) -> None:
+    """Until HAProxy's health checks have found a site up: before that, whoever is sent there is
+    answered by the proxy alone."""
+    for _ in range(LOOKS_MAX):
+        findings = (await driver.plan(site)).findings
+        if not findings:
+            return
+        await asyncio.sleep(LOOK_S)  # the proxy tells nobody
+    raise AssertionError(f"the proxy does not find {site}: {findings}")
 
 
 def until_busy(running: Load, more: int) -> None:

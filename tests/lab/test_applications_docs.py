@@ -94,10 +94,10 @@ class Application(Farshore):
 
 
 @pytest.fixture
-def application(fronted_lab: Lab, tmp_path: Path) -> Application:
+def application(front: Lab, tmp_path: Path) -> Application:
     """In the lab whose application has keys for the bucket `files`, the same everywhere."""
-    made = Application(tmp_path, fronted_lab, COMMON)
-    keys = fronted_lab.folder / STATE_FOLDER
+    made = Application(tmp_path, front, COMMON)
+    keys = front.folder / STATE_FOLDER
     app = {site: {"app": f'{{ command = "cat {keys / site}/app.json" }}'} for site in SITES}
     made.configure(credentials=app, name=f"apps-{secrets.token_hex(4)}", more=f"{SWITCH}\n{DAEMON}")
     made.send_to("east")

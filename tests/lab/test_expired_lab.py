@@ -21,26 +21,26 @@ def test_versions_that_were_purged_before_they_were_copied_are_told(farshore: Fa
             for body in (b"1", b"2", b"3")
         ]
         gone = east.put_object(Bucket=bucket, Key="gone", Body=b"1")["VersionId"]
-        eventually(lambda: daemon.report()["backlog"]["count"] == 2, 10, "both keys are known")
+        eventually(lambda: daemon.report()["backlog"]["count"] == 2, 60, "both keys are known")
         for key, version_id in (("k", made[1]), ("gone", gone)):
             east.delete_object(Bucket=bucket, Key=key, VersionId=version_id)
         daemon.kill()
     with Daemon(farshore) as daemon:  # what was known is known after a kill
         farshore.json("resume")
         daemon.until_ready()
-        eventually(lambda: daemon.report()["expired"]["total"] == 2, 15, "two are counted")
+        eventually(lambda: daemon.report()["expired"]["total"] == 2, 60, "two are counted")
         told = {(row["key"], row["version_id"]) for row in daemon.report()["expired"]["latest"]}
         assert told == {("k", made[1]), ("gone", gone)}
-        eventually(lambda: len(contents(farshore, "west").get("k", [])) == 2, 10, "the others")
+        eventually(lambda: len(contents(farshore, "west").get("k", [])) == 2, 60, "the others")
         assert contents(farshore, "west") == contents(farshore, "east")
         metrics = daemon.ask("/metrics").body.decode()
         assert re.search(r'farshore_expired_total\{pair="east-west"\} 2', metrics)
-        eventually(lambda: "expired-before-replicated" in reasons(status(farshore)[1]), 15, "said")
+        eventually(lambda: "expired-before-replicated" in reasons(status(farshore)[1]), 60, "said")
         words = "2 versions were gone before they were copied"
-        eventually(lambda: words in farshore.run("status").stdout, 15, "on the screen")
+        eventually(lambda: words in farshore.run("status").stdout, 60, "on the screen")
 
         old = [row for row in farshore.rows("east") if row[0] == "copied"][-1]
         east.delete_object(Bucket=bucket, Key="copied", VersionId=old[1])
         east.put_object(Bucket=bucket, Key="copied", Body=b"3")
-        eventually(lambda: len(contents(farshore, "west")["copied"]) == 3, 10, "the new version")
+        eventually(lambda: len(contents(farshore, "west")["copied"]) == 3, 60, "the new version")
         assert daemon.report()["expired"]["total"] == 2, "what was copied before has not expired"

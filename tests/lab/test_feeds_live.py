@@ -39,7 +39,7 @@ from tests.lab.farshore_cli import Farshore
 from tests.lab.test_live import event
 
 REGION = "us-east-1"
-SOON_S = 30.0
+SOON_S = 60.0
 
 SQS_AGAIN_S = 30.0
 """The daemon's visibility timeout: a message that a dead one held comes again after it."""

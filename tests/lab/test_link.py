@@ -18,7 +18,7 @@ from .echo import SITE, Line, line
 SILENCE_S = 0.15
 """How long nothing may come, to be called silence."""
 
-SLACK_S = 2.0
+SLACK_S = 4.0
 """What a busy machine may add to a delay."""
 
 

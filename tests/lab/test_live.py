@@ -113,7 +113,7 @@ def test_killed_again_and_again_under_load(farshore: Farshore) -> None:
             with Daemon(farshore) as daemon:
                 eventually(
                     lambda before=before: len(farshore.rows("west")) > before + 15,  # type: ignore[misc] # a lambda's default
-                    30,
+                    60,
                     "progress",
                 )
                 daemon.kill()
@@ -135,13 +135,16 @@ def test_the_target_dies_under_load(farshore: Farshore, lab: Lab) -> None:
             eventually(lambda: load.done > 20, 60, "some load")
             lab.kill("west")
             written = load.done
+            code, first = status(farshore)
+            assert code == 4
+            assert "target-silent" in reasons(first)
+            eventually(lambda: daemon.report()["backlog"]["count"] > 10, 60, "a backlog")
+            until_noted(farshore, daemon)
             looks = [status(farshore) for _ in range(3)]
             assert [code for code, _ in looks] == [4, 4, 4]
-            assert "target-silent" in reasons(looks[0][1])
             exposures = [look["exposure_s"] for _, look in looks]
             assert exposures == sorted(set(exposures)), "it rises from one look to the next"
             assert looks[-1][1]["watermark"] == looks[0][1]["watermark"]
-            eventually(lambda: daemon.report()["backlog"]["count"] > 10, 60, "a backlog")
             eventually(lambda: daemon.ask("/readyz").code == 503, 60, "no longer ready")
             assert load.done > written
             lab.revive("west")
@@ -149,9 +152,19 @@ def test_the_target_dies_under_load(farshore: Farshore, lab: Lab) -> None:
         settle(farshore)
         eventually(lambda: daemon.report()["backlog"]["count"] == 0, 60, "an empty backlog")
         eventually(lambda: exposure(farshore) < 12, 60, "a small exposure")
-        assert daemon.ask("/readyz").code == 200
-        assert status(farshore)[0] == 3, "never verified, and nothing worse"
+        eventually(lambda: daemon.ask("/readyz").code == 200, 60, "ready again")
+        eventually(lambda: status(farshore)[0] == 3, 60, "never verified, and nothing worse")
         assert daemon.report()["understatements"] == 0
+
+
+def until_noted(farshore: Farshore, daemon: Daemon) -> None:
+    """Until what the daemon knows is what `farshore status` reads: it is kept every 5 s."""
+
+    def noted() -> bool:
+        report = status(farshore)[1]["report"]
+        return bool(report["watermark"] == daemon.report()["watermark"])
+
+    eventually(noted, 60, "the watermark is kept where the status finds it")
 
 
 def exposure(farshore: Farshore) -> float:
@@ -175,6 +188,7 @@ def test_the_source_dies(farshore: Farshore, lab: Lab) -> None:
         assert "everything up to " in head
         assert head.endswith("is on west; after that, unknown.")
         eventually(lambda: daemon.ask("/readyz").code == 503, 60, "no longer ready")
+        until_noted(farshore, daemon)
         looks = [status(farshore)[1] for _ in range(2)]
         assert looks[0]["watermark"] == looks[1]["watermark"], "a dead source teaches nothing"
         assert looks[0]["exposure_s"] < looks[1]["exposure_s"]
@@ -297,7 +311,7 @@ def test_a_poisoned_key_blocks_only_itself(farshore: Farshore) -> None:
         assert status(farshore)[0] != 0
         east.delete_bucket_policy(Bucket=farshore.bucket)
         farshore.json("backlog", "retry")
-        settle(farshore, 10)
+        settle(farshore)
         eventually(lambda: failed(farshore) == [], 60, "nothing has failed any more")
 
 
@@ -414,7 +428,7 @@ def test_every_request_to_the_webhook_is_counted_and_what_it_may_have_told_is_lo
         before = daemon.report()["scan"]
         farshore.put_all({"untold.txt": [b"one"]})
         assert daemon.ask(PATH, body=b"{", token=TOKEN).code == 400
-        assert "untold.txt" in settle(farshore, 10)
+        assert "untold.txt" in settle(farshore)
         eventually(lambda: daemon.report()["scan"] != before, 60, "a scan was asked for")
         answer = daemon.ask(PATH, body=json.dumps(confirm).encode(), token=TOKEN)
         assert b"open the SubscribeURL" in answer.body
@@ -453,7 +467,7 @@ def test_lost_doubled_late_and_reordered_hints(farshore: Farshore) -> None:
                 assert daemon.ask(PATH, body=event(farshore.bucket, told), token=TOKEN).code == 200
         for told in late:
             assert daemon.ask(PATH, body=event(farshore.bucket, told), token=TOKEN).code == 200
-        found = settle(farshore, 20)
+        found = settle(farshore)
         assert sum(len(entries) for entries in found.values()) == len(changes), f"seed {SEED}"
 
 

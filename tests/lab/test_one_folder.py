@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import json
-import socket
 
+from farshore.lab.ports import HOST, held_ports
 from tests.lab.daemon import Daemon, configure, eventually, settle, shape, under_load
 from tests.lab.farshore_cli import Farshore
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def kept_by(farshore: Farshore) -> int:
@@ -23,7 +17,9 @@ def kept_by(farshore: Farshore) -> int:
 
 
 def test_the_second_stands_by_and_takes_over(farshore: Farshore) -> None:
-    configure(farshore, listen=f"127.0.0.1:{free_port()}")
+    with held_ports(1) as (port,):  # none that the kernel may give to somebody's connection
+        pass
+    configure(farshore, listen=f"{HOST}:{port}")
     with Daemon(farshore) as first:
         first.until_ready()
         with Daemon(farshore) as second:
@@ -38,7 +34,7 @@ def test_the_second_stands_by_and_takes_over(farshore: Farshore) -> None:
             farshore.put_all({"late": [b"1", None, b"2"]})
             settle(farshore)
             second.until_ready()
-            assert second.report()["backlog"]["count"] == 0
+            eventually(lambda: second.report()["backlog"]["count"] == 0, 60, "nothing waits")
             eventually(lambda: kept_by(farshore) == second.process.pid, 60, "the folder is its own")
             assert farshore.json("verify")["agree"] is True
             assert second.terminate() == 0

@@ -16,7 +16,7 @@ from farshore.lab.settings import PERFECT, LinkSettings
 from tests.lab.background import Background
 from tests.lab.daemon import Daemon, contents, eventually, settle
 from tests.lab.farshore_cli import Ended
-from tests.lab.runbook_ground import NOBODY_MADE, Pair, reachable, until_busy
+from tests.lab.runbook_ground import BUSY_S, NOBODY_MADE, Pair, reachable, until_busy
 from tests.lab.traceless import serves, takes_writes
 
 NO_DAEMON = ("--override", "daemon=no daemon in this test")
@@ -80,7 +80,7 @@ def test_the_source_comes_back_behind_the_flip_and_is_fenced_at_once(pair: Pair)
         pair.lab.kill("east")
         run = killed(pair, "failover", "run.recorded:4")
         pair.lab.revive("east")
-        eventually(lambda: pair.fence_state("east") == "standing", 20, "east is fenced")
+        eventually(lambda: pair.fence_state("east") == "standing", BUSY_S, "east is fenced")
         assert not pair.may_write("east")
         assert pair.json("resume", run)["state"] == "done"
         only_at(pair, "west")

@@ -53,7 +53,7 @@ def test_nothing_that_is_left_behind_holds_a_secret(farshore: Farshore) -> None:
     with Daemon(farshore, alone=True) as daemon:
         daemon.until_ready()
         require_none_in_process(secrets, daemon.process.pid)
-        eventually(lambda: daemon.report()["proved_at"] is not None, 30, "a report")
+        eventually(lambda: daemon.report()["proved_at"] is not None, 60, "a report")
         farshore.run("status")
         farshore.run("verify")
     farshore.run("doctor")
