@@ -112,6 +112,32 @@ async def test_hints_are_noted_and_settled_when_they_were_applied(daemon: Daemon
     assert daemon.heard == ["regained scripted", "lost scripted"]
 
 
+async def test_a_feed_waits_while_too_many_of_its_hints_do(daemon: Daemon) -> None:
+    daemon.intake.unsettled_max = 3
+    async with daemon.running():
+        for number in range(5):
+            daemon.feed.bring(Hint("files", f"a{number}", 1.0), Hint("files", f"b{number}", 1.0))
+        await daemon.turn()
+        assert daemon.intake.states["scripted"].hints == 4, "the second one filled it"
+        for work in await daemon.backlog.take(1e12, 10):
+            await daemon.backlog.done(work)
+        await daemon.turn()
+        assert len(daemon.feed.settled) == 2
+        assert daemon.intake.states["scripted"].hints == 8
+
+
+async def test_a_delivery_larger_than_what_may_wait_is_taken(daemon: Daemon) -> None:
+    daemon.intake.unsettled_max = 1
+    async with daemon.running():
+        daemon.feed.bring(*(Hint("files", f"k{number}", 1.0) for number in range(5)))
+        daemon.feed.bring(Hint("files", "last", 1.0))
+        await daemon.turn()
+        for work in await daemon.backlog.take(1e12, 10):
+            await daemon.backlog.done(work)
+        await daemon.turn()
+        assert daemon.intake.states["scripted"].hints == 6
+
+
 async def test_a_heartbeat_is_told_with_by_how_much_its_feed_may_be_late(daemon: Daemon) -> None:
     async with daemon.running():
         daemon.feed.bring(Hint("files", HEARTBEAT_KEY, 1.0))

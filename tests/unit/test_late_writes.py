@@ -90,6 +90,18 @@ def test_doubts_about_one_key_are_bounded(tmp_path: Path) -> None:
     assert len(doubts.of("files", "k")) == OF_A_KEY_MAX
 
 
+def test_keys_with_doubts_are_bounded_and_one_that_is_over_makes_room() -> None:
+    clock = ManualClock()
+    doubts = Doubts(clock, keys_max=2)
+    for key in "abca":
+        doubts.note("files", key, "v", "", is_marker=False)
+    assert doubts.doubtful() == [("files", "a"), ("files", "b")]
+    assert len(doubts.of("files", "a")) == 2, "one that is known is noted again"
+    doubts.looked("files", "b", clock.now() + LATE_MAX_S)
+    doubts.note("files", "c", "v", "", is_marker=False)
+    assert doubts.doubtful() == [("files", "a"), ("files", "c")]
+
+
 class Doubtful(Live):
     """A live pair that notes what was not answered, and can send it again itself."""
 

@@ -11,7 +11,7 @@ import pytest
 from farshore.core import stamp
 from farshore.core.model import Attributes, Version
 from farshore.engine.dispatch import Dispatcher
-from farshore.engine.placed import VERSIONS_MAX, Placed
+from farshore.engine.placed import KEYS_ALL_MAX, KEYS_MAX, VERSIONS_MAX, Placed, keys_of_each
 from farshore.feed.hint import Hint
 from farshore.s3.capabilities import Capabilities
 from farshore.testing.store.faults import Fault, Script
@@ -123,6 +123,12 @@ def test_what_is_forgotten_makes_older_keys_unknown() -> None:
     assert memory.target_of("a", [version("a1", "2026-01-01T00:01:00Z")]) is None
     assert memory.target_of("c", [version("c1", "2026-01-01T00:01:00Z")]) is None
     assert memory.target_of("c", [version("c1", "2026-01-01T00:01:01Z")]) == ()
+
+
+def test_many_buckets_remember_no_more_together_than_they_may() -> None:
+    assert keys_of_each(0) == keys_of_each(1) == keys_of_each(4) == KEYS_MAX
+    assert keys_of_each(100) * 100 <= KEYS_ALL_MAX
+    assert keys_of_each(10**6) == 1
 
 
 def test_a_server_that_ignores_conditions_is_always_looked_at() -> None:

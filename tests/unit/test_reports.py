@@ -118,6 +118,18 @@ def test_the_last_report_says_that_it_was_stopped(tmp_path: Path) -> None:
 # -- clocks --------------------------------------------------------------------------
 
 
+def test_it_says_how_fast_it_goes_since_replication_began(tmp_path: Path) -> None:
+    clock, crew = ManualClock(), Pair().crew()
+    told = Reporter(config_of(TOML, tmp_path / "farshore.toml"), MemoryBacklog(), clock)
+    crew.tally.copied = 1000
+    told.working(None, [crew])
+    assert told.report().versions_per_s == 0.0
+    clock.advance(10.0)
+    crew.tally.copied += 20
+    crew.tally.copied_bytes += 5000
+    assert (told.report().versions_per_s, told.report().bytes_per_s) == (2.0, 500.0)
+
+
 class SetClock(ManualClock):
     """A clock that somebody sets; the monotonic one goes on."""
 

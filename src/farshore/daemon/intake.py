@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -22,8 +22,8 @@ RESTART_FIRST_S = 0.5
 RESTART_MAX_S = 30.0
 """A feed that failed is opened again after 0.5, 1, 2 … seconds."""
 
-UNSETTLED_MAX = 1000
-"""Deliveries that wait for their keys to be applied; the feed waits beyond that."""
+UNSETTLED_HINTS_MAX = 100_000
+"""Hints of one feed whose keys wait to be applied, some 50 MiB; the feed waits beyond that."""
 
 Beat = Callable[[Hint, str, float], None]
 """Told of each heartbeat that came through, of the feed that brought it, and by how many
@@ -99,6 +99,27 @@ class Ear:
         self.watch.noticed(self.state.name, notice)
 
 
+class Unsettled:
+    """How many hints of one feed wait to be applied, and who waits for there to be fewer."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._count = 0
+        self._fewer = asyncio.Event()
+
+    async def add(self, count: int) -> None:
+        """They wait, too. Returns once there is room for more."""
+        self._count += count
+        while self._count >= self._most:
+            self._fewer.clear()
+            await self._fewer.wait()
+
+    def drop(self, count: int) -> None:
+        """They wait no more."""
+        self._count -= count
+        self._fewer.set()
+
+
 @dataclass(slots=True)
 class Intake:
     """Feeds into one backlog. `wanted` knows the source's buckets that are replicated."""
@@ -109,6 +130,7 @@ class Intake:
     beat: Beat
     watch: Watch
     states: dict[str, FeedState] = field(default_factory=dict)
+    unsettled_max: int = UNSETTLED_HINTS_MAX
 
     def state_of(self, feed: str) -> FeedState:
         """Made when it is first asked for."""
@@ -148,6 +170,7 @@ class Intake:
         feed.listen(listener)
         pause = RESTART_FIRST_S
         while True:
+            unsettled = Unsettled(self.unsettled_max)
             try:
                 async with (
                     together() as settling,
@@ -156,7 +179,7 @@ class Intake:
                     async for delivery in deliveries:
                         listener.answered()
                         state.late_s, pause = feed.late_s, RESTART_FIRST_S
-                        await self._take(feed, delivery, settling)
+                        await self._take(feed, delivery, settling, unsettled)
             except StoreError as error:
                 state.last_error = str(error)
             finally:  # cancelled, too: the lease is gone, and with it the feed
@@ -167,17 +190,21 @@ class Intake:
             await asyncio.sleep(pause)
             pause = min(RESTART_MAX_S, pause * 2)
 
-    async def _take(self, feed: Feed, delivery: Delivery, settling: asyncio.TaskGroup) -> None:
+    async def _take(
+        self, feed: Feed, delivery: Delivery, settling: asyncio.TaskGroup, unsettled: Unsettled
+    ) -> None:
         durable = feed.settles == "durable"
         noted = await self.receive(delivery.hints, feed.name, durable=durable)
         if durable or not noted:
             await delivery.settle()
         else:
-            settling.create_task(self._settle_when_applied(delivery, noted))
+            settling.create_task(self._settle_when_applied(delivery, noted, unsettled))
+            await unsettled.add(len(noted))
 
     async def _settle_when_applied(
-        self, delivery: Delivery, noted: Iterable[tuple[str, str, int]]
+        self, delivery: Delivery, noted: Sequence[tuple[str, str, int]], unsettled: Unsettled
     ) -> None:
         for bucket, key, generation in noted:
             await self.backlog.applied(bucket, key, generation)
+        unsettled.drop(len(noted))
         await delivery.settle()

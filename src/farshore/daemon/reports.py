@@ -6,10 +6,8 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
 from farshore import __version__
 from farshore.clock import Clock
@@ -35,6 +33,7 @@ from farshore.core.plan import DISCARDED_DELETE
 from farshore.core.shrinkage import Shrunk
 from farshore.core.watermark import Watermark
 from farshore.daemon.heard import Heard
+from farshore.daemon.rates import Rates
 from farshore.engine.dispatch import Dispatcher
 from farshore.engine.lane import Crew
 from farshore.engine.reconcile import Scan
@@ -44,8 +43,6 @@ from farshore.journal.ledger import Ledger, Ledgers
 from farshore.journal.pause import paused
 from farshore.s3.store import Store
 from farshore.s3.wrap import Retrying
-
-RATE_WINDOW_S = 60.0
 
 EXPIRED_TOLD_S = 86400.0
 """How long a version that expired before it was replicated makes the pair AT RISK."""
@@ -61,15 +58,6 @@ LAST_SECONDS_MAX = 1.5
 
 LISTING_RESOLUTION_S = 1.0
 """Listings count whole seconds: what they date may be this much younger."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """The tally at one moment."""
-
-    at: float
-    versions: int
-    bytes: int
 
 
 class Reporter:
@@ -92,7 +80,7 @@ class Reporter:
         self._daemon = DaemonState(socket.gethostname(), os.getpid(), __version__, clock.now())
         self._dispatcher: Dispatcher | None = None
         self._crews: list[Crew] = []
-        self._samples: deque[Sample] = deque()
+        self._speed = Rates()
         self._source_offset_s: float | None = None
         self._source_ahead_s = 0.0  # its clock minus our monotonic one
         self._target_offset_s: float | None = None
@@ -118,7 +106,7 @@ class Reporter:
         """Replication begins (or, with None, has ended)."""
         self._dispatcher, self._crews = dispatcher, crews
         self.heard.begin([crew.source.bucket for crew in crews])
-        self._samples.clear()
+        self._speed.clear()
         if dispatcher is not None:
             self._standing_still, self._other_works = "", False
             self._troubles.clear()
@@ -232,7 +220,7 @@ class Reporter:
         self._refresh_pending()
         now = self._clock.now()
         summary = self._backlog.summary(now)
-        versions, size = self._rates(now)
+        versions, size = self._rates()
         mark, pause = self.mark, paused(self._backlog)
         return StatusReport(
             pair=self._config.pair.name,
@@ -288,18 +276,12 @@ class Reporter:
     def _refresh_pending(self) -> None:
         self.mark = self.mark.backlog_oldest(self._oldest())
 
-    def _rates(self, now: float) -> tuple[float, float]:
-        tally = [crew.tally for crew in self._crews]
-        done = tally[0].done if tally else 0
-        size = tally[0].copied_bytes if tally else 0
-        self._samples.append(Sample(now, done, size))
-        while len(self._samples) > 2 and self._samples[1].at <= now - RATE_WINDOW_S:
-            self._samples.popleft()
-        first = self._samples[0]
-        seconds = max(now - first.at, 1e-3)
-        if len(self._samples) < 2:
+    def _rates(self) -> tuple[float, float]:
+        """Versions and bytes per second."""
+        if not self._crews:
             return 0.0, 0.0
-        return (done - first.versions) / seconds, (size - first.bytes) / seconds
+        tally = self._crews[0].tally  # all crews have the same one
+        return self._speed.at(self._clock.monotonic(), tally.done, tally.copied_bytes)
 
     def _resumed(self, last: StatusReport | None) -> Watermark:
         """What a report of other buckets or rules promised says nothing of these."""

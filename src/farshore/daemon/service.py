@@ -213,7 +213,7 @@ class Service:
         with contextlib.closing(WaitingDeletes(self.config.state_dir / JOURNAL_FILE)) as waiting:
             async with working_crews(
                 self.config,
-                Tally(),
+                Tally(examples_max=0),
                 stop,
                 self.clock,
                 self.throttle,

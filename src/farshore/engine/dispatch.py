@@ -19,7 +19,7 @@ from farshore.engine.guard import DeleteGuard
 from farshore.engine.lane import Crew, Lane
 from farshore.engine.look import aligned, rule_for, written_at
 from farshore.engine.neighbours import GROUP_MAX, Neighbourhood, look_at_all
-from farshore.engine.placed import Placed
+from farshore.engine.placed import Placed, keys_of_each
 from farshore.engine.tally import NotCopied
 from farshore.errors import StateError, StoreError, Unreachable
 from farshore.feed.hint import Hint
@@ -91,7 +91,11 @@ class Dispatcher:
         self._lanes: set[asyncio.Task[None]] = set()
         self._looks: set[asyncio.Task[Pairs]] = set()
         self._neighbourhood = Neighbourhood()
-        self._placed = {bucket: Placed(crew.target.capabilities) for bucket, crew in crews.items()}
+        each = keys_of_each(len(crews))
+        self._placed = {
+            bucket: Placed(crew.target.capabilities, keys_max=each)
+            for bucket, crew in crews.items()
+        }
         self._taking = 0  # keys that the journal is asked for just now
         self._behind = False  # more keys are due than were taken last
         self._awake = asyncio.Event()

@@ -20,13 +20,22 @@ from farshore.engine.multipart import is_multipart
 from farshore.s3.capabilities import Capabilities
 
 KEYS_MAX = 4_000
-"""Keys that are remembered, the latest; a few hundred bytes each."""
+"""Keys of one bucket that are remembered, the latest; a few hundred bytes each, 2 KiB at most
+beside the key."""
+
+KEYS_ALL_MAX = 16_000
+"""Keys of all buckets together."""
 
 VERSIONS_MAX = 16
 """A longer history is looked at every time."""
 
 CLOCK_RESOLUTION_S = 2.0
 """The source's clock is known in whole seconds, and its listings count them, too."""
+
+
+def keys_of_each(buckets: int) -> int:
+    """How many keys are remembered of each of so many buckets."""
+    return max(1, min(KEYS_MAX, KEYS_ALL_MAX // max(1, buckets)))
 
 
 class Top(NamedTuple):

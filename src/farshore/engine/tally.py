@@ -10,6 +10,11 @@ from farshore.core.plan import Reason
 EXAMPLES_MAX = 1000
 """Failures that are kept in full; beyond that they are only counted."""
 
+CAUSES_MAX = 100
+"""Different causes that are counted by name: some are words of a server, which may say any."""
+
+OTHER_CAUSES = "others"
+"""What causes beyond these are counted as."""
 
 NOT_OWED: frozenset[Reason] = frozenset({"EXCLUDED", "EXPIRED_BEFORE_REPLICATED"})
 """Reasons for which the target is right not to have a version."""
@@ -35,6 +40,7 @@ class NotCopied:
 class Tally:
     """Counters of one run. `keys` were looked at, `in_step` of them needed nothing; `to_do`
     versions were found to be missing so far, and `listed` says that there are no more.
+    `examples_max`: failures that are kept in full; none where nobody asks for them.
     """
 
     keys: int = 0
@@ -53,6 +59,7 @@ class Tally:
     reasons: Counter[Reason] = field(default_factory=Counter)
     causes: Counter[str] = field(default_factory=Counter)
     not_copied: list[NotCopied] = field(default_factory=list)
+    examples_max: int = EXAMPLES_MAX
 
     @property
     def done(self) -> int:
@@ -67,8 +74,9 @@ class Tally:
     def refuse(self, item: NotCopied) -> None:
         """Count a version that was not copied; keep the first ones in full."""
         self.reasons[item.reason] += 1
-        self.causes[item.cause] += 1
-        if len(self.not_copied) < EXAMPLES_MAX:
+        known = item.cause in self.causes or len(self.causes) < CAUSES_MAX
+        self.causes[item.cause if known else OTHER_CAUSES] += 1
+        if len(self.not_copied) < self.examples_max:
             self.not_copied.append(item)
 
     def to_json(self) -> dict[str, object]:

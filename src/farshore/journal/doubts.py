@@ -17,6 +17,9 @@ from farshore.journal.statefile import IN_MEMORY, opened, reporting
 OF_A_KEY_MAX = 100
 """Doubts about one key that are kept; what is beyond is found by a scan."""
 
+KEYS_MAX = 100_000
+"""Keys with doubts, some 50 MiB; what is beyond is found by a scan."""
+
 TABLE = """
 CREATE TABLE IF NOT EXISTS doubt (
     id         INTEGER PRIMARY KEY,
@@ -38,9 +41,15 @@ class Doubts:
     """Of one pair, for one process at a time. Raises only `StateError`."""
 
     def __init__(
-        self, clock: Clock, path: Path = IN_MEMORY, *, late_max_s: float = LATE_MAX_S
+        self,
+        clock: Clock,
+        path: Path = IN_MEMORY,
+        *,
+        late_max_s: float = LATE_MAX_S,
+        keys_max: int = KEYS_MAX,
     ) -> None:
         self.late_max_s = late_max_s
+        self._keys_max = keys_max
         self._clock = clock
         self._path = path
         self._db = opened(path, TABLE)
@@ -54,11 +63,11 @@ class Doubts:
         """A write was given up just now: see `Doubt`. On the disk when it returns, but for a
         power cut."""
         doubt = Doubt(version_id, is_marker, above, self._clock.now())
-        rows = self._open[bucket, key]
-        if len(rows) < OF_A_KEY_MAX:
+        rows = self._open.get((bucket, key), [])
+        if len(rows) < (OF_A_KEY_MAX if rows or len(self._open) < self._keys_max else 0):
             with reporting(self._path, "written"):
                 self._db.execute(NOTE, (as_bytes(bucket), as_bytes(key), *doubt))
-            rows.append(doubt)
+            self._open[bucket, key].append(doubt)
 
     def of(self, bucket: str, key: str) -> list[Doubt]:
         """The open ones, the oldest first."""
