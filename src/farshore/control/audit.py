@@ -28,8 +28,7 @@ BLOCK = 100
 """Numbers in one listing: with both sites' entries and a few old versions less than a page."""
 
 BLOCKS_AT_ONCE = 4
-BLOCKS_AHEAD = 2
-"""Listings at one time: from the beginning, and behind a number that is near the end."""
+"""Listings at one time."""
 
 WAVES_MAX = 100_000
 """More than a pair writes in its life."""
@@ -124,24 +123,35 @@ class AuditLog:
     async def places(self, after: int = 0, *, until: int = 0) -> list[Place]:
         """Where entries stand whose number is higher than `after`, in order.
 
-        Listed a hundred numbers at a time: such a listing mostly fits one page, and so is
-        complete on every server. It ends with a wave of empty ones behind the number `until`.
+        The whole log is listed a hundred numbers at a time: such a listing mostly fits one page,
+        and so is complete on every server. It ends with a wave of empty ones behind the number
+        `until`.
         """
-        wave = BLOCKS_AHEAD if after else BLOCKS_AT_ONCE
+        if after:
+            return await self._behind(after)
         found: list[Place] = []
-        first = (after + 1) // BLOCK
-        for start in range(first, first + WAVES_MAX * wave, wave):
-            blocks = await every([self._block(block) for block in range(start, start + wave)])
-            found += [place for block in blocks for place in block if place[0] > after]
+        for start in range(0, WAVES_MAX * BLOCKS_AT_ONCE, BLOCKS_AT_ONCE):
+            wave = range(start, start + BLOCKS_AT_ONCE)
+            blocks = await every([self._listed(f"{block:0{DIGITS - 2}d}") for block in wave])
+            found += [place for block in blocks for place in block]
             if not any(blocks) and start * BLOCK > until:
                 break
         return sorted(found)
 
-    async def _block(self, block: int) -> list[Place]:
+    async def _behind(self, number: int) -> list[Place]:
+        """As `places`, of the log's end, which is short: listed from there, for what a listing
+        takes grows with it (SeaweedFS: 22 ms for 95 entries, 1.6 ms for the last two of them), and
+        clients' writes may wait for it."""
+        # From the number itself: moto leaves out the first key behind a marker that is no key.
+        there = await self._listed("", after=f"{number:0{DIGITS}d}")
+        return sorted(place for place in there if place[0] > number)
+
+    async def _listed(self, numbers: str, *, after: str = "") -> list[Place]:
+        """Places whose number begins so; `after`: only those whose names follow it."""
         ledger, folder = self._ledger, _folder(self._ledger.pair)
-        prefix = f"{folder}{block:0{DIGITS - 2}d}"
+        begin = folder + after if after else ""
         async with in_time(ledger.site, f"list {folder}", ledger.seconds_max):
-            keys = await standing(ledger.store, ledger.bucket, prefix)
+            keys = await standing(ledger.store, ledger.bucket, folder + numbers, after=begin)
         return [place for key in keys if (place := _place(key, folder))]
 
     async def since(self, head: Head) -> list[Stored]:

@@ -15,14 +15,15 @@ PAGE_ENTRIES = 1_000
 
 
 async def listed(
-    store: Store, bucket: str, folder: str, *, entries_max: int | None = None
+    store: Store, bucket: str, folder: str, *, entries_max: int | None = None, after: str = ""
 ) -> list[Version]:
-    """Every version and marker below a folder, or the first `entries_max` of them.
+    """Every version and marker below a folder, or the first `entries_max` of them. `after`: only
+    of keys that sort behind it.
 
     Raises what the store raises, and `Refused` for a listing without an end.
     """
     found: list[Version] = []
-    key, version = "", ""
+    key, version = after, ""
     for _ in range(PAGES_MAX):
         limit = PAGE_ENTRIES if entries_max is None else min(PAGE_ENTRIES, entries_max - len(found))
         page = await store.list_versions(
@@ -36,16 +37,16 @@ async def listed(
 
 
 async def standing(
-    store: Store, bucket: str, folder: str, *, entries_max: int | None = None
+    store: Store, bucket: str, folder: str, *, entries_max: int | None = None, after: str = ""
 ) -> list[str]:
     """The keys of all documents that stand below a folder, in order; else as `listed`."""
-    entries = await standing_entries(store, bucket, folder, entries_max=entries_max)
+    entries = await standing_entries(store, bucket, folder, entries_max=entries_max, after=after)
     return [entry.key for entry in entries]
 
 
 async def standing_entries(
-    store: Store, bucket: str, folder: str, *, entries_max: int | None = None
+    store: Store, bucket: str, folder: str, *, entries_max: int | None = None, after: str = ""
 ) -> list[Version]:
     """As `standing`, with all that the listing says of each document."""
-    found = await listed(store, bucket, folder, entries_max=entries_max)
+    found = await listed(store, bucket, folder, entries_max=entries_max, after=after)
     return [entry for entry in found if entry.is_latest and not entry.is_marker]
