@@ -225,7 +225,7 @@ def mute_driver(pair: Pair, *, stays_mute: bool) -> Path:
     program.write_text(PROGRAM.replace("MUTE", str(stays_mute)))
     (pair.folder / "clients").write_text("a")
     argv = json.dumps([sys.executable, str(program)])
-    lines = ("[[switch.drivers]]", 'kind = "command"', f"argv = {argv}", 'timeout = "1s"')
+    lines = ("[[switch.drivers]]", 'kind = "command"', f"argv = {argv}", 'timeout = "3s"')
     pair.renew(more="\n".join([*lines, 'values = { east = "a", west = "b" }']))
     return pair.folder / "mute"
 

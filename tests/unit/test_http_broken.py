@@ -126,12 +126,14 @@ async def test_no_answer_for_too_long(method: str, expected: type[StoreError]) -
 
 @pytest.mark.parametrize("length", ["Content-Length: 10\r\n", ""])
 async def test_silence_inside_an_answer_is_no_end(length: str) -> None:
+    """Long enough that a slow moment of this process is not taken for the server's silence."""
+
     async def script(peer: Peer) -> None:
         await peer.request()
         await peer.say(f"HTTP/1.1 200 OK\r\n{length}\r\nabc".encode())
         await peer.ended()
 
-    async with serve(script) as server, pool_to(server, idle_timeout_s=0.05) as pool:
+    async with serve(script) as server, pool_to(server, idle_timeout_s=0.5) as pool:
         with pytest.raises(Unreachable, match="ended after 3"):
             await ask(pool)
 
@@ -156,17 +158,17 @@ async def test_a_slow_reader_and_a_slow_producer_are_not_silence() -> None:
 
     async def slow() -> AsyncIterator[bytes]:
         yield b"ab"
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.7)  # longer than the line may be silent
         yield b"cd"
 
     async with (
         serve(script) as server,
-        pool_to(server, idle_timeout_s=0.1) as pool,
+        pool_to(server, idle_timeout_s=0.5) as pool,
         await pool.request("PUT", b"/", (), Stream(4, slow())) as answer,
     ):
         body = answer.chunks()
         read = len(await anext(body))
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.7)
         async for chunk in body:
             read += len(chunk)
     assert read == 4 * MIB
@@ -176,16 +178,15 @@ async def test_a_slow_reader_and_a_slow_producer_are_not_silence() -> None:
 
 
 async def test_nobody_listens() -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    pool = HttpPool("127.0.0.1", port, None, connections_max=1)
-    for _ in range(3):  # a failed attempt gives its slot back
-        with pytest.raises(Unreachable, match=os.strerror(errno.ECONNREFUSED)) as caught:
-            await ask(pool, "PUT", body=b"x")
-        assert caught.value.retryable
-        assert "check the endpoint" in caught.value.hint
-    await pool.aclose()
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))  # and nobody else listens there meanwhile
+        pool = HttpPool("127.0.0.1", held.getsockname()[1], None, connections_max=1)
+        for _ in range(3):  # a failed attempt gives its slot back
+            with pytest.raises(Unreachable, match=os.strerror(errno.ECONNREFUSED)) as caught:
+                await ask(pool, "PUT", body=b"x")
+            assert caught.value.retryable
+            assert "check the endpoint" in caught.value.hint
+        await pool.aclose()
 
 
 async def test_a_connection_that_takes_too_long(tmp_path: Path) -> None:
