@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -14,6 +15,7 @@ from farshore.config import Config
 from farshore.config.values import WebhookSource
 from farshore.core.model import Version
 from farshore.daemon.alarm import ring_for_ever
+from farshore.daemon.allocator import give_back_large_blocks
 from farshore.daemon.api import Answers, application, served_when_free
 from farshore.daemon.endpoint import EndpointDesk
 from farshore.daemon.fences import FenceKeeper
@@ -38,6 +40,7 @@ WEBHOOK = "webhook"
 @asynccontextmanager
 async def daemon(config: Config, say: Callable[[str], None]) -> AsyncIterator[Service]:
     """A daemon that serves its API, ready to `run`. Raises `ConfigError`, `StateError`."""
+    give_back_large_blocks(os.environ)
     clock = SystemClock()
     async with AsyncExitStack() as stack:
         backlog = SqliteBacklog(config.state_dir / JOURNAL_FILE)
