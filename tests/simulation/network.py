@@ -10,21 +10,15 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Literal, NoReturn, Protocol, TypeVar, cast
 
-from farshore.core.model import Attributes
 from farshore.core.rules import OWN_PREFIX
 from farshore.errors import Corrupt, OutcomeUnknown, StoreError, Unreachable
-from farshore.s3.store import ALWAYS, Condition, Deleted, Store, VersionPage, Written
+from farshore.s3.store import ALWAYS, Store
 from farshore.s3.wrap import Operation
-from farshore.testing.store.bucket import PAGE_ENTRIES_MAX, Bucket, Query
 from farshore.testing.store.faults import Fault, Faulty, due, spoilt
-from farshore.testing.store.memory import Held, MemoryStore
 from farshore.testing.store.scripts import WRITES, AlterBody, CutBody, Fail
 from tests.simulation.weather import FAIR, Weather
 
 T = TypeVar("T")
-
-Told = Callable[[str, str, float, int, tuple[str, ...]], None]
-"""(bucket, key, at, size, versions): an event, as the site tells it."""
 
 LATE_S = 3.0
 """A request whose answer was given up arrives up to so much later."""
@@ -42,79 +36,6 @@ def _nothing(action: str, *, after: bool) -> None:
 
 Form = Literal["repeatable", "conditional", "stream"]
 """How a request may arrive: a stream only while whoever sends it lives."""
-
-
-class Paged(MemoryStore):
-    """Answers listings in pages of its own size."""
-
-    page_max = PAGE_ENTRIES_MAX
-
-    def _page(self, bucket: Bucket, query: Query) -> VersionPage:
-        return super()._page(bucket, replace(query, limit=min(query.limit, self.page_max)))
-
-
-class Source(Paged):
-    """Tells its events at once, in the order of what happened."""
-
-    told: Told
-
-    def _write(
-        self,
-        bucket: Bucket,
-        key: str,
-        content: bytes,
-        etag: str,
-        attributes: Attributes,
-        part_sizes: tuple[int, ...] = (),
-    ) -> Written:
-        written = super()._write(bucket, key, content, etag, attributes, part_sizes)
-        self.told(bucket.name, key, self._now(), len(content), (written.version_id,))
-        return written
-
-    async def delete(
-        self, bucket: str, key: str, version_id: str = "", *, condition: Condition = ALWAYS
-    ) -> Deleted:
-        deleted = await super().delete(bucket, key, version_id, condition=condition)
-        self.told(bucket, key, self._now(), 0, ())
-        return deleted
-
-    async def put_tags(
-        self, bucket: str, key: str, version_id: str, tags: tuple[tuple[str, str], ...]
-    ) -> None:
-        await super().put_tags(bucket, key, version_id, tags)
-        self.told(bucket, key, self._now(), 0, ())
-
-
-class Target(Paged):
-    """Shows every version to the checker before it stands."""
-
-    appended: Callable[[str, list[Held], Attributes], None]
-    marked: Callable[[str, list[Held]], None]
-
-    def _write(
-        self,
-        bucket: Bucket,
-        key: str,
-        content: bytes,
-        etag: str,
-        attributes: Attributes,
-        part_sizes: tuple[int, ...] = (),
-    ) -> Written:
-        if bucket.name == "files":
-            self.appended(key, self._before(key), attributes)
-        return super()._write(bucket, key, content, etag, attributes, part_sizes)
-
-    async def delete(
-        self, bucket: str, key: str, version_id: str = "", *, condition: Condition = ALWAYS
-    ) -> Deleted:
-        before = self._before(key) if bucket == "files" and not version_id else None
-        deleted = await super().delete(bucket, key, version_id, condition=condition)
-        if before is not None:
-            self.marked(key, before)
-        return deleted
-
-    def _before(self, key: str) -> list[Held]:
-        return [held for held in self.dump("files") if held.version.key == key]
 
 
 class Network(Faulty):

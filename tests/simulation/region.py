@@ -9,11 +9,9 @@ from farshore.clock import Clock
 from farshore.core.model import Attributes
 from farshore.core.rules import OWN_PREFIX
 from farshore.s3.capabilities import Capabilities
-from farshore.s3.store import ALWAYS, Condition, Deleted, Written
-from farshore.testing.store.bucket import Bucket
 from farshore.testing.store.memory import Held
 from farshore.testing.store.policed import Police, Policed, caller
-from tests.simulation.network import Paged, Told
+from tests.simulation.sites import Change, Telling
 from tests.simulation.truth import BUCKET
 
 
@@ -29,11 +27,10 @@ class Arrival(NamedTuple):
     before: list[Held]
 
 
-class Region(Paged):
+class Region(Telling):
     """One site. `arrived` sees whatever is written to the pair's bucket, `recorded` every
     control record and run."""
 
-    told: Told
     arrived: Callable[[Arrival], None]
     recorded: Callable[[str, str, bytes], None]
 
@@ -61,41 +58,21 @@ class Region(Paged):
     def keys(self) -> list[str]:
         return [key for key in self._bucket("dump", BUCKET).keys if not key.startswith(OWN_PREFIX)]
 
-    def _write(
-        self,
-        bucket: Bucket,
-        key: str,
-        content: bytes,
-        etag: str,
-        attributes: Attributes,
-        part_sizes: tuple[int, ...] = (),
-    ) -> Written:
-        watched = bucket.name == BUCKET and not key.startswith(OWN_PREFIX)
-        before = self.history(key) if watched else []
-        written = super()._write(bucket, key, content, etag, attributes, part_sizes)
-        if watched:
-            came = Arrival(self.site, caller(), key, written.version_id, False, attributes, before)
+    def changing(self, change: Change) -> list[Held]:
+        return self.history(change.key) if _is_watched(change) else []
+
+    def changed(self, change: Change, version_id: str, before: list[Held]) -> None:
+        kind, key, content = change.kind, change.key, change.content
+        if _is_watched(change):
+            marker, attributes = kind == "marker", change.attributes
+            came = Arrival(self.site, caller(), key, version_id, marker, attributes, before)
             self.arrived(came)
-        if key.startswith(("record/", "runs/")):
+        if kind == "version" and key.startswith(("record/", "runs/")):
             self.recorded(self.site, key, content)
-        self.told(bucket.name, key, self._now(), len(content), (written.version_id,))
-        return written
+        super().changed(change, version_id, before)
 
-    async def delete(
-        self, bucket: str, key: str, version_id: str = "", *, condition: Condition = ALWAYS
-    ) -> Deleted:
-        watched = bucket == BUCKET and not version_id and not key.startswith(OWN_PREFIX)
-        before = self.history(key) if watched else []
-        deleted = await super().delete(bucket, key, version_id, condition=condition)
-        if watched:
-            none = Attributes()
-            came = Arrival(self.site, caller(), key, deleted.version_id, True, none, before)
-            self.arrived(came)
-        self.told(bucket, key, self._now(), 0, ())
-        return deleted
 
-    async def put_tags(
-        self, bucket: str, key: str, version_id: str, tags: tuple[tuple[str, str], ...]
-    ) -> None:
-        await super().put_tags(bucket, key, version_id, tags)
-        self.told(bucket, key, self._now(), 0, ())
+def _is_watched(change: Change) -> bool:
+    """An entry of the pair's bucket that is not farshore's own."""
+    ours = change.bucket == BUCKET and not change.key.startswith(OWN_PREFIX)
+    return ours and change.kind != "purge"

@@ -28,12 +28,11 @@ from tests.simulation.loop import SimulatedLoop
 from tests.simulation.network import (
     LATE_S,
     Network,
-    Source,
-    Target,
 )
 from tests.simulation.outcome import Outcome
 from tests.simulation.plan import Plan, Step
 from tests.simulation.process import Process, SimulatedClock
+from tests.simulation.sites import Target, Telling, Watched
 from tests.simulation.truth import BUCKET, Broken, Truth
 from tests.unit.sites import TOML, config_of
 
@@ -89,7 +88,7 @@ class World:
         self.can = (can, theirs)
         clock = SimulatedClock(BEGAN, 0.0)
         self.site_clock = clock
-        self.east = Source("east", clock=clock, capabilities=can, seed=1)
+        self.east = Telling("east", clock=clock, capabilities=can, seed=1)
         self.west = Target("west", clock=clock, capabilities=theirs, seed=2)
         for store in (self.east, self.west):
             store.page_max = min(store.page_max, plan.weather.page)
@@ -173,7 +172,7 @@ class World:
 
     # -- processes -----------------------------------------------------------------------
 
-    def _way(self, store: Source | Target, seed: int) -> Network:
+    def _way(self, store: Watched, seed: int) -> Network:
         script = seeded(seed, self.plan.rates)
         quiet = seeded(seed, Rates())
 
