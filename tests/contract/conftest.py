@@ -8,17 +8,10 @@ from collections.abc import Iterator
 import pytest
 
 from farshore.s3.store import Store
-
-pytest.register_assert_rewrite(
-    "tests.contract.backlog_suite",
-    "tests.contract.history",
-    "tests.contract.suite_keys",
-    "tests.contract.suite_listings",
-    "tests.contract.suite_objects",
-    "tests.contract.suite_versions",
-    "tests.contract.suite_writes",
-    "tests.contract.switch_suite",
-)
+from farshore.switch.export_haproxy import BackSite
+from tests.contract.haproxy_ground import put
+from tests.contract.haproxy_server import Haproxy, haproxies, plain_site
+from tests.contract.switch_suite import EAST, WEST
 
 
 @pytest.fixture(scope="session")
@@ -48,3 +41,23 @@ async def odd_bucket(store: Store) -> str:
     await store.create_bucket("odd-keys")
     await store.put_versioning("odd-keys", True)
     return "odd-keys"
+
+
+@pytest.fixture(scope="module")
+def proxies() -> Iterator[list[Haproxy]]:
+    """Three proxies before two sites."""
+    with (
+        plain_site() as east,
+        plain_site() as west,
+        haproxies((BackSite(EAST, east), BackSite(WEST, west)), 3) as made,
+    ):
+        yield made
+
+
+@pytest.fixture
+def three(proxies: list[Haproxy]) -> list[Haproxy]:
+    for proxy in proxies:
+        if proxy.running is None:
+            proxy.start()
+        put(proxy, EAST)
+    return proxies

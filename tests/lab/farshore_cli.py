@@ -202,6 +202,17 @@ class Farshore:
                     Bucket=self.bucket, VersioningConfiguration={"Status": "Enabled"}
                 )
 
+    def own_control(self, site: str, **changed: object) -> str:
+        """A control bucket for this test alone, with the record of what the site can do."""
+        bucket = f"{self.bucket}-control"
+        s3 = self.s3(site)
+        s3.create_bucket(Bucket=bucket)
+        s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+        name = f"capabilities/{site}.json"
+        record = json.loads(s3.get_object(Bucket=CONTROL_BUCKET, Key=name)["Body"].read())
+        s3.put_object(Bucket=bucket, Key=name, Body=json.dumps(record | changed).encode())
+        return bucket
+
     def forget_standing(self) -> None:
         """Remove all that is recorded of the pair: all tests' pairs have one name, and a check-up
         or a drill of an earlier test would be a reason of this one's verdict."""

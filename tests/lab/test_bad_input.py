@@ -9,20 +9,16 @@ import json
 import re
 import secrets
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from farshore.errors import ClockSkew
-from farshore.lab.pairfile import CONTROL_BUCKET
-from farshore.lab.settings import PERFECT, LinkSettings
+from farshore.lab.settings import LinkSettings
 from farshore.lab.state import STATE_FOLDER
 from farshore.s3.client import S3Client
-from tests.lab.damaging_proxy import Damage, Message, body_altered, body_cut, damaging
-from tests.lab.farshore_cli import SITES, Ended, Farshore
+from tests.lab.farshore_cli import SITES, Farshore
+from tests.lab.outcomes import refused, require_replicated, some
 
 TWENTY_MINUTES = 20 * 60
 
@@ -37,37 +33,6 @@ import resource
 resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))
 """
 """A file that would grow beyond `size` cannot: for SQLite that is a full disk."""
-
-
-def some(count: int = 20) -> dict[str, list[bytes | None]]:
-    """Histories of up to three versions, some with a marker on top."""
-    made: dict[str, list[bytes | None]] = {}
-    for i in range(count):
-        key = f"some/{i % 4}/file-{i:04}.txt"
-        made[key] = [f"{key} version {n}\n".encode() * (1 + i % 9) for n in range(1 + i % 3)]
-        if i % 5 == 4:
-            made[key].append(None)
-    return made
-
-
-def refused(ended: Ended, code: int, message: str, hint: str) -> dict[str, Any]:
-    """Assert how a `--json` command ended: one document, nothing else on standard output."""
-    assert ended.code == code, ended
-    error = ended.error
-    assert error["exit_code"] == code
-    assert re.search(message, error["message"]), error
-    assert re.search(hint, error["hint"]), error
-    assert "Traceback" not in ended.stderr
-    return error
-
-
-def require_replicated(farshore: Farshore) -> None:
-    """The last word of every test with data: nothing lost, nothing doubled."""
-    farshore.lab.link("west", PERFECT)
-    again = farshore.json("backfill")
-    assert again["not_copied"] == {}
-    assert farshore.histories("west") == farshore.histories("east")
-    assert farshore.json("verify", "--deep")["agree"] is True
 
 
 # -- keys -----------------------------------------------------------------------------
@@ -289,115 +254,6 @@ def test_a_command_for_keys_that_hangs_is_not_waited_for_without_end(farshore: F
     )
 
 
-# -- answers that are not what the server said ----------------------------------------
-
-
-def _own_control(farshore: Farshore, site: str, **changed: object) -> str:
-    """A control bucket for this test alone, with the record of what the site can do."""
-    bucket = f"{farshore.bucket}-control"
-    s3 = farshore.s3(site)
-    s3.create_bucket(Bucket=bucket)
-    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
-    name = f"capabilities/{site}.json"
-    record = json.loads(s3.get_object(Bucket=CONTROL_BUCKET, Key=name)["Body"].read())
-    s3.put_object(Bucket=bucket, Key=name, Body=json.dumps(record | changed).encode())
-    return bucket
-
-
-@contextmanager
-def _behind_a_proxy(farshore: Farshore, damage: Damage) -> Iterator[None]:
-    """East answers through a proxy that does `damage`."""
-    east = farshore.lab.status().site("east")
-    with damaging(east.direct_endpoint, damage) as endpoint:
-        control = _own_control(farshore, "east", endpoint=endpoint)
-        farshore.configure(sites={"east": {"endpoint": endpoint, "control_bucket": control}})
-        yield
-    farshore.configure()
-
-
-class _Once:
-    """Damages the first answers to requests whose first line matches; counts them."""
-
-    def __init__(self, pattern: str, damage: Any, times: int = 1) -> None:
-        self._pattern = re.compile(pattern)
-        self._damage = damage
-        self._times = times
-        self.done = 0
-
-    def __call__(self, request: bytes, answer: Message) -> bytes | None:
-        if self.done >= self._times or not self._pattern.match(request.decode("latin-1")):
-            return None
-        self.done += 1
-        damaged: bytes = self._damage(answer)
-        return damaged
-
-
-FOREVER = 10**6
-
-
-@pytest.mark.parametrize("damage", [body_cut, body_altered])
-def test_a_body_that_was_damaged_on_the_way_is_read_again(farshore: Farshore, damage: Any) -> None:
-    farshore.put_all(some())
-    once = _Once(rf"GET /{farshore.bucket}/some/1/", damage, times=3)
-    with _behind_a_proxy(farshore, once):
-        report = farshore.json("backfill")
-    assert once.done == 3
-    assert report["retries"] >= 1
-    require_replicated(farshore)
-
-
-def test_a_body_that_is_always_damaged_is_counted_and_never_kept(farshore: Farshore) -> None:
-    farshore.put_all(some())
-    victim = "some/1/file-0001.txt"
-    always = _Once(rf"GET /{farshore.bucket}/{victim}\?", body_altered, times=FOREVER)
-    with _behind_a_proxy(farshore, always):
-        ended = farshore.run("backfill", "--json")
-    assert ended.code == 1
-    report = json.loads(ended.stdout)
-    assert report["not_copied"] == {"FAILED": 2}
-    assert {item["key"] for item in report["versions_not_copied"]} == {victim}
-    assert {item["cause"] for item in report["versions_not_copied"]} == {"Corrupt"}
-    east, west = farshore.histories("east"), farshore.histories("west")
-    assert west == {key: entries for key, entries in east.items() if key != victim}
-    require_replicated(farshore)
-
-
-def _swapped(answer: Message) -> bytes:
-    """Two keys of a listing change places."""
-    first, second = b"file-0000", b"file-0004"
-    assert first in answer.body
-    assert second in answer.body
-    body = answer.body.replace(first, b"\0").replace(second, first).replace(b"\0", second)
-    return answer.with_body(body).raw()
-
-
-def _page_cut(answer: Message) -> bytes:
-    """Half a page, under a Content-Length that fits it: the server stopped in the middle."""
-    return answer.with_body(answer.body[: len(answer.body) // 2]).raw()
-
-
-@pytest.mark.parametrize("command", ["backfill", "verify"])
-@pytest.mark.parametrize(
-    ("damage", "message"),
-    [
-        (_swapped, "out of order|was listed after"),
-        (_page_cut, "XML"),
-        (body_cut, "the answer ended after"),
-    ],
-)
-def test_a_listing_that_is_damaged_ends_the_run(
-    farshore: Farshore, command: str, damage: Any, message: str
-) -> None:
-    farshore.put_all(some())
-    always = _Once(rf"GET /{farshore.bucket}\?.*versions", damage, times=FOREVER)
-    with _behind_a_proxy(farshore, always):
-        ended = farshore.run(command, "--json")
-    assert always.done >= 1
-    error = refused(ended, 1, message, ".")
-    assert error["kind"] in ("BadListing", "Corrupt")
-    require_replicated(farshore)
-
-
 # -- our own files --------------------------------------------------------------------
 
 
@@ -477,7 +333,7 @@ def test_a_misspelt_key_has_its_line_and_a_suggestion(farshore: Farshore) -> Non
     [b"", b"no json", b"[1]", b'{"schema": 1}', b'{"schema": 1, "capabilities": {"listing": 5}}'],
 )
 def test_a_damaged_record_of_capabilities(farshore: Farshore, garbage: bytes) -> None:
-    control = _own_control(farshore, "east")
+    control = farshore.own_control("east")
     farshore.s3("east").put_object(Bucket=control, Key="capabilities/east.json", Body=garbage)
     farshore.configure(sites={"east": {"control_bucket": control}})
     refused(
@@ -489,7 +345,7 @@ def test_a_damaged_record_of_capabilities(farshore: Farshore, garbage: bytes) ->
 
 
 def test_a_record_by_a_newer_farshore(farshore: Farshore) -> None:
-    control = _own_control(farshore, "east", schema=99)
+    control = farshore.own_control("east", schema=99)
     farshore.configure(sites={"east": {"control_bucket": control}})
     refused(farshore.run("verify", "--json"), 1, "by a newer farshore", "newer farshore here too")
 
@@ -506,7 +362,7 @@ def test_a_control_bucket_that_is_gone(farshore: Farshore) -> None:
 
 def test_a_damaged_lease(farshore: Farshore) -> None:
     farshore.put_all(some())
-    control = _own_control(farshore, "west")
+    control = farshore.own_control("west")
     where = {"Bucket": control, "Key": "leases/replicate-east-west"}
     farshore.s3("west").put_object(**where, Body=b'{"schema": 1, "pid": "?"}')
     farshore.configure(sites={"west": {"control_bucket": control}})

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from farshore.lab.settings import LinkSettings
 from tests.lab.background import Background
 from tests.lab.farshore_cli import COMMAND_SECONDS_MAX, Farshore
-from tests.lab.test_bad_input import refused, require_replicated
+from tests.lab.outcomes import refused, require_replicated
 
 KILLS = 5
 KILL_SEED = 2
