@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from farshore.s3.blocks import BLOCK_BYTES, BLOCKS_KEPT_MAX, Blocks
+from farshore.s3.blocks import BLOCK_BYTES, BLOCKS_KEPT_MAX, COMMON_BYTES, Blocks
 
 
 def test_a_block_that_nobody_looks_at_is_taken_again() -> None:
@@ -31,3 +31,13 @@ def test_more_blocks_than_are_kept_can_be_held() -> None:
         view[0] = number
     assert [view[0] for view in views] == list(range(2 * BLOCKS_KEPT_MAX))
     assert {len(view) for view in views} == {BLOCK_BYTES}
+
+
+def test_the_common_one_is_always_the_same_and_no_block() -> None:
+    blocks = Blocks()
+    common = blocks.common
+    assert len(common) == COMMON_BYTES
+    view = memoryview(common)
+    assert blocks.common is common
+    assert blocks.take() is not common
+    view.release()

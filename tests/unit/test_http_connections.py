@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import socket
+import tracemalloc
 import weakref
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from farshore.errors import (
     StoreError,
     Unreachable,
 )
+from farshore.s3.blocks import COMMON_BYTES
 from farshore.s3.http import HttpPool, tls
 from tests.unit.http_asking import MIB, a_few_turns, answering, ask, pool_to, silent
 from tests.unit.http_server import Peer, authority, serve
@@ -46,6 +49,31 @@ async def test_a_connection_that_is_to_close_is_not_used_again(head: str) -> Non
     async with serve(script, second) as server, pool_to(server) as pool:
         assert (await ask(pool))[2] == b"a"
         assert (await ask(pool, "PUT"))[2] == b"b"
+
+
+def _one_by_one(listener: socket.socket) -> None:
+    """Answer each request of one connection; asks for little memory itself."""
+    peer, _ = listener.accept()
+    with peer:
+        while peer.recv(1024):
+            peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nsmall")
+
+
+async def test_a_read_asks_for_no_memory_beyond_what_came() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        answering = asyncio.create_task(asyncio.to_thread(_one_by_one, listener))
+        pool = HttpPool("127.0.0.1", listener.getsockname()[1], None)
+        await ask(pool)  # the pool has its buffer now
+        tracemalloc.start()
+        try:
+            for _ in range(10):
+                assert (await ask(pool))[2] == b"small"
+            _, most = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+            await pool.aclose()
+            await answering
+    assert most < COMMON_BYTES // 2
 
 
 async def test_a_stale_connection_is_replaced_for_a_reading_request() -> None:

@@ -11,6 +11,9 @@ BLOCK_BYTES = 1024 * 1024
 BLOCKS_KEPT_MAX = 16
 """Blocks that stay for the next body. More are made while more are looked at, and let go."""
 
+COMMON_BYTES = 128 * 1024
+"""What is read at once where no large body is to come."""
+
 
 class Blocks:
     """Blocks of `BLOCK_BYTES`. One that somebody still looks at is never given out.
@@ -21,6 +24,14 @@ class Blocks:
 
     def __init__(self) -> None:
         self._kept: list[bytearray] = []
+        self._common = bytearray()
+
+    @property
+    def common(self) -> bytearray:
+        """One for all who copy what they read at once, and keep no view of it."""
+        if not self._common:
+            self._common = bytearray(COMMON_BYTES)
+        return self._common
 
     def take(self) -> bytearray:
         """A block that is free; its content is of no meaning. Look at it to keep it."""

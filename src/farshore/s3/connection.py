@@ -71,7 +71,6 @@ class Connection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._moved = 0.0
         self._unwritten = 0
-        self._in_bulk = False
         self._reading_paused = False
         self._writing_paused = False
         self.framing: Framing | None = None
@@ -232,6 +231,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        transport.set_protocol(_Reading(self, self._blocks))
 
     def data_received(self, data: Chunk) -> None:
         framing = self.framing
@@ -250,14 +250,11 @@ class Connection(asyncio.Protocol):
             self._out.pause_reading()
         if framing.head_done:
             self._wake()
-            self._choose_reader(framing)
 
-    def _choose_reader(self, framing: Framing) -> None:
-        """Let the rest of a large body come through blocks."""
-        in_bulk = framing.left >= BULK_BYTES_MIN
-        if in_bulk != self._in_bulk:
-            self._in_bulk = in_bulk
-            self._out.set_protocol(_Bulk(self, self._blocks) if in_bulk else self)
+    @property
+    def in_bulk(self) -> bool:
+        """Much of a body is still to come."""
+        return self.framing is not None and self.framing.left >= BULK_BYTES_MIN
 
     def pause_writing(self) -> None:
         self._writing_paused = True
@@ -280,22 +277,30 @@ class Connection(asyncio.Protocol):
         self._on_lost(self)
 
 
-class _Bulk(asyncio.BufferedProtocol):
-    """Reads a large body in place of its connection, into blocks. All else it passes on."""
+class _Reading(asyncio.BufferedProtocol):
+    """Reads in place of its connection; all else it passes on.
+
+    Large bodies come through blocks, all else through the one buffer that its pool has for that,
+    and is copied out of it. A plain protocol gets memory of its own for each read, 256 KiB,
+    whatever comes: the heap, cut up by that, grew for hours.
+    """
 
     def __init__(self, connection: Connection, blocks: Blocks) -> None:
         self._connection = connection
         self._blocks = blocks
         self._view = memoryview(b"")
+        self._in_bulk = False
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """A view and not the block: asyncio's TLS slices it, and a slice must be no copy."""
-        self._view = memoryview(self._blocks.take())
+        self._in_bulk = self._connection.in_bulk
+        self._view = memoryview(self._blocks.take() if self._in_bulk else self._blocks.common)
         return self._view
 
     def buffer_updated(self, nbytes: int) -> None:
         view, self._view = self._view[:nbytes], memoryview(b"")
-        self._connection.data_received(bytes(view) if nbytes < COPIED_BYTES_MAX else view)
+        kept = self._in_bulk and nbytes >= COPIED_BYTES_MAX
+        self._connection.data_received(view if kept else bytes(view))
 
     def pause_writing(self) -> None:
         self._connection.pause_writing()
