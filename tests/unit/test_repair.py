@@ -124,8 +124,13 @@ async def test_rebuilding_stops_where_history_that_the_source_purged_would_be_lo
     assert bodies(pair) == before
     (outcome,) = await mend(pair, rebuild_tail=True)
     assert not outcome.done
-    assert "would be lost" in outcome.detail
     assert bodies(pair) == before
+    (kept,) = (h.version.version_id for h in pair.west.dump(BUCKET) if h.body == b"four")
+    assert f"would be lost: {kept}. Copy these versions elsewhere" in outcome.detail
+    await pair.west.delete(BUCKET, "k", kept)
+    (outcome,) = await mend(pair, rebuild_tail=True)
+    assert outcome.done
+    assert bodies(pair) == [b"five", b"three", b"two", b"one"]
 
 
 async def test_history_that_the_source_purged_is_kept_where_it_lies_beneath() -> None:

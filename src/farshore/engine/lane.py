@@ -289,8 +289,9 @@ class Lane:
                     (entry,),
                     "FAILED",
                     "Gap",
-                    "it is missing beneath newer replicas; `farshore repair --rebuild-tail` "
-                    "copies the key's newer versions again on top of it",
+                    "it is missing beneath newer replicas; stop `farshore run`, and "
+                    "`farshore repair --rebuild-tail` copies the key's newer versions again on top "
+                    "of it; or purge it on the source, if nobody wants it",
                 )
 
     async def _perform(self, steps: Sequence[Step]) -> None:

@@ -28,6 +28,9 @@ from farshore.errors import StoreError, Unsupported
 
 APPENDING = ("append", "rebuild-tail")
 
+ALONE_TOLD_MAX = 5
+"""Versions that a person must decide about first are named, up to so many."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -81,7 +84,8 @@ class _Mender:
                 await self._act(mending, mendings)
                 outcomes.append(Outcome(mending, True, mending.why))
             except StoreError as error:
-                outcomes.append(Outcome(mending, False, str(error)))
+                told = f"{error} {error.hint}" if error.hint else str(error)
+                outcomes.append(Outcome(mending, False, told))
         return outcomes
 
     async def hides(self, mendings: Sequence[Mending]) -> Hiding | None:
@@ -178,11 +182,13 @@ class _Mender:
         tail = tail_to_rebuild(pair, alignment, wrong, hopeless)
         originals = {t.version_id: s for s, t in alignment.pairs}
         again = originals.keys() | _ids(alignment.disordered) | _ids(alignment.doubled)
-        if not again.issuperset(_ids(tail)):
+        if alone := [entry.version_id for entry in tail if entry.version_id not in again]:
             raise StoreError(
-                f"{self._key!r}: above the wrong replica stand entries that are not replicas "
-                "of anything on the source; they would be lost",
-                hint="Copy them elsewhere or decide about them first.",
+                f"{self._key!r}: above the wrong place the target holds what the source has not, "
+                f"and it would be lost: {', '.join(alone[:ALONE_TOLD_MAX])}"
+                f"{' …' if len(alone) > ALONE_TOLD_MAX else ''}.",
+                hint="Copy these versions elsewhere if they are wanted, purge them at the target "
+                "by their ids, and repair again.",
             )
         for entry in tail:
             original = originals.get(entry.version_id)
