@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import random
-import shutil
-import tempfile
 from collections import Counter
 from dataclasses import replace
 from functools import partial
@@ -26,6 +24,7 @@ from tests.simulation.loop import SimulatedLoop
 from tests.simulation.network import Network
 from tests.simulation.outcome import Outcome
 from tests.simulation.plan import Step
+from tests.simulation.played import played
 from tests.simulation.process import SimulatedClock
 from tests.simulation.region import Arrival, Region
 from tests.simulation.roles_clients import Clients
@@ -272,37 +271,21 @@ class RolesWorld:
         for host in self.daemons.values():
             await host.bury()
 
+    async def end(self) -> None:
+        """What the world does by itself ends first: its supervisor would start daemons again."""
+        me = asyncio.current_task()
+        of_hosts = {task for host in self.hosts.values() for task in host.tasks}
+        for task in [task for task in asyncio.all_tasks() if task not in (me, *of_hosts)]:
+            task.cancel()
+            await asyncio.wait([task])
+        for host in self.hosts.values():
+            await host.bury()
+
 
 def simulate_roles(plan: RolesPlan) -> Outcome:
-    """One run, from beginning to end, in no time."""
+    """One run."""
     rng = random.Random(f"loop {plan.seed}")
     loop = SimulatedLoop(rng, commits_first=True)
     loop.begun = register
-    memory = Path("/dev/shm")
-    folder = Path(tempfile.mkdtemp(dir=memory if memory.is_dir() else None))
-    world = RolesWorld(plan, loop, folder)
-    broken = ""
     with simulated(rng):
-        try:
-            loop.run_until_complete(world.run())
-        except Broken as error:
-            broken = str(error)
-        finally:
-            loop.run_until_complete(_end(world))
-            loop.run_until_complete(loop.shutdown_asyncgens())
-            loop.close()
-            shutil.rmtree(folder)
-    if world.broken is not None:
-        broken = str(world.broken)
-    return Outcome(plan, broken, tuple(world.log), world.truth.checks, loop.time(), world.seen)
-
-
-async def _end(world: RolesWorld) -> None:
-    """What the world does by itself ends first: its supervisor would start daemons again."""
-    me = asyncio.current_task()
-    of_hosts = {task for host in world.hosts.values() for task in host.tasks}
-    for task in [task for task in asyncio.all_tasks() if task not in (me, *of_hosts)]:
-        task.cancel()
-        await asyncio.wait([task])
-    for host in world.hosts.values():
-        await host.bury()
+        return played(plan, loop, partial(RolesWorld, plan))

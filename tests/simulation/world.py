@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-import shutil
-import tempfile
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,7 @@ from tests.simulation.network import (
 )
 from tests.simulation.outcome import Outcome
 from tests.simulation.plan import Plan, Step
+from tests.simulation.played import played
 from tests.simulation.process import Process, SimulatedClock
 from tests.simulation.sites import Target, Telling, Watched
 from tests.simulation.truth import BUCKET, Broken, Truth
@@ -164,11 +164,11 @@ class World:
 
     def _broke(self, error: Broken) -> None:
         """Whoever did it would swallow the error: the run ends with it."""
-        if self.first_broken is None:
-            self.first_broken = error
+        if self.broken is None:
+            self.broken = error
             self.say(f"BROKEN: {error}")
 
-    first_broken: Broken | None = None
+    broken: Broken | None = None
 
     # -- processes -----------------------------------------------------------------------
 
@@ -342,7 +342,7 @@ class World:
         watching.cancel()
         if self.process is not None:
             await self.process.kill(self.own)
-        if self.first_broken is None:
+        if self.broken is None:
             self.truth.settled()
 
     async def _settle(self) -> None:
@@ -357,7 +357,7 @@ class World:
             self.process.service.scan_now.set()
         until = self.loop.time() + SETTLES_WITHIN_S
         while not self._in_step(began):
-            if self.first_broken is not None:
+            if self.broken is not None:
                 return
             if self.loop.time() > until:
                 rows = self.process.backlog.rows() if self.process else []
@@ -377,6 +377,16 @@ class World:
             await process.service._look_again(
                 [row.held() for row in process.waiting.standing() if row.decision == "released"]
             )
+
+    async def end(self) -> None:
+        """The process, and then all others."""
+        me = asyncio.current_task()
+        assert me is not None
+        if self.process is not None and not self.process.ways[0].dead:
+            await self.process.kill({me})
+        for task in [task for task in asyncio.all_tasks() if task is not me]:
+            task.cancel()
+            await asyncio.wait([task])
 
     def _in_step(self, since: float) -> bool:
         """A scan and a sweep have begun after `since`, and nothing waits."""
@@ -409,38 +419,20 @@ def _lock(amount: int) -> Lock:
     return Lock(legal_hold=amount % 11 == 7)
 
 
-def simulate(plan: Plan) -> Outcome:
-    """One run, from beginning to end, in no time."""
-    rng = random.Random(plan.seed + 2)
-    loop = SimulatedLoop(rng)
-    memory = Path("/dev/shm")
-    folder = Path(tempfile.mkdtemp(dir=memory if memory.is_dir() else None))
-    world = World(plan, loop, folder)
-    broken = ""
+@contextlib.contextmanager
+def _slower() -> Iterator[None]:
+    """Within, what is only polled or told now and then is so less often."""
     before = [getattr(place, name) for place, name, _ in SLOWER]
     for place, name, slower in SLOWER:
         setattr(place, name, slower)
     try:
-        loop.run_until_complete(world.run())
-    except Broken as error:
-        broken = str(error)
+        yield
     finally:
-        loop.run_until_complete(_end(world))
-        loop.run_until_complete(loop.shutdown_asyncgens())
-        loop.close()
-        shutil.rmtree(folder)
         for (place, name, _), was in zip(SLOWER, before, strict=True):
             setattr(place, name, was)
-    if world.first_broken is not None:
-        broken = str(world.first_broken)
-    return Outcome(plan, broken, tuple(world.log), world.truth.checks, loop.time(), world.seen)
 
 
-async def _end(world: World) -> None:
-    me = asyncio.current_task()
-    assert me is not None
-    if world.process is not None and not world.process.ways[0].dead:
-        await world.process.kill({me})
-    for task in [task for task in asyncio.all_tasks() if task is not me]:
-        task.cancel()
-        await asyncio.wait([task])
+def simulate(plan: Plan) -> Outcome:
+    """One run."""
+    with _slower():
+        return played(plan, SimulatedLoop(random.Random(plan.seed + 2)), partial(World, plan))
