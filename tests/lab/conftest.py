@@ -12,6 +12,7 @@ from farshore.lab.front_door import VARIABLE
 from farshore.lab.regions import Lab
 from farshore.lab.settings import PERFECT
 from tests.debian import server
+from tests.lab import probed
 from tests.lab.farshore_cli import Farshore
 from tests.lab.runbook_ground import BUCKETS, COMMON, Pair, calm, raise_lab, seed
 
@@ -38,11 +39,11 @@ def lab(shared_lab: Lab) -> Iterator[Lab]:
 
 @pytest.fixture(scope="session")
 def prepared_lab(shared_lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Lab:
-    """The shared lab, its servers probed: `farshore apply` once for all tests."""
+    """The shared lab, its servers probed: `farshore apply`, for all tests."""
     first = Farshore(tmp_path_factory.mktemp("apply"), shared_lab, "prepared")
     first.configure()
     first.make_buckets()
-    first.json("apply", "--yes")
+    probed.apply(first, tmp_path_factory)
     return shared_lab
 
 
@@ -62,7 +63,7 @@ def fronted_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(VARIABLE, server("haproxy"))
         with raise_lab(tmp_path_factory.mktemp("fronted")) as lab:
-            Pair(tmp_path_factory.mktemp("apply"), lab, COMMON).json("apply", "--yes")
+            probed.apply(Pair(tmp_path_factory.mktemp("apply"), lab, COMMON), tmp_path_factory)
             yield lab
 
 

@@ -11,7 +11,9 @@ from tests.lab.farshore_cli import Farshore, Histories
 
 KEYS = [f"files/{n:02}" for n in range(40)]
 OLD = {key: [b"one", b"two " + key.encode()] for key in KEYS}
-GUARD: dict[str, Any] = {"deletes_count": 4, "deletes_share": 0.0}
+GUARD: dict[str, Any] = {"deletes_count": 4, "deletes_share": 0.0, "scan_every": "1s"}
+"""Every test here waits for several scans."""
+
 HELD = 36
 """Of 40 deletes the guard lets 4 through."""
 

@@ -54,8 +54,8 @@ def moment(text: str) -> float:
 def test_a_target_that_asks_for_less_gets_less_and_then_everything(farshore: Farshore) -> None:
     lab = farshore.lab.status()
     busy, west = Busy(), lab.site("west")
-    control = f"{farshore.bucket}-control"
     with damaging(west.direct_endpoint, lambda _, __: None, busy.refuse) as endpoint:
+        control = farshore.own_control("west", endpoint=endpoint)
         farshore.configure(
             sites={
                 "east": {"filer_grpc": lab.site("east").filer_grpc},
@@ -63,7 +63,6 @@ def test_a_target_that_asks_for_less_gets_less_and_then_everything(farshore: Far
             },
             more=MORE,
         )
-        farshore.json("apply", "--yes")
         with Daemon(farshore) as daemon:
             daemon.until_ready()
             farshore.put_all({"before": [b"1"]})
