@@ -24,11 +24,20 @@ NUMBERS = 10**6
 
 
 class Client:
-    """One client. `source()` is a boto3 client of the site that it works at."""
+    """One client. `source()` is a boto3 client of the site that it works at. `versions_max`:
+    operations on a key before it is left for a new one."""
 
     def __init__(
-        self, seed: int, number: int, diary: Diary, source: Callable[[], Any], bucket: str
+        self,
+        seed: int,
+        number: int,
+        diary: Diary,
+        source: Callable[[], Any],
+        bucket: str,
+        *,
+        versions_max: int = operations.VERSIONS_MAX,
     ) -> None:
+        self._versions_max = versions_max
         self._seed, self._number = seed, number
         self._diary = diary
         self._source = source
@@ -38,7 +47,8 @@ class Client:
 
     def work(self, over: threading.Event) -> None:
         """Until it is over."""
-        for index, operation in enumerate(operations.operations(self._seed, self._number)):
+        endless = operations.operations(self._seed, self._number, self._versions_max)
+        for index, operation in enumerate(endless):
             if over.wait(operation.pause):
                 return
             self.one(operation, self._number * NUMBERS + index, over)

@@ -52,7 +52,7 @@ class Operation(NamedTuple):
     amount: int
 
 
-def operations(seed: int, number: int) -> Iterator[Operation]:
+def operations(seed: int, number: int, versions_max: int = VERSIONS_MAX) -> Iterator[Operation]:
     """Without end: all that the client of this number does."""
     ground = CLIENTS[number]
     rng = random.Random(f"{seed} client {number}")
@@ -63,7 +63,7 @@ def operations(seed: int, number: int) -> Iterator[Operation]:
         kind = rng.choice(MIX[ground])
         pause = min(rng.expovariate(1 / PAUSE_MEAN_S), PAUSE_MAX_S)
         size, amount = _size(rng, kind), rng.randrange(10**6)
-        generation = done[name] // VERSIONS_MAX
+        generation = done[name] // versions_max
         done[name] += 1
         yield Operation(pause, kind, f"{folder}/{generation}/{name}", size, amount)
 

@@ -3,6 +3,10 @@
 A lab, `farshore run`, gentle mixed load. Memory, open files, the state folder, the backlog and
 the lag are measured all the time, and must be flat: `flat` has the rule. Exit codes as `make
 chaos` has them; 1 also for a figure that is not flat.
+
+What the load itself makes larger is as large as it gets when the measuring begins, or the soak
+would tell of that: histories, which lanes hold (keys are left for new ones early), and pages,
+which scans hold (keys that fill some stand there from the first).
 """
 
 from __future__ import annotations
@@ -41,10 +45,20 @@ HOURS = 1.0
 CLIENTS = (0, 1, 3, 5)
 """Of those of `operations`: two with keys of their own, one that shares, one that purges."""
 
+VERSIONS_MAX = 20
+"""Operations on a key before it is left for a new one: some two minutes of them."""
+
+FILLED = tuple(f"filled/{folder}/{number:03}" for folder in "abc" for number in range(900))
+"""Three pages, side by side: a scan holds two of each side at a time."""
+
 SAMPLES = 60
 SAMPLE_S_MAX = 60.0
 WARM_UP_SHARE, WARM_UP_S_MAX = 0.1, 180.0
-SWEEP, SWEEP_S = "120s", 120.0
+SWEEP, SWEEP_S = "90s", 90.0
+SWEEP_RATE = 400
+"""Versions a second at most: those of an hour are compared within a pass of its usual length, and
+one that begins at the end is over before it must have settled."""
+
 LISTEN_S, LOOK_S = 5.0, 10.0
 PROBE_S = 1.0
 PROBE_KEYS = 200
@@ -79,6 +93,13 @@ class Result(NamedTuple):
             "counts": {what: dict(found) for what, found in self.counts.items()},
             "violated": self.violated,
         }
+
+
+def fill(stage: Stage) -> None:
+    """Write what stands there from the first."""
+    s3, bucket = stage.sites.s3(SOURCE), stage.farshore.bucket
+    for key in FILLED:
+        s3.put_object(Bucket=bucket, Key=key, Body=key.encode())
 
 
 class Probe:
@@ -154,9 +175,10 @@ def run(seed: int, seconds: float, folder: Path) -> Result:
     """One soak. Raises what keeps it from going on."""
     diary = Diary(folder / "soak.log", ("shared/",))
     samples: list[Sample] = []
-    prepare = plain(scan_every="60s", sweep_every=SWEEP, sweep_versions_per_s=200)
+    prepare = plain(scan_every="60s", sweep_every=SWEEP, sweep_versions_per_s=SWEEP_RATE)
     with raised(folder, diary, prepare) as s:
         until_ready(s.runner)
+        fill(s)
         judge = Judge(s.farshore, s.runner, diary, lambda: s.sites.s3(TARGET))
         _story(s, judge, seed, seconds, samples)
         if settle(s, SWEEP_S):
@@ -181,7 +203,12 @@ def _story(stage: Stage, judge: Judge, seed: int, seconds: float, samples: list[
         doing = [spawn(again_and_again, pause, stage.over, act) for pause, act in acts]
         for number in CLIENTS:
             client = Client(
-                seed, number, stage.diary, lambda: stage.sites.s3(SOURCE), stage.farshore.bucket
+                seed,
+                number,
+                stage.diary,
+                lambda: stage.sites.s3(SOURCE),
+                stage.farshore.bucket,
+                versions_max=VERSIONS_MAX,
             )
             doing.append(spawn(client.work, stage.over))
         doing.append(spawn(again_and_again, every_s, stage.over, measure))
