@@ -259,3 +259,28 @@ async def test_a_backfill_forgets_what_came_into_step() -> None:
     await live.pair.east.put(BUCKET, "k1", b"two")
     await Backfill(live.crew, Scope()).run()
     assert held(live) == ["k2", "k3", "k4", "k5"]
+
+
+def test_more_than_are_known_by_name_are_asked_for_in_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    waiting = WaitingDeletes(path, known_max=2)
+    for key in "abc":
+        waiting.hold(HeldDelete(BUCKET, key, "v", 1.0))
+    for one in (waiting, WaitingDeletes(path, known_max=2)):
+        assert [one.is_held(BUCKET, key, "v") for key in "abcd"] == [True, True, True, False]
+    waiting.take_changed()
+    waiting.settled(BUCKET, "b", "later")
+    waiting.settled(BUCKET, "d", "later")
+    assert [row.key for row in waiting.rows()] == ["a", "c"]
+    assert waiting.take_changed() == {(BUCKET, "b")}
+
+
+def test_a_discarded_delete_that_is_looked_at_again_has_not_changed() -> None:
+    waiting = WaitingDeletes()
+    held = HeldDelete(BUCKET, "k", "v", 1.0)
+    waiting.hold(held)
+    waiting.decide([held], said("discarded"))
+    waiting.take_changed()
+    waiting.settled(BUCKET, "k", "v")
+    assert waiting.is_discarded(BUCKET, "k", "v")
+    assert waiting.take_changed() == set()

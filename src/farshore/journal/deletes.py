@@ -22,6 +22,10 @@ Decision = Literal["held", "released", "discarded"]
 ROWS_MAX = 1_000_000
 """Deletes that are listed or decided in one go."""
 
+KNOWN_MAX = 100_000
+"""Deletes whose names are kept in memory, some 30 MiB, so that lanes of other keys need not ask
+the file; where more stand, they ask."""
+
 DELETE_TABLE = """
 CREATE TABLE IF NOT EXISTS waiting_delete (
     bucket     BLOB NOT NULL,   -- the source's; names as bytes, as in the backlog
@@ -93,6 +97,8 @@ WHERE bucket = ? AND key = ? AND NOT (decision = 'discarded' AND version_id = ?)
 """
 
 NAMES = "SELECT bucket, key FROM waiting_delete"
+ONE_NAME = f"{NAMES} WHERE bucket = ? AND key = ?"
+SOME_NAMES = f"{NAMES} LIMIT ?"
 
 ALL = "SELECT bucket, key, version_id, held_at, decision FROM waiting_delete ORDER BY bucket, key"
 
@@ -152,12 +158,26 @@ class WaitingDeletes:
     Whoever holds the pair's lease writes here; others read what is kept on the target.
     """
 
-    def __init__(self, path: Path = IN_MEMORY) -> None:
+    def __init__(self, path: Path = IN_MEMORY, *, known_max: int = KNOWN_MAX) -> None:
         self._path = path
+        self._known_max = known_max
         self._db = opened(path, DELETE_TABLE, BY_DECISION, DECIDED_TABLE, EDITION_TABLE)
-        self._changed: set[tuple[str, str]] = set()
-        with reporting(path, "read"):
-            self._known = {(row[0], row[1]) for row in self._db.execute(NAMES)}
+        self._changed: set[tuple[str, str]] = set()  # until the next exchange takes them
+        self._known: set[tuple[bytes, bytes]] | None = None  # None: too many
+        self._learn()
+
+    def _learn(self) -> None:
+        """Which keys have a delete that stands here."""
+        with reporting(self._path, "read"):
+            names = set(self._db.execute(SOME_NAMES, (self._known_max + 1,)))
+        self._known = names if len(names) <= self._known_max else None
+
+    def _may_stand(self, name: tuple[bytes, bytes]) -> bool:
+        """Whether one of this key stands here, or did when this was opened."""
+        if self._known is not None:
+            return name in self._known
+        with reporting(self._path, "read"):
+            return self._db.execute(ONE_NAME, name).fetchone() is not None
 
     @classmethod
     def of(cls, rows: Iterable[StandingDelete]) -> WaitingDeletes:
@@ -205,7 +225,7 @@ class WaitingDeletes:
             self._db.execute("DELETE FROM waiting_delete")
             self._db.executemany(INSERT, values)
             self._db.execute(SET_EDITION, (edition,))
-        self._known = {(row[0], row[1]) for row in values}
+        self._learn()
         self._changed = set()
 
     @contextmanager
@@ -225,13 +245,16 @@ class WaitingDeletes:
         name = _name(delete.bucket, delete.key)
         with reporting(self._path, "written"):
             self._db.execute(HOLD, (*name, delete.version_id, delete.held_at))
-        self._known.add(name)
+        if self._known is not None:
+            self._known.add(name)
+            if len(self._known) > self._known_max:
+                self._known = None
         self._changed.add((delete.bucket, delete.key))
 
     def is_decided(self, bucket: str, key: str, version_id: str, decision: Decision) -> bool:
         """Whether this is how things stand for this marker."""
         name = _name(bucket, key)
-        if name not in self._known:
+        if not self._may_stand(name):
             return False
         with reporting(self._path, "read"):
             row = self._db.execute(ONE, (*name, version_id)).fetchone()
@@ -295,12 +318,13 @@ class WaitingDeletes:
         All is forgotten, but that its newest entry was discarded.
         """
         name = _name(bucket, key)
-        if name not in self._known:
+        if not self._may_stand(name):
             return
         with reporting(self._path, "written"):
-            self._db.execute(SETTLE, (*name, newest))
+            if not self._db.execute(SETTLE, (*name, newest)).rowcount:
+                return
             self._changed.add((bucket, key))
-            if not self._db.execute(f"{NAMES} WHERE bucket = ? AND key = ?", name).fetchone():
+            if self._known is not None:
                 self._known.discard(name)
 
     def close(self) -> None:
