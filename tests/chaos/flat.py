@@ -32,7 +32,8 @@ ALLOWED: Mapping[str, Allowed] = {
     "lag p50": Allowed("ms", 0.5, 20.0),
     "lag p99": Allowed("ms", 0.5, 200.0),
 }
-"""A lag is what the machine was busy with, too: it is allowed more."""
+"""A lag is what the machine was busy with, too: it is allowed more. A sweep has some 35 files
+more open, for half a minute: of two halves, one may have more of those (5.5 files, measured)."""
 
 
 class Sample(NamedTuple):
