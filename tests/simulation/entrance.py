@@ -11,7 +11,6 @@ import asyncio
 import contextvars
 import os
 import random
-import secrets
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,12 +25,12 @@ from farshore.daemon import fences, service
 from farshore.errors import Denied, StoreError, Unreachable
 from farshore.keyring import Keyring
 from farshore.runbook import caught_up, desk, preflight, probed
-from farshore.s3 import wrap
 from farshore.s3.store import Store
 from farshore.switch.driver import SwitchDriver
 from tests.simulation.network import Network
+from tests.simulation.replaced import Place, by_seed, replaced
 
-SLOWER: list[tuple[Any, str, float]] = [
+SLOWER: list[Place] = [
     (live, "TURN_LOOK_S", 4.0),
     (fences, "RECORD_EVERY_S", 4.0),
     (fences, "KNOCK_EVERY_S", 1.0),
@@ -184,16 +183,6 @@ async def _by_url(method: str, url: str, body: bytes | None = None, **_: object)
     return b""
 
 
-class _Dice:
-    """`random`, as far as `s3.wrap` uses it: jitter that a seed repeats."""
-
-    def __init__(self, rng: random.Random) -> None:
-        self._rng = rng
-
-    def Random(self) -> random.Random:
-        return random.Random(self._rng.random())
-
-
 class _Places:
     """`os`, as far as `faultpoints` uses it: each process dies where it is meant to."""
 
@@ -233,31 +222,22 @@ def _drivers(_config: object) -> Sequence[SwitchDriver]:
 @contextmanager
 def simulated(rng: random.Random) -> Iterator[None]:
     """Until the end of the block, the real code runs in simulated processes."""
-
-    def token_hex(size: int = 8) -> str:
-        return rng.randbytes(size).hex()
-
-    places: list[tuple[Any, str, Any]] = [
+    places: list[Place] = [
         *SLOWER,
         (sites, "S3Client", _client),
         (lease, "LinuxMachine", SimulatedMachine),
         (probed, "by_url", _by_url),
         (desk, "open_drivers", _drivers),
-        (wrap, "random", _Dice(rng)),
-        (secrets, "token_hex", token_hex),
+        *by_seed(rng),
         (faultpoints, "os", _Places()),
         (faultpoints, "_passed", _Passed()),
     ]
-    before = [getattr(place, name) for place, name, _ in places]
     environment = dict(os.environ)
     os.environ.update(_keys())
-    for place, name, instead in places:
-        setattr(place, name, instead)
     try:
-        yield
+        with replaced(places):
+            yield
     finally:
-        for (place, name, _), old in zip(places, before, strict=True):
-            setattr(place, name, old)
         for name in _keys():
             if name in environment:
                 os.environ[name] = environment[name]

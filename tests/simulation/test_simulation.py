@@ -95,6 +95,11 @@ def test_a_seed_replays_its_run(seed: int) -> None:
     assert len(once.log) > 100
 
 
+def test_the_jitter_of_who_tries_again_is_replayed_too() -> None:
+    once, again = simulate(plan_of(1)), simulate(plan_of(1))
+    assert once.log == again.log
+
+
 CAUGHT_RARELY = {"late writes stay": (455,)}
 """Defects that take a seed of their own, beyond the first ones."""
 

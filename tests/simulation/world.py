@@ -6,11 +6,10 @@ import asyncio
 import contextlib
 import random
 from collections import Counter
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from farshore.core.model import Attributes, Lock
 from farshore.core.plan import LATE_WRITE
@@ -32,6 +31,7 @@ from tests.simulation.outcome import Outcome
 from tests.simulation.plan import Plan, Step
 from tests.simulation.played import played
 from tests.simulation.process import Process, SimulatedClock
+from tests.simulation.replaced import Place, by_seed, replaced
 from tests.simulation.sites import Target, Telling, Watched
 from tests.simulation.truth import BUCKET, Broken, Truth
 from tests.unit.sites import TOML, config_of
@@ -54,7 +54,7 @@ deletes_count = {deletes}
 deletes_share = 0.0
 """
 
-SLOWER: list[tuple[Any, str, float]] = [
+SLOWER: list[Place] = [
     (dispatch, "IDLE_S", 2.0),
     (service, "PUBLISH_EVERY_S", 10.0),
 ]
@@ -419,20 +419,7 @@ def _lock(amount: int) -> Lock:
     return Lock(legal_hold=amount % 11 == 7)
 
 
-@contextlib.contextmanager
-def _slower() -> Iterator[None]:
-    """Within, what is only polled or told now and then is so less often."""
-    before = [getattr(place, name) for place, name, _ in SLOWER]
-    for place, name, slower in SLOWER:
-        setattr(place, name, slower)
-    try:
-        yield
-    finally:
-        for (place, name, _), was in zip(SLOWER, before, strict=True):
-            setattr(place, name, was)
-
-
 def simulate(plan: Plan) -> Outcome:
     """One run."""
-    with _slower():
+    with replaced([*SLOWER, *by_seed(random.Random(f"dice {plan.seed}"))]):
         return played(plan, SimulatedLoop(random.Random(plan.seed + 2)), partial(World, plan))
