@@ -86,7 +86,7 @@ def test_a_denied_key_of_kms_and_a_poisoned_object_block_only_themselves(
                 {key: len(found) for key, found in contents(farshore, "west").items()}
                 == dict.fromkeys(fine, 2)
             ),
-            20,
+            60,
             "all the others",
         )
         causes = {"KMS.AccessDenied": 1, "AccessDenied": 1}

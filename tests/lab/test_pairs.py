@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from farshore.lab.regions import Lab
-from tests.lab.daemon import Daemon, configure, reasons, settle, status
+from tests.lab.daemon import Daemon, configure, eventually, reasons, settle, status
 from tests.lab.farshore_cli import Farshore
 
 
@@ -13,6 +14,12 @@ def another(farshore: Farshore, lab: Lab, folder: Path, bucket: str) -> Farshore
     """The command line of somebody else, with a folder of its own."""
     folder.mkdir()
     return Farshore(folder, lab, bucket)
+
+
+def told_by(pair: Farshore, pid: int) -> bool:
+    """Whether the pair's status comes from that daemon."""
+    report = status(pair)[1]["report"]
+    return bool(report and report["daemon"]["pid"] == pid)
 
 
 def test_two_pairs_of_the_same_sites_live_side_by_side(
@@ -31,8 +38,8 @@ def test_two_pairs_of_the_same_sites_live_side_by_side(
         assert list(settle(other)) == ["b"]
         for ours in (farshore, other):
             ours.json("verify")
-        pids = {status(ours)[1]["report"]["daemon"]["pid"] for ours in (farshore, other)}
-        assert pids == {first.process.pid, second.process.pid}
+        for ours, daemon in ((farshore, first), (other, second)):
+            eventually(partial(told_by, ours, daemon.process.pid), 60, "its own daemon's report")
         told = {status(ours)[1]["pair"] for ours in (farshore, other)}
         assert told == {f"{farshore.bucket}-a", f"{farshore.bucket}-b"}
         for daemon, name in ((first, f"{farshore.bucket}-a"), (second, f"{farshore.bucket}-b")):

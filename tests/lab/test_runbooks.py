@@ -138,7 +138,7 @@ def test_a_failover_names_what_is_known_to_be_missing(pair: Pair, daemon: Daemon
     pair.json("pause")
     for key in ("late/1", "late/2"):
         pair.write(key, b"written after the pause", "east")
-    eventually(told, 40, "the far side has been told")
+    eventually(told, 60, "the far side has been told")
     offered = pair.run("failover", "--to", "west", "--why", "a test")
     assert offered.code == 2
     assert "east still answers" in offered.stdout
