@@ -20,25 +20,17 @@ from farshore.fence.bite import Bite
 from farshore.fence.site import SiteFence
 from farshore.journal.backlog import Work
 from farshore.s3.store import ALWAYS, Condition
-
-Patch = tuple[object, str, object]
+from tests.simulation.replaced import Place, replaced
 
 
 @contextmanager
 def mutated(name: str) -> Iterator[None]:
     """Farshore with the defect of that name, until the block ends."""
-    patches = {**MUTANTS, **ROLES_MUTANTS}[name]()
-    before = [getattr(place, what) for place, what, _ in patches]
-    for place, what, instead in patches:
-        setattr(place, what, instead)
-    try:
+    with replaced({**MUTANTS, **ROLES_MUTANTS}[name]()):
         yield
-    finally:
-        for (place, what, _), one in zip(patches, before, strict=True):
-            setattr(place, what, one)
 
 
-def _no_stamps() -> list[Patch]:
+def _no_stamps() -> list[Place]:
     """Stamps are not read: what a replica is of can only be guessed."""
 
     async def read_stamp(_side: object, _entry: object) -> None:
@@ -47,7 +39,7 @@ def _no_stamps() -> list[Patch]:
     return [(look, "read_stamp", read_stamp)]
 
 
-def _acknowledged_before_applied() -> list[Patch]:
+def _acknowledged_before_applied() -> list[Place]:
     """A key is done before its lane has run; what goes wrong then is nobody's."""
     real = dispatch.Dispatcher._settle
 
@@ -59,7 +51,7 @@ def _acknowledged_before_applied() -> list[Patch]:
     return [(dispatch.Dispatcher, "_settle", settle)]
 
 
-def _no_conditions() -> list[Patch]:
+def _no_conditions() -> list[Place]:
     """The optimistic path writes without conditions."""
 
     def condition_above(_target: object, _above: object) -> Condition:
@@ -68,7 +60,7 @@ def _no_conditions() -> list[Patch]:
     return [(copy, "condition_above", condition_above), (lane, "condition_above", condition_above)]
 
 
-def _heartbeat_without_pending() -> list[Patch]:
+def _heartbeat_without_pending() -> list[Place]:
     """The watermark follows the heartbeats, whatever waits in the backlog."""
 
     def feeds_told(self: Reporter) -> None:
@@ -80,7 +72,7 @@ def _heartbeat_without_pending() -> list[Patch]:
     return [(Reporter, "_feeds_told", feeds_told)]
 
 
-def _ordered_by_time() -> list[Patch]:
+def _ordered_by_time() -> list[Place]:
     """Missing versions are written in the order of their ids, as if that were their order."""
     real = plan_key
 
@@ -92,7 +84,7 @@ def _ordered_by_time() -> list[Patch]:
     return [(lane, "plan_key", by_id)]
 
 
-def _old_keys_are_new() -> list[Patch]:
+def _old_keys_are_new() -> list[Place]:
     """A key that is not remembered is taken for new, however old its versions are."""
 
     def is_young(_self: placed.Placed, source: History) -> bool:
@@ -101,7 +93,7 @@ def _old_keys_are_new() -> list[Patch]:
     return [(placed.Placed, "_is_young", is_young)]
 
 
-def _marks_are_lost() -> list[Patch]:
+def _marks_are_lost() -> list[Place]:
     """A delete marker that covers nothing on the target is left out."""
 
     async def mark(self: lane.Lane, marker: Version, above: Version | None) -> Version:
@@ -110,7 +102,7 @@ def _marks_are_lost() -> list[Patch]:
     return [(lane.Lane, "_mark", mark)]
 
 
-def _guard_asleep() -> list[Patch]:
+def _guard_asleep() -> list[Place]:
     """The delete guard lets everything through."""
 
     def admit(_self: object, _delete: object, _target_keys: int) -> bool:
@@ -119,7 +111,7 @@ def _guard_asleep() -> list[Patch]:
     return [(DeleteGuard, "admit", admit)]
 
 
-def _late_writes_stay() -> list[Patch]:
+def _late_writes_stay() -> list[Place]:
     """What arrives late is left where it stands."""
 
     async def late_writes(*_: object) -> list[Version]:
@@ -128,7 +120,7 @@ def _late_writes_stay() -> list[Patch]:
     return [(lane, "late_writes", late_writes)]
 
 
-def _fence_dropped() -> list[Patch]:
+def _fence_dropped() -> list[Place]:
     """The fence is recorded as standing, and nothing is put up."""
 
     async def put(self: SiteFence, *, keep: bool = False) -> list[Bite]:
@@ -137,7 +129,7 @@ def _fence_dropped() -> list[Patch]:
     return [(SiteFence, "put", put)]
 
 
-def _pending_fence_forgotten() -> list[Patch]:
+def _pending_fence_forgotten() -> list[Place]:
     """A fence that waits for a dead site is never put up."""
 
     def waiting(_view: object) -> tuple[Fence, ...]:
@@ -146,7 +138,7 @@ def _pending_fence_forgotten() -> list[Patch]:
     return [(fences, "waiting", waiting), (fence_waiting, "waiting", waiting)]
 
 
-MUTANTS: Mapping[str, Callable[[], list[Patch]]] = {
+MUTANTS: Mapping[str, Callable[[], list[Place]]] = {
     "stamps are not looked at": _no_stamps,
     "acknowledged before it was applied": _acknowledged_before_applied,
     "written without conditions": _no_conditions,
@@ -159,7 +151,7 @@ MUTANTS: Mapping[str, Callable[[], list[Patch]]] = {
 }
 """In what the copying does."""
 
-ROLES_MUTANTS: Mapping[str, Callable[[], list[Patch]]] = {
+ROLES_MUTANTS: Mapping[str, Callable[[], list[Place]]] = {
     "a fence is dropped": _fence_dropped,
     "a pending fence is forgotten": _pending_fence_forgotten,
 }
