@@ -125,7 +125,7 @@ class Pair(Farshore):
         return site
 
     @contextmanager
-    def load(self, writers: int = 3, readers: int = 1) -> Iterator[Load]:
+    def load(self, writers: int = 3, readers: int = 1, pause_s: float = PAUSE_S) -> Iterator[Load]:
         """Live clients through the front door."""
         state = self.lab.status()
         with load(
@@ -137,7 +137,7 @@ class Pair(Farshore):
             bucket=self.bucket,
             seed="seed/0",
             large=LARGE_BYTES,
-            pause_s=PAUSE_S,
+            pause_s=pause_s,
         ) as running:
             until_busy(running, 10)
             yield running
