@@ -276,6 +276,20 @@ async def test_passes_follow_each_other_at_their_distance_and_are_told() -> None
     assert (live.told[-1].versions, live.told[-1].mended_total) == (2, 1)
 
 
+async def test_a_bucket_that_has_grown_delays_no_pass() -> None:
+    """Paced by what the last pass had, a pass over a hundred times as much took a hundred days."""
+    pair = await copied("a")
+    live = Running(pair, pair.crew())
+    await live.until(lambda: len(live.ended()) == 1)
+    for number in range(200):
+        await pair.east.put(BUCKET, f"b{number:03}", b"x")
+    await pair.run()
+    live.slept.clear()
+    await live.until(lambda: len(live.ended()) == 2)
+    assert live.told[-1].versions == 202
+    assert sum(live.slept) <= 86400.0 + 60
+
+
 async def test_a_new_daemon_knows_when_the_last_pass_ended() -> None:
     pair = await copied("a")
     live = Running(pair, pair.crew())

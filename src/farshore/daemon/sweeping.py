@@ -26,14 +26,15 @@ HEADROOM = 1.2
 """A pass goes this much faster than it must, so that it ends in time."""
 
 
-def versions_per_s(daemon: Daemon, versions: int) -> float:
+def versions_per_s(daemon: Daemon, versions: int, compared: int = 0) -> float:
     """How fast a pass goes: as slowly as its time allows, at most at the configured rate.
 
-    `versions`: how many the last pass had, 0: not known, then as fast as is allowed.
+    `versions`: how many the last pass had, 0: not known, then as fast as is allowed; so is what
+    this pass finds beyond them, once it has `compared` as many.
     """
     most = daemon.sweep_versions_per_s
     needed = versions * HEADROOM / daemon.sweep_every_s
-    return min(most, max(needed, 1.0)) if versions else most
+    return most if compared >= versions else min(most, max(needed, 1.0))
 
 
 @dataclass(slots=True)
@@ -47,6 +48,7 @@ class Sweeping:
     tell: Callable[[SweepState], None]
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     _book: Book = field(init=False)
+    _pace: TokenBucket = field(init=False)
     _kept_at: float = field(init=False, default=0.0)
 
     async def run(self) -> None:
@@ -71,15 +73,21 @@ class Sweeping:
             await self.sleep(LOOK_EVERY_S)
 
     async def _pass(self) -> None:
-        last = self._book.last
-        rate = versions_per_s(self.daemon, last.versions if last else 0)
-        pace = TokenBucket(rate, clock=self.clock, sleep=self.sleep)
-        one = Sweep(self.crews, self._book, pace, self.clock, self._between, self.sleep)
+        self._pace = TokenBucket(self._rate(), clock=self.clock, sleep=self.sleep)
+        one = Sweep(self.crews, self._book, self._pace, self.clock, self._between, self.sleep)
         await one.run()
         await self._book.keep(self.backlog)
 
+    def _rate(self) -> float:
+        last, now = self._book.last, self._book.now
+        expected = last.versions if last else 0
+        return versions_per_s(self.daemon, expected, now.versions if now else 0)
+
     async def _between(self) -> None:
-        """Keep the place now and then; wait while a person has paused replication."""
+        """Go as fast as is right by now; keep the place now and then; wait while a person has
+        paused replication."""
+        if (rate := self._rate()) != self._pace.rate:
+            self._pace.change(rate)
         now = self.clock.monotonic()
         if now - self._kept_at >= KEEP_EVERY_S:
             self._kept_at = now
