@@ -97,6 +97,8 @@ def test_a_denied_key_of_kms_and_a_poisoned_object_block_only_themselves(
         assert "kms:" not in rows["poison"]["explanation"]
         metrics = daemon.ask("/metrics").body.decode()
         assert re.search(r'not_replicated\{cause="KMS.AccessDenied",.*reason="FAILED"\} 1', metrics)
+        for cause in causes:
+            assert re.search(rf'failures_total\{{cause="{cause}",.*\}} [1-9]', metrics), "counted"
         eventually(lambda: "failed" in reasons(status(farshore)[1]), 60, "said")
         assert status(farshore)[0] != 0
 

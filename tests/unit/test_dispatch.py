@@ -38,6 +38,7 @@ class Live:
     target_script: Script = quiet
     backlog: MemoryBacklog = field(default_factory=MemoryBacklog)
     done: list[Work] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.crew = self.pair.crew(quiet, self.target_script)
@@ -49,6 +50,7 @@ class Live:
             self.guard,
             self.pair.clock,
             lambda work, _: self.done.append(work),
+            on_failed=self.failed.append,
         )
 
     async def note(self, *keys: str) -> None:
@@ -122,6 +124,7 @@ async def test_a_denied_key_waits_longer_each_time_and_blocks_nobody() -> None:
         live.pair.clock.advance(1.0)
         await live.until(lambda: live.count() == 0)
     assert live.pair.equal()
+    assert live.failed == ["AccessDenied", "AccessDenied"], "each attempt is told of"
 
 
 async def test_a_target_that_is_away_is_tried_again_soon_however_often() -> None:

@@ -10,7 +10,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from farshore.cli.reference import pages
 from farshore.control.status import BacklogState, StatusReport
-from farshore.watch.catalogue import AS_IT_HAPPENS, METRICS, series
+from farshore.engine.tally import CAUSES_MAX, OTHER_CAUSES
+from farshore.watch.catalogue import AS_IT_HAPPENS, FAILURES, METRICS, series
 from farshore.watch.metrics import Metrics, Reading
 from tests.unit.test_status import NOW, PROOF, REPORT
 
@@ -64,6 +65,21 @@ def test_every_metric_of_the_catalogue_is_served_and_no_other() -> None:
     served = {name for name, _ in values(everything_happened(Source()))}
     created = {m.name.removesuffix("_total") + "_created" for m in AS_IT_HAPPENS}
     assert served - created == {name for metric in METRICS for name in series(metric)}
+
+
+def test_a_server_that_names_ever_new_causes_makes_no_series_without_end() -> None:
+    metrics = metrics_of(Source())
+    for number in range(CAUSES_MAX + 3):
+        metrics.failed(f"Cause{number}")
+    metrics.failed("Cause0")
+    counted = {
+        labels: number
+        for (name, labels), number in values(metrics).items()
+        if name == FAILURES.name
+    }
+    assert len(counted) == CAUSES_MAX + 1
+    assert counted[(("cause", "Cause0"),)] == 2
+    assert counted[(("cause", OTHER_CAUSES),)] == 3
 
 
 def test_the_page_is_made_of_the_catalogue() -> None:

@@ -53,6 +53,7 @@ async def daemon(config: Config, say: Callable[[str], None]) -> AsyncIterator[Se
         reporter = Reporter(config, backlog, clock, ledgers)
         metrics = Metrics(config.pair.name, config.pair.target, config.pair.source, lambda: read())
         reporter.tell_latency(metrics.replicated)
+        reporter.tell_failures(metrics.failed)
         alarm = partial(ring_for_ever, config, clock, open_notifier(config), say)
         proof = LastProof(config)
         limits = LiveLimits(config, say, clock)

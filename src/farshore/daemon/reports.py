@@ -88,6 +88,7 @@ class Reporter:
         self._target_answers: bool | None = None
         self._scan: ScanState | None = None
         self._tell_latency: Callable[[float], None] = lambda _: None
+        self._tell_failure: Callable[[str], None] = lambda _: None
         self._standing_still = "not started yet"
         self._troubles: dict[str, str] = {}
         self._other_works = True  # as long as nobody knows: the folder may be shared
@@ -147,9 +148,17 @@ class Reporter:
         """One key is in step: tell how long after its oldest change."""
         self._tell_latency(now + self.offset() - work.since)
 
+    def failed(self, cause: str) -> None:
+        """An attempt at a key failed."""
+        self._tell_failure(cause)
+
     def tell_latency(self, listener: Callable[[float], None]) -> None:
         """Whom to tell the seconds from each change to its replica."""
         self._tell_latency = listener
+
+    def tell_failures(self, listener: Callable[[str], None]) -> None:
+        """Whom to tell the cause of each attempt that failed."""
+        self._tell_failure = listener
 
     def tell_feeds(self, feeds: Callable[[], Mapping[str, FeedReport]]) -> None:
         """Whom to ask how the feeds are."""

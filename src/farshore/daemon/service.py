@@ -282,6 +282,7 @@ class Service:
             self.clock,
             self.reporter.replicated,
             self.reporter.ledgers,
+            self.reporter.failed,
         )
         self.reporter.working(self.dispatcher, crews)
         async with AsyncExitStack() as stack:

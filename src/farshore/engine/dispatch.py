@@ -53,6 +53,9 @@ Pairs = dict[str, KeyPair]
 Done = Callable[[Work, float], None]
 """Told of every key that reached the target: the work, and when."""
 
+Failed = Callable[[str], None]
+"""Told of every attempt at a key that failed: the cause, one stable word."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fate:
@@ -80,6 +83,7 @@ class Dispatcher:
         clock: Clock,
         on_done: Done,
         ledgers: Ledgers | None = None,
+        on_failed: Failed = lambda _: None,
     ) -> None:
         self._careful = crews
         self._bold = {bucket: replace(crew, hiding_released=True) for bucket, crew in crews.items()}
@@ -87,6 +91,7 @@ class Dispatcher:
         self._guard = guard
         self._clock = clock
         self._on_done = on_done
+        self._on_failed = on_failed
         self._ledgers = ledgers or Ledgers.at()
         self._lanes: set[asyncio.Task[None]] = set()
         self._looks: set[asyncio.Task[Pairs]] = set()
@@ -246,6 +251,7 @@ class Dispatcher:
             raise
         except Unreachable as error:
             self.away = error
+            self._on_failed(error.cause_word)
             return await self._wait(work, self._clock.now() + AWAY_S, "Unreachable", str(error))
         except StoreError as error:
             return await self._put_back(work, "PENDING", error.cause_word, str(error))
@@ -372,6 +378,7 @@ class Dispatcher:
         )
 
     async def _put_back(self, work: Work, reason: str, cause: str, explanation: str) -> bool:
+        self._on_failed(cause)
         pause = min(RETRY_MAX_S, RETRY_FIRST_S * 2 ** min(work.attempts, 20))
         return await self._backlog.put_back(
             work,

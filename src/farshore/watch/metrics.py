@@ -16,6 +16,7 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
 from farshore.control.status import ProofRecord, StatusReport, SweepState
+from farshore.engine.tally import CAUSES_MAX, OTHER_CAUSES
 from farshore.watch import catalogue
 from farshore.watch.catalogue import Metric
 
@@ -66,6 +67,7 @@ class Metrics:
         self._bytes = self._counter(catalogue.COPIED_BYTES).labels(pair)
         self._markers = self._counter(catalogue.MARKERS).labels(pair)
         self._failures = self._counter(catalogue.FAILURES)
+        self._causes = set[str]()
 
     def _counter(self, metric: Metric) -> Counter:
         labels = ("pair", *metric.labels)
@@ -96,8 +98,11 @@ class Metrics:
         self._latency.observe(max(latency_s, 0.0))
 
     def failed(self, cause: str) -> None:
-        """An attempt failed; `cause` is an error's `cause_word`."""
-        self._failures.labels(self._pair, cause).inc()
+        """An attempt failed; `cause` is one stable word, an error's `cause_word` mostly."""
+        if len(self._causes) < CAUSES_MAX:
+            self._causes.add(cause)
+        known = cause if cause in self._causes else OTHER_CAUSES
+        self._failures.labels(self._pair, known).inc()
 
     def render(self) -> tuple[bytes, str]:
         """(body, content type) for `/metrics`."""
