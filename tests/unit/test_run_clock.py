@@ -10,6 +10,7 @@ from farshore.core.record import Freeze
 from farshore.core.runbook import Approval, Plan, Run, StepPlan
 from farshore.runbook.caught_up import CatchUp
 from farshore.runbook.ground import Ground
+from farshore.runbook.guarded import FREEZE_LEFT_S_MIN, FenceOld
 from farshore.runbook.quiet import Drain, FreezeWrites, Thaw, freeze_left_s
 from farshore.runbook.runner import Runner
 from farshore.runbook.step import Found, Step, StepFailed
@@ -163,3 +164,15 @@ async def test_a_freeze_that_is_used_up_is_said_so(scene: Scene) -> None:
         await CatchUp(scene.ground).act()
     scene.clock.jump(-HOUR_S)
     assert freeze_left_s(scene.ground, freeze) == scene.ground.config.switch.freeze_max_s
+
+
+async def test_what_would_end_between_fence_and_flip_is_not_fenced(scene: Scene) -> None:
+    """A refusal of the fence is final for an SDK; a freeze's 503 is tried again."""
+    now = scene.clock.now()
+    freeze = Freeze(now - 7.0, now + FREEZE_LEFT_S_MIN - 0.5, "one@desk", "a test")
+    await scene.ground.change(lambda r: replace(r.stepped("freeze"), freeze=freeze), "freeze")
+    await scene.ground.stepped("drain")
+    before = await scene.ground.record()
+    with pytest.raises(StepFailed, match=r"Of the freeze 1\.0 s are left"):
+        await FenceOld(scene.ground).act()
+    assert await scene.ground.record() == before

@@ -19,11 +19,12 @@ from farshore.errors import FarshoreError
 from farshore.proof.pair import prove_pair
 from farshore.proof.verify import Proof
 from farshore.runbook.ground import Ground
+from farshore.runbook.guarded import FREEZE_LEFT_S_MIN
 from farshore.runbook.quiet import BEYOND_FREEZE, freeze_left_s
 from farshore.runbook.step import Found, StepFailed
 
-RESERVE_S = 1.5
-"""Of the freeze, kept for the fence and the last look: what is proved later comes too late."""
+RESERVE_S = FREEZE_LEFT_S_MIN + 0.5
+"""Of the freeze, kept for the fence and the flip: what is proved later comes too late."""
 
 WITHOUT_FREEZE_S = 60.0
 """How long to wait where nothing is frozen."""

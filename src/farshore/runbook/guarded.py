@@ -16,7 +16,12 @@ from farshore.fence.opening import open_fence
 from farshore.fence.recorded import Fences
 from farshore.fence.site import SiteFence
 from farshore.runbook.ground import Ground
-from farshore.runbook.step import Found
+from farshore.runbook.quiet import freeze_left_s
+from farshore.runbook.step import Found, StepFailed
+
+FREEZE_LEFT_S_MIN = 1.5
+"""From the fence to the flip, with a slow moment in between. A freeze that ends before the flip
+lets writes through to the fence, whose refusal no SDK tries again (403)."""
 
 FIRST_WORD_S_MAX = 1.0
 """A site that is given up gets no more than this of a failover's time."""
@@ -84,6 +89,8 @@ class FenceOld:
         if self._cannot:
             await ground.change(_fenced, f"{ground.run}.fence")
             return
+        if self.is_event and not self.pending_is_enough:
+            _require_time(ground, await ground.record())
         fences = _fences(ground)
         if self.pending_is_enough:
             fences = replace(fences, opener=_at_once)
@@ -130,6 +137,18 @@ class OpenNew:
 
     async def undo(self) -> None:
         """It comes behind the point of no return."""
+
+
+def _require_time(ground: Ground, record: ControlRecord) -> None:
+    """`StepFailed` when the freeze would end between the fence and the flip."""
+    left = freeze_left_s(ground, record.freeze) if record.freeze else FREEZE_LEFT_S_MIN
+    if left < FREEZE_LEFT_S_MIN:
+        raise StepFailed(
+            f"Of the freeze {max(left, 0.0):.1f} s are left, too little to fence and flip: then "
+            "clients' writes would be refused, and not held.",
+            hint="See in the run's steps what took so long, or raise switch.freeze_max as far as "
+            "the applications bear it; then plan again.",
+        )
 
 
 def _fenced(record: ControlRecord) -> ControlRecord:
