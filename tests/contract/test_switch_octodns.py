@@ -267,6 +267,13 @@ async def test_an_api_that_does_not_end_is_not_waited_for(bench: OctodnsBench) -
     assert await bench.truth() == EAST
 
 
+async def test_where_not_even_the_configuration_is_read_in_time_it_is_no_empty_answer(
+    bench: OctodnsBench,
+) -> None:
+    with pytest.raises(SwitchError, match="did not answer within 0 s"):
+        await bench.driver(call_s_max=0.0).current()
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -90,7 +90,9 @@ class OctodnsDriver:
         looked = await self._in_time(self._look_everywhere)
         if looked is None:
             late = f"its API did not answer within {self._call_s_max:g} s"
-            names = await self._in_time(self._targets) or {}
+            names = await self._in_time(self._targets)
+            if names is None:  # not even the configuration: no vantage can be told
+                raise self._late()
             return Position(tuple(Reading(_vantage(name), "", "", late) for name in names))
         return Position(tuple(reading for reading, _ in looked))
 
