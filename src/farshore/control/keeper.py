@@ -29,10 +29,13 @@ LookAgain = Callable[[Sequence[HeldDelete]], Awaitable[None]]
 
 
 class Pages:
-    """Which row is in which page, and which pages must be written. Pages count from 1."""
+    """Which row is in which page, and which pages must be written. Pages count from 1. What rows
+    that stand no more leave free is used again: there are as many pages as were ever needed at
+    one time, however many rows have come and gone."""
 
     def __init__(self) -> None:
         self._page_of: dict[Name, int] = {}
+        self._cost_of: dict[Name, int] = {}
         self._names: dict[int, set[Name]] = {}
         self._costs: dict[int, int] = {}
         self.dirty: set[int] = set()
@@ -52,7 +55,8 @@ class Pages:
             page = self._roomy(cost(row))
             self._page_of[row.name] = page
             self._names[page].add(row.name)
-            self._costs[page] += cost(row)
+        self._costs[page] += cost(row) - self._cost_of.get(row.name, 0)
+        self._cost_of[row.name] = cost(row)
         self.dirty.add(page)
 
     def drop(self, name: Name) -> None:
@@ -60,14 +64,17 @@ class Pages:
         page = self._page_of.pop(name, None)
         if page is not None:
             self._names[page].discard(name)
+            self._costs[page] -= self._cost_of.pop(name)
             self.dirty.add(page)
 
     def _roomy(self, size: int) -> int:
+        """The last page, else the emptiest, else a new one."""
         last = self.count
-        if not last or self._costs[last] + size > PAGE_COST_MAX:
-            last += 1
-            self._names[last], self._costs[last] = set(), 0
-        return last
+        for page in (last, min(self._costs, key=self._costs.__getitem__, default=0)):
+            if page and self._costs[page] + size <= PAGE_COST_MAX:
+                return page
+        self._names[last + 1], self._costs[last + 1] = set(), 0
+        return last + 1
 
 
 class Keeper:
