@@ -8,7 +8,7 @@ from farshore.journal.deletes import StandingDelete
 
 
 def row(number: int) -> StandingDelete:
-    return StandingDelete("files", f"{number:05d}" + "é" * 900, "v", 1.0, "")
+    return StandingDelete("files", f"{number:05d}" + "é" * 900, "v", 1.0, "held")
 
 
 FITS = PAGE_COST_MAX // cost(row(0))
