@@ -13,7 +13,7 @@ import pytest
 from farshore.errors import Corrupt, Denied, StoreError, Unreachable, Unsupported
 from farshore.feed import filer
 from farshore.feed.filer import FilerFeed
-from farshore.feed.filer_stream import FilerStream
+from farshore.feed.filer_stream import RECEIVED_BYTES_MAX, FilerStream
 from farshore.feed.filer_wire import CLASSES, METHOD, request
 from farshore.feed.hint import Delivery
 from farshore.testing.clock import ManualClock
@@ -328,8 +328,31 @@ async def test_every_message_is_taken_once_and_in_order(ours: OurFiler) -> None:
     await stream.aclose()
 
 
-async def test_a_reader_that_nobody_takes_from_waits_and_can_be_ended(ours: OurFiler) -> None:
-    stream = stream_of(ours, 2)
+async def test_large_messages_are_not_heaped_up(ours: OurFiler) -> None:
+    """However few they are: each may have 64 MiB."""
+    asked = request(1, 1, "/buckets/", 0)
+    large = [change(n, f"{n}" + "x" * 1000) for n in range(50)]
+    at_once = 3 * len(encoded(large[0]))
+    stream = FilerStream(f"127.0.0.1:{ours.port}", METHOD, asked, bytes_max=at_once)
+    ours.say(*large)
+    taken: list[bytes] = []
+    async with asyncio.timeout(AWAITED_SECONDS_MAX):
+        while len(taken) < len(large):
+            some = await stream.take(None)
+            assert sum(map(len, some)) <= at_once + len(encoded(large[-1]))
+            taken += some
+    assert taken == [encoded(one) for one in large]
+    await stream.aclose()
+
+
+@pytest.mark.parametrize("bytes_max", [1, RECEIVED_BYTES_MAX])
+async def test_a_reader_that_nobody_takes_from_waits_and_can_be_ended(
+    ours: OurFiler, bytes_max: int
+) -> None:
+    asked = request(1, 1, "/buckets/", 0)
+    stream = FilerStream(
+        f"127.0.0.1:{ours.port}", METHOD, asked, received_max=2, bytes_max=bytes_max
+    )
     ours.say(*(change(n, f"{n}") for n in range(20)))
     assert len(await stream.take(AWAITED_SECONDS_MAX)) <= 2
     await stream.aclose()

@@ -21,6 +21,9 @@ import grpc.experimental
 RECEIVED_MAX = 1_000
 """Messages that were read and not yet taken; then the filer has to wait."""
 
+RECEIVED_BYTES_MAX = 64 * 2**20
+"""The same in bytes, and one message more: most have some hundred, the largest 64 MiB each."""
+
 CLOSE_SECONDS_MAX = 2.0
 """How long closing waits for the thread, which ends by itself a little later in any case."""
 
@@ -41,16 +44,58 @@ CHANNEL_OPTIONS = (
 )
 
 
+class Room:
+    """For so many messages and bytes. One thread fills it, the loop empties it."""
+
+    def __init__(self, messages_max: int, bytes_max: int) -> None:
+        self._messages_max = messages_max
+        self._bytes_max = bytes_max
+        self._changed = threading.Condition()
+        self._messages = 0
+        self._bytes = 0
+        self._is_closed = False
+
+    def enter(self, size: int) -> None:
+        """Wait until there is room for a message, of any size; at once when it is closed."""
+        with self._changed:
+            self._changed.wait_for(self._has_some)
+            self._messages += 1
+            self._bytes += size
+
+    def _has_some(self) -> bool:
+        full = self._messages >= self._messages_max or self._bytes >= self._bytes_max
+        return self._is_closed or not full
+
+    def leave(self, messages: int, size: int) -> None:
+        """So much was taken."""
+        with self._changed:
+            self._messages -= messages
+            self._bytes -= size
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Nobody waits any more."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify()
+
+
 class FilerStream:
     """Serialised responses to one serialised `request`. It belongs to one event loop."""
 
     def __init__(
-        self, address: str, method: str, request: bytes, *, received_max: int = RECEIVED_MAX
+        self,
+        address: str,
+        method: str,
+        request: bytes,
+        *,
+        received_max: int = RECEIVED_MAX,
+        bytes_max: int = RECEIVED_BYTES_MAX,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._news = asyncio.Event()
         self._received: deque[bytes] = deque()
-        self._room = threading.Semaphore(received_max)
+        self._room = Room(received_max, bytes_max)
         self._is_called = False  # the loop, and it has not come yet
         self._has_ended = False
         self._error: grpc.RpcError | None = None
@@ -66,7 +111,7 @@ class FilerStream:
             await self._until(lambda: bool(self._received) or self._has_ended)
         found = [self._received.popleft() for _ in range(len(self._received))]
         if found:
-            self._room.release(len(found))
+            self._room.leave(len(found), sum(map(len, found)))
         elif self._error is not None:
             raise self._error
         return found
@@ -74,7 +119,7 @@ class FilerStream:
     async def aclose(self) -> None:
         """End the subscription. What was not taken is forgotten."""
         self._call.cancel()
-        self._room.release()  # it may wait for room: then it comes to see that it was cancelled
+        self._room.close()  # it may wait for room: then it comes to see that it was cancelled
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_SECONDS_MAX):
                 await self._until(lambda: self._has_ended)
@@ -89,7 +134,7 @@ class FilerStream:
         """The thread."""
         try:
             for response in self._call:
-                self._room.acquire()
+                self._room.enter(len(response))
                 self._received.append(response)
                 self._tell()
         except grpc.RpcError as error:
