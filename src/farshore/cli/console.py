@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from farshore.cli.garbage import collect_for_ever
 from farshore.errors import ConfigError, FarshoreError
 
 if TYPE_CHECKING:
@@ -151,6 +152,14 @@ def run(work: Coroutine[Any, Any, Result]) -> Result:
     `typer.Abort` after Ctrl-C: a KeyboardInterrupt would end in Typer, without a word.
     """
     try:
-        return asyncio.run(work)
+        return asyncio.run(_tidily(work))
     except KeyboardInterrupt:
         raise typer.Abort from None
+
+
+async def _tidily(work: Coroutine[Any, Any, Result]) -> Result:
+    collecting = asyncio.create_task(collect_for_ever())
+    try:
+        return await work
+    finally:
+        collecting.cancel()

@@ -7,7 +7,6 @@ measures it). Of the commands only the one that is called is loaded.
 
 from __future__ import annotations
 
-import gc
 import sys
 import traceback
 from collections.abc import Iterable, Sequence
@@ -25,17 +24,10 @@ from farshore.cli.console import (
     print_json,
     report_error,
 )
+from farshore.cli.garbage import collect_by_the_clock
 from farshore.errors import FarshoreError, UsageError
 
 INTERRUPTED = 130
-
-COLLECT_EVERY = (100_000, 50, 50)
-"""When the cyclic garbage collector looks: new objects, and passes over the younger ones.
-
-Python's 700 new objects took a fifth of a backfill's CPU: a few hundred copies in flight
-always stay, and were looked through again and again. Reference counting frees nearly all
-of ours at once; the few cycles (tracebacks) can wait.
-"""
 
 
 class Place(NamedTuple):
@@ -149,7 +141,7 @@ def _frame(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run and exit. Every way to end has its exit code: see `console.EXIT_CODES`."""
-    gc.set_threshold(*COLLECT_EVERY)
+    collect_by_the_clock()
     words = list(sys.argv[1:] if arguments is None else arguments)
     sys.exit(run(words))
 

@@ -167,7 +167,9 @@ class Framing:
             if not self.complete:
                 raise Malformed(_reason(error)) from None
             self.reusable = False
-        if not self.complete and self._silent > SILENT_BYTES_MAX:
+        if self.complete:
+            self._parser = None  # it knows us: neither would be freed before the next collection
+        elif self._silent > SILENT_BYTES_MAX:
             raise Malformed(f"{self._silent} bytes brought neither head nor body")
 
     # What the parser calls, in the order of the wire.
