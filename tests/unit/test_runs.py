@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from farshore.config.load import parse
-from farshore.control.both import BothSides
+from farshore.control.both import BothSides, SideLost
 from farshore.control.ledger import Ledger
 from farshore.control.pages import PAGE_ENTRIES
 from farshore.control.runs import Runs, run_name
@@ -35,6 +35,7 @@ class Ground:
         self.down: set[str] = set()
         self.lose: set[str] = set()
         self.asked: list[str] = []
+        self.silent_for = ""
         self.bucket = CONFIG.source.control_bucket
 
     async def made(self) -> Ground:
@@ -57,7 +58,7 @@ class Ground:
     def _script(self, site: str) -> Callable[[str, str, str, int], Fault | None]:
         def script(name: str, bucket: str, key: str, number: int) -> Fault | None:
             self.asked.append(name)
-            if site in self.down:
+            if site in self.down or (site == "west" and name == self.silent_for):
                 return Fail(lambda action: Unreachable(f"{site} is down", action=action))
             if name == "put" and site in self.lose:
                 self.lose.discard(site)
@@ -197,6 +198,16 @@ async def test_drills_too_are_asked_for_where_nothing_was_prepared() -> None:
     ground.down = {"east", "west"}
     with pytest.raises(Unreachable, match="No control bucket has the drill"):
         await Cabinet(ground.both()).ids()
+
+
+async def test_a_site_that_falls_silent_while_runs_are_levelled_is_lost(ground: Ground) -> None:
+    """And not a run that there is not (found by the simulation of roles, seed 841)."""
+    ground.down.add("east")
+    await ground.runs().create(RUN)
+    ground.down.clear()
+    ground.silent_for = "get"
+    with pytest.raises(SideLost):
+        await ground.runs().level()
 
 
 async def test_copies_that_are_equal_are_not_read_to_be_levelled(ground: Ground) -> None:

@@ -113,7 +113,17 @@ class Runs:
         one, other = [await _listed_of(ledger) for ledger in self._both.ledgers.values()]
         for name in sorted({*one, *other})[-NEWEST_MAX:]:
             if one.get(name) != other.get(name):
-                await (await self.shelf(name)).level()
+                await self._level_run(name)
+
+    async def _level_run(self, run_id: str) -> None:
+        """Each site is asked for its own copy: one that has fallen silent since has not none."""
+        copies: dict[str, Copy] = {}
+        for ledger in self._both.ledgers.values():
+            with losing(ledger.site):
+                copies[ledger.site] = await _copy(ledger, run_id)
+        best = max(copies.values(), key=lambda copy: copy.revision)
+        if best.run is not None:
+            await Shelf(self._both, best.run, copies).level()
 
     async def shelf(self, run_id: str) -> Shelf:
         """A run with what is needed to save it. Raises as `load`."""
