@@ -161,7 +161,7 @@ class Operator:
             ended = self._pair.run("resume", run, "--json")
             self._diary.count("commands", f"resume ended with {ended.code}")
             self._diary.say(f"resume {run} ended with {ended.code}: {ended.stdout[:TOLD_CHARS]}")
-            time.sleep(TRY_AGAIN_S if ended.code else 0.0)
+            time.sleep(TRY_AGAIN_S if ended.code else 0.0)  # what hindered it may be over then
         run = self._open_run()
         if run is not None:
             said = self._abort(run)
@@ -209,7 +209,7 @@ class Operator:
             if time.monotonic() > deadline:
                 self._diary.broke("one writable side", old, "it is not fenced")
                 return
-            time.sleep(TRY_AGAIN_S)
+            time.sleep(TRY_AGAIN_S)  # a fence tells nobody when it stands
         self._diary.count("checks", "the old side refuses")
         if self._pair.may_write(old):
             self._diary.broke("one writable side", old, "a client wrote there behind its fence")
@@ -233,7 +233,7 @@ class Operator:
             if document(ended.stdout).get("phase") == "protected":
                 return True
             self.keep_divergent()
-            time.sleep(TRY_AGAIN_S)
+            time.sleep(TRY_AGAIN_S)  # the daemon copies meanwhile, and tells nobody
         self._diary.broke("it can be protected again", self.primary, ended.stdout[:TOLD_CHARS])
         return False
 
