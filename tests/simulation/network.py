@@ -70,6 +70,7 @@ class Network(Faulty):
         self.offset: Callable[[], float] = lambda: 0.0
         self.passing: Passing = _nothing
         self.arriving: Callable[[bool], None] = lambda _: None  # late, from now on, or no more
+        self.repeating: Callable[[bool], None] = lambda _: None  # what has arrived already
 
     async def _travel(self, action: str, *, done: bool = False) -> None:
         """`done`: the answer of a request that may have changed something comes back."""
@@ -106,6 +107,7 @@ class Network(Faulty):
             self._seen["request that arrives twice"] += 1
             with suppress(StoreError):
                 await call()
+            call = self._once_more(call)
         self.passing(action, after=False)
         if self.dead:
             raise Unreachable(f"{action}: whoever asks is dead", action=action)
@@ -127,6 +129,18 @@ class Network(Faulty):
 
     def _chance(self, share: float) -> bool:
         return share > 0.0 and self._rng.random() < share
+
+    def _once_more(self, call: Callable[[], Awaitable[T]]) -> Callable[[], Awaitable[T]]:
+        """The same, told of as what has arrived before."""
+
+        async def again() -> T:
+            self.repeating(True)
+            try:
+                return await call()
+            finally:
+                self.repeating(False)
+
+        return again
 
     def _is_late(self, operation: Operation, form: Form) -> bool:
         """A condition stops most; blind writes are those of the pair's own keys."""

@@ -92,9 +92,9 @@ class Truth:
         self.untold += late
         heapify(self.untold)
 
-    def arrived_late(self, key: str, before: list[Held], added: Attributes) -> bool:
-        """A write that farshore had given up has come to stand; whether where it should not."""
-        self.raced.add(key)
+    def is_stray(self, key: str, before: list[Held], added: Attributes) -> bool:
+        """A write that farshore had given up, or that arrives again, has come to stand; whether
+        where it should not."""
         try:
             self.appended(key, before, added)
         except Broken:
@@ -103,13 +103,15 @@ class Truth:
         return False
 
     def strays_are_known(self, known: Container[str]) -> None:
-        """Of every late write that stands where it should not, farshore knows that it may."""
+        """Of every late or repeated write that stands where it should not, farshore knows that it
+        may."""
         for key in sorted(self.strays):
             there = _of(self.target, key)
             if not self._is_disordered(there):
                 self.strays.discard(key)
             elif key not in known:
-                raise Broken(f"{key}: a late write stands, and nobody looks for it: {_told(there)}")
+                stands = f"{key}: a write stands where it should not, and nobody looks for it"
+                raise Broken(f"{stands}: {_told(there)}")
             self.checks += 1
 
     def _is_disordered(self, there: list[Held]) -> bool:

@@ -127,18 +127,26 @@ class World:
     def _appended(self, key: str, before: list[Held], attributes: Attributes) -> None:
         try:
             raced = key in self.truth.raced and not self.plan.conditions
-            if not self.late and not raced:
+            if self.late:
+                self.truth.raced.add(key)
+            if not (self.late or self.repeated or raced):
                 self.truth.appended(key, before, attributes)
-            elif self.truth.arrived_late(key, before, attributes):
-                self.seen["late write stood above newer ones"] += 1
+            elif self.truth.is_stray(key, before, attributes):
+                self.seen["late or repeated write that stood where it should not"] += 1
         except Broken as error:
             self._broke(error)
 
     late = False
     """A request arrives just now whose answer was given up."""
 
+    repeated = False
+    """A request arrives just now for the second time."""
+
     def _arriving(self, late: bool) -> None:
         self.late = late
+
+    def _repeating(self, repeated: bool) -> None:
+        self.repeated = repeated
 
     def _marked(self, key: str, before: list[Held]) -> None:
         if self.late:
@@ -185,7 +193,7 @@ class World:
         )  # fmt: skip
         way.is_away = lambda: self.away[store.site] > self.loop.time() and not self.calm
         way.offset = lambda: float(int(self.site_clock.now())) - self.clock.now()
-        way.arriving = self._arriving
+        way.arriving, way.repeating = self._arriving, self._repeating
         return way
 
     def start(self) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -15,14 +18,18 @@ from farshore.core.plan import LATE_WRITE, holds_back
 from farshore.core.stamp import Stamp
 from farshore.engine.dispatch import Dispatcher
 from farshore.engine.reconcile import Scan, scan
+from farshore.errors import Precondition
 from farshore.journal.doubts import OF_A_KEY_MAX, Doubts
 from farshore.journal.ledger import Ledgers
+from farshore.s3.wrap import Operation
 from farshore.testing.clock import ManualClock
-from farshore.testing.store.faults import Script, lost_answer, on
+from farshore.testing.store.faults import Fault, Faulty, Script, lost_answer, on
 from farshore.testing.store.memory import Held
 from tests.unit.pairs import BUCKET, Pair, quiet
 from tests.unit.test_core_histories import version
 from tests.unit.test_dispatch import Live
+
+T = TypeVar("T")
 
 
 def test_looks_come_further_and_further_apart_and_end() -> None:
@@ -264,6 +271,44 @@ async def test_a_scan_finds_what_stands_twice_and_it_is_taken_away() -> None:
         await live.until(lambda: live.count() == 0)
     assert live.pair.equal()
     assert live.ledgers.late.total() == 1
+
+
+class Repeating(Faulty):
+    """A way on which every PUT arrives twice: its second answer is told."""
+
+    async def under(
+        self,
+        fault: Fault | None,
+        operation: Operation,
+        action: str,
+        call: Callable[[], Awaitable[T]],
+    ) -> T:
+        if operation.name == "put":
+            with suppress(Precondition):
+                await call()
+        return await super().under(fault, operation, action, call)
+
+
+async def test_the_same_bytes_again_stand_once_though_their_put_arrives_twice() -> None:
+    live = Doubtful(await Pair().ready())
+    store = Repeating(live.pair.west, quiet)
+    live.crew.target = replace(live.crew.target, store=store)
+    for number in range(3):
+        await live.pair.east.put(BUCKET, "k", b"same", Attributes(metadata=(("n", str(number)),)))
+        async with live.running():
+            await live.note("k")
+            await live.until(lambda: live.count() == 0)
+        assert live.pair.equal(), "no later hint and no scan is needed"
+    assert live.ledgers.late.total() == 2, "the first of all had a condition that stopped it"
+
+
+async def test_a_look_after_the_same_bytes_is_no_retry() -> None:
+    pair = await Pair().ready()
+    for number in range(3):
+        await pair.east.put(BUCKET, "k", b"same", Attributes(metadata=(("n", str(number)),)))
+    tally = await pair.run()
+    assert pair.equal()
+    assert (tally.copied, tally.retries) == (3, 0)
 
 
 async def test_a_second_replica_of_a_purged_version_is_taken_away() -> None:

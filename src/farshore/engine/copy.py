@@ -61,6 +61,15 @@ def condition_above(target: Side, above: Version | None) -> Condition:
     return Condition(etag=above.etag) if can.conditional_replace else ALWAYS
 
 
+def holds_after(condition: Condition, copied: Copied) -> bool:
+    """Whether the write has left its own condition true: the bytes beneath are the same.
+
+    Should the request have arrived twice (a proxy sends a PUT again whose answer it lost:
+    RFC 9110, 9.2.2), then nothing stopped the second one. Whoever wrote looks once more.
+    """
+    return condition.etag != "" and condition.etag == copied.etag
+
+
 async def copy_single(
     source: Side,
     target: Side,

@@ -23,6 +23,7 @@ from farshore.engine.copy import (
     Copied,
     condition_above,
     copy_single,
+    holds_after,
     require_readable,
 )
 from farshore.engine.follow import carry_acl
@@ -171,6 +172,7 @@ class Lane:
         self._away_since = 0.0
         self._doubted = False  # the last try met a condition that did not hold
         self._lies = 0  # such tries in a row with a target that nobody changed
+        self._may_double = False  # see `holds_after`
         self._accounted: set[str] = set()
         self._refused: list[NotCopied] = []
         self._top: Version | None = None
@@ -204,10 +206,11 @@ class Lane:
                 break
             try:
                 if start:
-                    self._crew.tally.retries += 1
+                    self._crew.tally.retries += not self._may_double
                     await self._look_again()
                 await self._go()
-                return
+                if not self._may_double:
+                    return
             except Superseded:
                 self._attempt += 1
             except Unreachable as error:
@@ -300,6 +303,7 @@ class Lane:
             if self._crew.stop.is_set():
                 return
             above = await self._step(step, above)
+        self._planned = []
         if not self._crew.stop.is_set():
             self._top = above
 
@@ -333,6 +337,7 @@ class Lane:
         else:
             ahead = self._read_already(version)
             copied = await copy_single(crew.source, self._to, version, above, crew.clock, ahead)
+            self._may_double |= holds_after(condition_above(self._to, above), copied)
             if version.size <= IN_MEMORY_BYTES:
                 read_s = ahead.seconds if ahead is not None else 0.0
                 crew.gate.observe(crew.clock.monotonic() - began + read_s)
@@ -402,7 +407,7 @@ class Lane:
         """Read both histories anew; what was planned and is gone expired before it was copied."""
         before = self._pair.target
         self._pair = await read_both(self._crew.source, self._crew.target, self._key)
-        self._remembered = False
+        self._remembered = self._may_double = False
         self._doubt_conditions(unmoved=list(before) == list(self._pair.target))
         there = {entry.version_id for entry in self._pair.source}
         expired = [version for version in self._planned if version.version_id not in there]
