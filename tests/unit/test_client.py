@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 
@@ -19,7 +19,7 @@ from farshore.errors import (
     ServerFault,
     StoreError,
 )
-from farshore.s3.client import SIGNED_BODY_BYTES_MAX, Endpoint, S3Client
+from farshore.s3.client import ANSWER_BYTES_MAX, SIGNED_BODY_BYTES_MAX, Endpoint, S3Client
 from farshore.s3.store import Stream
 from tests.unit.http_server import Peer, Received, Script, ScriptedServer, serve
 from tests.unit.sites import ManualClock
@@ -130,6 +130,30 @@ async def test_a_range_tells_its_own_length_and_the_whole() -> None:
         assert (read.body_length, read.info.size) == (3, 7)
 
 
+@pytest.mark.parametrize("said", ["bytes 0-1/5", "bytes 0-6/700"])
+async def test_an_answer_that_says_two_lengths_is_refused(said: str) -> None:
+    """Callers hold what is small in memory, and they go by the object's size."""
+    script = replying(b"content", Content_Range=said)
+    async with serve(script) as server, client_of(server) as client:
+        with pytest.raises(Corrupt, match="asked for whole"):
+            async with client.get("files", "k"):
+                pass
+
+
+async def test_what_is_read_whole_has_a_bound() -> None:
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        await peer.say(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n")
+        with suppress(ConnectionError):
+            for _ in range(3 * ANSWER_BYTES_MAX >> 20):
+                await peer.say(bytes(1 << 20))
+
+    async with serve(script) as server, client_of(server) as client:
+        with pytest.raises(ServerFault, match="longer than"):
+            async with client.get("files", "k") as read:
+                await read.read()
+
+
 async def test_a_refused_get_says_why_and_its_connection_is_used_again() -> None:
     script = replying(error("NoSuchVersion"), "404 Not Found")
     async with serve(script) as server, client_of(server) as client:
@@ -219,8 +243,10 @@ async def test_a_skewed_clock_is_told_in_minutes() -> None:
         assert await client.server_time_offset() == pytest.approx(600)
 
 
-async def test_an_answer_without_a_date_tells_no_offset() -> None:
-    async with serve(replying()) as server, client_of(server) as client:
+@pytest.mark.parametrize("date", ["", "never", "Mon, 01 Jan 2024 00:00:00 +99999999999999999"])
+async def test_an_answer_without_a_date_tells_no_offset(date: str) -> None:
+    script = replying(Date=date) if date else replying()
+    async with serve(script) as server, client_of(server) as client:
         with pytest.raises(ServerFault, match="Date"):
             await client.server_time_offset()
 

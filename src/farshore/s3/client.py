@@ -400,6 +400,12 @@ class S3Client:
                     status=answer.status,
                 )
             info = wire.parse_info(wire.Answer(answer.status, answer.headers, b""))
+            if not ranged and answer.length != info.size:
+                raise Corrupt(
+                    f"{request.action} at {self._site}: {answer.length} bytes are said to come of "
+                    f"an object of {info.size}, which was asked for whole",
+                    status=answer.status,
+                )
         except BaseException:
             await answer.aclose()
             raise
@@ -441,7 +447,7 @@ class _Reading:
         return self._answer.length
 
     async def read(self) -> bytes:
-        return await self._answer.read(self._answer.length)
+        return await self._answer.read(min(self._answer.length, ANSWER_BYTES_MAX))
 
     def chunks(self) -> AsyncIterator[Chunk]:
         return self._answer.chunks()
@@ -485,7 +491,7 @@ def _offset(answer: HttpAnswer, ours: float) -> float | None:
     """The server's clock minus `ours`, in seconds; None without a Date."""
     try:
         return parsedate_to_datetime(answer.headers.get("date", "")).timestamp() - ours
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 

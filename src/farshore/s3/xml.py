@@ -51,26 +51,24 @@ class _Builder:
     def __init__(self) -> None:
         self.top = Element("")
         self.open = [self.top]
+        self.texts: list[list[str]] = [[]]
         self.count = 0
-        self.pieces: list[str] = []
 
     def start(self, name: str, _attributes: dict[str, str]) -> None:
         self.count += 1
         if self.count > ELEMENTS_MAX or len(self.open) > DEPTH_MAX:
             raise Corrupt("an XML answer has too many elements, or too deep ones")
-        self._settle()
         element = Element(name.rpartition(":")[2])
         self.open[-1].children.append(element)
         self.open.append(element)
+        self.texts.append([])
+
+    def characters(self, text: str) -> None:
+        self.texts[-1].append(text)
 
     def end(self, _name: str) -> None:
-        self._settle()
-        self.open.pop()
-
-    def _settle(self) -> None:
-        if self.pieces:
-            self.open[-1].text += "".join(self.pieces)
-            self.pieces.clear()
+        """Pieces are joined once: text between many children would be copied for each of them."""
+        self.open.pop().text = "".join(self.texts.pop())
 
 
 def read(body: bytes, *, bytes_max: int = BODY_BYTES_MAX) -> Element:
@@ -82,12 +80,14 @@ def read(body: bytes, *, bytes_max: int = BODY_BYTES_MAX) -> Element:
     parser.buffer_text = True
     parser.StartElementHandler = builder.start
     parser.EndElementHandler = builder.end
-    parser.CharacterDataHandler = builder.pieces.append
+    parser.CharacterDataHandler = builder.characters
     parser.StartDoctypeDeclHandler = _refuse_doctype
     try:
         parser.Parse(body, True)
     except ExpatError as error:
         raise Corrupt(f"an answer is not well-formed XML: {error}") from None
+    except (LookupError, ValueError):  # of Python's codecs, for a declared encoding
+        raise Corrupt("an XML answer is in an encoding that cannot be read") from None
     return builder.top.children[0]
 
 
