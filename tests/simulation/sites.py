@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 from farshore.core.model import NO_ATTRIBUTES, Attributes
 from farshore.s3.store import ALWAYS, Condition, Deleted, VersionPage, Written
 from farshore.testing.store.bucket import PAGE_ENTRIES_MAX, Bucket, Query
-from farshore.testing.store.memory import Held, MemoryStore
+from farshore.testing.store.memory import Held, MemoryStore, New
 from tests.simulation.truth import BUCKET
 
 Told = Callable[[str, str, float, int, tuple[str, ...]], None]
@@ -45,18 +45,10 @@ class Watched(MemoryStore):
     def _page(self, bucket: Bucket, query: Query) -> VersionPage:
         return super()._page(bucket, replace(query, limit=min(query.limit, self.page_max)))
 
-    def _write(
-        self,
-        bucket: Bucket,
-        key: str,
-        content: bytes,
-        etag: str,
-        attributes: Attributes,
-        part_sizes: tuple[int, ...] = (),
-    ) -> Written:
-        change = Change("version", bucket.name, key, content, attributes)
+    def _write(self, bucket: Bucket, new: New) -> Written:
+        change = Change("version", bucket.name, new.key, new.content, new.attributes)
         before = self.changing(change)
-        written = super()._write(bucket, key, content, etag, attributes, part_sizes)
+        written = super()._write(bucket, new)
         self.changed(change, written.version_id, before)
         return written
 

@@ -15,7 +15,7 @@ from farshore.engine.placed import KEYS_ALL_MAX, KEYS_MAX, VERSIONS_MAX, Placed,
 from farshore.feed.hint import Hint
 from farshore.s3.capabilities import Capabilities
 from farshore.testing.store.faults import Fault, Script
-from farshore.testing.store.memory import EVERYTHING, MemoryStore
+from farshore.testing.store.memory import EVERYTHING, MemoryStore, New
 from tests.unit.pairs import BUCKET, Pair
 from tests.unit.test_dispatch import Live
 
@@ -289,7 +289,7 @@ async def test_somebody_who_writes_on_a_marker_meanwhile_is_noticed() -> None:
         if name == "put" and not live.theirs:
             live.theirs.append(key)
             west = live.pair.west
-            west._write(west._buckets[BUCKET], key, b"theirs", "etag", Attributes())
+            west._write(west._buckets[BUCKET], New(key, b"theirs", "etag", Attributes()))
         return first(name, bucket, key, number)
 
     await live.pair.east.delete(BUCKET, "k")
