@@ -12,7 +12,7 @@ import pytest
 
 from farshore.core import stamp
 from farshore.core.align import Alignment
-from farshore.core.late import LATE_MAX_S, LOOK_FIRST_S, Doubt, is_stray, next_look, stray_markers
+from farshore.core.late import LATE_MAX_S, LOOK_FIRST_S, Doubt, is_stray, next_look_in, stray_markers
 from farshore.core.model import NO_ATTRIBUTES, Attributes, Lock
 from farshore.core.plan import LATE_WRITE, holds_back
 from farshore.core.stamp import Stamp
@@ -33,26 +33,26 @@ T = TypeVar("T")
 
 
 def test_looks_come_further_and_further_apart_and_end() -> None:
-    doubt = Doubt("v", False, "", 100.0)
-    now, looks = 100.0, 0
-    while now - doubt.at < LATE_MAX_S:
-        due = next_look([doubt], now)
-        assert now < due <= doubt.at + LATE_MAX_S
-        assert due - now >= LOOK_FIRST_S or due == doubt.at + LATE_MAX_S
-        now, looks = due, looks + 1
-    assert looks < 12
+    age, looks, last = 0.0, 0, 0.0
+    while age < LATE_MAX_S:
+        wait_s = next_look_in([age])
+        assert wait_s >= last or age + wait_s == LATE_MAX_S
+        age, looks, last = age + wait_s, looks + 1, wait_s
+    assert age == LATE_MAX_S
+    assert 5 < looks < 12
+    assert next_look_in([0.0]) == LOOK_FIRST_S
 
 
 def test_the_earliest_of_several_counts() -> None:
-    old, new = Doubt("v", False, "", 0.0), Doubt("w", False, "", 500.0)
-    assert next_look([old, new], 500.0) == 500.0 + LOOK_FIRST_S
+    assert next_look_in([500.0, 0.0]) == LOOK_FIRST_S
+    assert next_look_in([LATE_MAX_S + 1.0, 0.0]) == 0.0
 
 
 def test_a_replica_that_stands_where_it_was_sent_is_no_stray() -> None:
     below, above = version(1, 1), version(2, 2)
     mark = Stamp("east", above.version_id, "", above.etag)
     history = (above, below)
-    placed = Doubt(above.version_id, False, below.version_id, 0.0)
+    placed = Doubt(above.version_id, False, below.version_id)
     assert not is_stray(above, mark, history, [placed])
     assert is_stray(above, mark, history, [placed._replace(above="")])
     assert not is_stray(above, mark, history, [placed._replace(above="nobody knows")])
@@ -62,9 +62,9 @@ def test_a_replica_that_stands_where_it_was_sent_is_no_stray() -> None:
 def test_no_more_markers_are_taken_back_than_were_sent_in_doubt() -> None:
     foreign = (version(1, None), version(2, None), version(3, 3))
     found = Alignment(foreign=foreign)
-    sent = Doubt("m", True, "", 0.0)
+    sent = Doubt("m", True, "")
     assert stray_markers(found, []) == []
-    assert stray_markers(found, [Doubt("v", False, "", 0.0)]) == []
+    assert stray_markers(found, [Doubt("v", False, "")]) == []
     assert stray_markers(found, [sent]) == [foreign[1]]
     assert stray_markers(found, [sent] * 9) == [foreign[1], foreign[0]]
 
@@ -78,16 +78,28 @@ def test_doubts_outlive_a_kill_and_end_in_time(tmp_path: Path) -> None:
     clock, path = ManualClock(), tmp_path / "journal.sqlite"
     doubts = Doubts(clock, path)
     doubts.note("files", "k\udc80", "v1", "", is_marker=False)
-    clock.advance(10.0)
-    doubts.note("files", "k\udc80", "m", "w1", is_marker=True)
+    clock.advance(LATE_MAX_S)
     again = Doubts(clock, path)  # the first was never closed
     assert again.doubtful() == [("files", "k\udc80")]
+    began = clock.monotonic()
+    clock.advance(10.0)
+    again.note("files", "k\udc80", "m", "w1", is_marker=True)
     first, second = again.of("files", "k\udc80")
     assert (first.version_id, second.above, second.is_marker) == ("v1", "w1", True)
-    assert again.looked("files", "k\udc80", first.at + LATE_MAX_S - 0.1) == [first, second]
-    assert again.looked("files", "k\udc80", first.at + LATE_MAX_S) == [second]
-    assert again.looked("files", "k\udc80", second.at + LATE_MAX_S) == []
+    assert again.looked("files", "k\udc80", began + LATE_MAX_S - 0.1) == LOOK_FIRST_S
+    assert again.of("files", "k\udc80") == [first, second], "they are counted from the new start"
+    again.looked("files", "k\udc80", began + LATE_MAX_S)
+    assert again.of("files", "k\udc80") == [second]
+    assert again.looked("files", "k\udc80", began + LATE_MAX_S + 10.0) is None
     assert Doubts(clock, path).doubtful() == []
+
+
+def test_a_clock_that_is_set_forward_ends_no_doubt() -> None:
+    clock = ManualClock()
+    doubts = Doubts(clock)
+    doubts.note("files", "k", "v", "", is_marker=False)
+    clock.jump(2 * LATE_MAX_S)
+    assert doubts.looked("files", "k", clock.monotonic()) == LOOK_FIRST_S
 
 
 def test_doubts_about_one_key_are_bounded(tmp_path: Path) -> None:
@@ -104,7 +116,7 @@ def test_keys_with_doubts_are_bounded_and_one_that_is_over_makes_room() -> None:
         doubts.note("files", key, "v", "", is_marker=False)
     assert doubts.doubtful() == [("files", "a"), ("files", "b")]
     assert len(doubts.of("files", "a")) == 2, "one that is known is noted again"
-    doubts.looked("files", "b", clock.now() + LATE_MAX_S)
+    doubts.looked("files", "b", clock.monotonic() + LATE_MAX_S)
     doubts.note("files", "c", "v", "", is_marker=False)
     assert doubts.doubtful() == [("files", "a"), ("files", "c")]
 

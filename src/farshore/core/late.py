@@ -30,24 +30,22 @@ LOOK_FIRST_S = 2.0
 class Doubt(NamedTuple):
     """A write of a source entry to the target that nobody answered.
 
-    `above`: the target's version id of what it was to stand on, "" for nothing. `at`: Unix
-    seconds of our clock, when it was given up.
+    `above`: the target's version id of what it was to stand on, "" for nothing.
     """
 
     version_id: str
     is_marker: bool
     above: str
-    at: float
 
 
-def next_look(doubts: Iterable[Doubt], now: float, late_max_s: float = LATE_MAX_S) -> float:
-    """When the key is to be looked at again, given at least one doubt."""
-    return min(_next(doubt.at, now, late_max_s) for doubt in doubts)
+def next_look_in(ages: Iterable[float], late_max_s: float = LATE_MAX_S) -> float:
+    """In how many seconds the key is to be looked at again, given the age of at least one doubt."""
+    return min(_next_in(age, late_max_s) for age in ages)
 
 
-def _next(at: float, now: float, late_max_s: float) -> float:
-    age = max(now - at, LOOK_FIRST_S / 2)
-    return at + min(2 * age, late_max_s) if age < late_max_s else now
+def _next_in(age: float, late_max_s: float) -> float:
+    doubled = 2 * max(age, LOOK_FIRST_S / 2)
+    return max(min(doubled, late_max_s) - age, 0.0)
 
 
 def stray_markers(alignment: Alignment, doubts: Sequence[Doubt]) -> list[Version]:

@@ -9,7 +9,6 @@ from typing import Any
 
 from farshore.clock import Clock
 from farshore.core.join import KeyPair
-from farshore.core.late import next_look
 from farshore.core.plan import DELAYED_MARKER, DELETE_GUARD, LATE_WRITE
 from farshore.core.rules import Rule
 from farshore.engine.ahead import Looked, Wanted, look_ahead, wanted_of
@@ -244,7 +243,7 @@ class Dispatcher:
     async def _settle(self, work: Work, look: asyncio.Task[Pairs] | None) -> bool:
         """Whether the key was noted again meanwhile. Store errors become the key's reason;
         journal errors end the dispatcher."""
-        began = self._clock.now()
+        began = self._clock.monotonic()
         try:
             fate = await self._replicate(work, look)
         except StateError:
@@ -282,13 +281,14 @@ class Dispatcher:
         return again
 
     def _late_at(self, work: Work, looked_at: float) -> float:
-        """When the key is looked at again for writes that were not answered; 0.0 for never."""
+        """When the key is looked at again for writes that were not answered; 0.0 for never.
+        `looked_at`: monotonic."""
         crew = self._careful.get(work.bucket)
         doubts = crew.target.doubts if crew is not None else None
         if crew is None or doubts is None:
             return 0.0
-        left = doubts.looked(crew.target.bucket, work.key, looked_at)
-        return next_look(left, self._clock.now(), doubts.late_max_s) if left else 0.0
+        wait_s = doubts.looked(crew.target.bucket, work.key, looked_at)
+        return 0.0 if wait_s is None else self._clock.now() + wait_s
 
     def _without_expired(self, fate: Fate) -> Fate:
         """What is gone is recorded: to try again would bring nothing."""

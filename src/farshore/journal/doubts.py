@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from pathlib import Path
+from typing import NamedTuple
 
 from farshore.clock import Clock
-from farshore.core.late import LATE_MAX_S, Doubt
+from farshore.core.late import LATE_MAX_S, Doubt, next_look_in
 from farshore.journal.names import as_bytes, as_text
 from farshore.journal.statefile import IN_MEMORY, opened, reporting
 
@@ -28,17 +29,29 @@ CREATE TABLE IF NOT EXISTS doubt (
     version_id TEXT    NOT NULL,  -- of the source
     is_marker  INTEGER NOT NULL,
     above      TEXT    NOT NULL,  -- the target's version id, '' for nothing
-    at         REAL    NOT NULL
+    at         REAL    NOT NULL   -- Unix seconds, for people
 ) STRICT
 """
 
-ALL = "SELECT bucket, key, version_id, is_marker, above, at FROM doubt ORDER BY id"
+ALL = "SELECT id, bucket, key, version_id, is_marker, above FROM doubt ORDER BY id"
 NOTE = "INSERT INTO doubt VALUES (NULL, ?, ?, ?, ?, ?, ?)"
-FORGET = "DELETE FROM doubt WHERE bucket = ? AND key = ? AND at <= ?"
+FORGET = "DELETE FROM doubt WHERE id = ?"
+
+
+class _Open(NamedTuple):
+    """`row`: of the table. `since`: monotonic seconds."""
+
+    row: int
+    doubt: Doubt
+    since: float
 
 
 class Doubts:
-    """Of one pair, for one process at a time. Raises only `StateError`."""
+    """Of one pair, for one process at a time. Raises only `StateError`.
+
+    Ages are told by the monotonic clock: a machine whose clock is set forward forgets nothing too
+    early. What an earlier process noted begins anew with this one.
+    """
 
     def __init__(
         self,
@@ -48,50 +61,54 @@ class Doubts:
         late_max_s: float = LATE_MAX_S,
         keys_max: int = KEYS_MAX,
     ) -> None:
-        self.late_max_s = late_max_s
+        self._late_max_s = late_max_s
         self._keys_max = keys_max
         self._clock = clock
         self._path = path
         self._db = opened(path, TABLE)
-        self._open: dict[tuple[str, str], list[Doubt]] = defaultdict(list)
+        self._open: dict[tuple[str, str], list[_Open]] = defaultdict(list)
+        now = clock.monotonic()
         with reporting(path, "read"):
-            for bucket, key, version_id, is_marker, above, at in self._db.execute(ALL):
-                doubt = Doubt(version_id, bool(is_marker), above, at)
-                self._open[as_text(bucket), as_text(key)].append(doubt)
+            for row, bucket, key, version_id, is_marker, above in self._db.execute(ALL):
+                doubt = Doubt(version_id, bool(is_marker), above)
+                self._open[as_text(bucket), as_text(key)].append(_Open(row, doubt, now))
 
     def note(self, bucket: str, key: str, version_id: str, above: str, *, is_marker: bool) -> None:
         """A write was given up just now: see `Doubt`. On the disk when it returns, but for a
         power cut."""
-        doubt = Doubt(version_id, is_marker, above, self._clock.now())
         rows = self._open.get((bucket, key), [])
-        if len(rows) < (OF_A_KEY_MAX if rows or len(self._open) < self._keys_max else 0):
-            with reporting(self._path, "written"):
-                self._db.execute(NOTE, (as_bytes(bucket), as_bytes(key), *doubt))
-            self._open[bucket, key].append(doubt)
+        if len(rows) >= (OF_A_KEY_MAX if rows or len(self._open) < self._keys_max else 0):
+            return
+        doubt = Doubt(version_id, is_marker, above)
+        with reporting(self._path, "written"):
+            names = as_bytes(bucket), as_bytes(key)
+            row = self._db.execute(NOTE, (*names, *doubt, self._clock.now())).lastrowid or 0
+        self._open[bucket, key].append(_Open(row, doubt, self._clock.monotonic()))
 
     def of(self, bucket: str, key: str) -> list[Doubt]:
         """The open ones, the oldest first."""
-        return list(self._open.get((bucket, key), ()))
+        return [one.doubt for one in self._open.get((bucket, key), ())]
 
     def doubtful(self) -> list[tuple[str, str]]:
         """Every key with an open one: (bucket, key)."""
         return list(self._open)
 
-    def looked(self, bucket: str, key: str, at: float) -> list[Doubt]:
-        """The key was looked at, at that time: what could no longer arrive then is forgotten.
-        Answers what is still open."""
+    def looked(self, bucket: str, key: str, at: float) -> float | None:
+        """The key was looked at, at that monotonic time: what could no longer arrive then is
+        forgotten. In how many seconds it is to be looked at again; None: no more."""
         rows = self._open.get((bucket, key))
         if rows is None:
-            return []
-        over = at - self.late_max_s
-        left = [doubt for doubt in rows if doubt.at > over]
-        if len(left) < len(rows):
+            return None
+        over = [one for one in rows if one.since <= at - self._late_max_s]
+        if over:
             with reporting(self._path, "written"):
-                self._db.execute(FORGET, (as_bytes(bucket), as_bytes(key), over))
-            self._open[bucket, key] = left
-        if not left:
+                self._db.executemany(FORGET, [(one.row,) for one in over])
+            self._open[bucket, key] = rows = rows[len(over) :]
+        if not rows:
             del self._open[bucket, key]
-        return list(left)
+            return None
+        now = self._clock.monotonic()
+        return next_look_in([now - one.since for one in rows], self._late_max_s)
 
     def close(self) -> None:
         """Give the file back. What was written stays."""

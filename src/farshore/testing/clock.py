@@ -22,6 +22,11 @@ class ManualClock:
         """Let this much time pass at once."""
         self._now += seconds
 
+    def jump(self, seconds: float) -> None:
+        """Somebody sets the clock: no time has passed."""
+        self._now += seconds
+        self._began += seconds
+
     async def sleep(self, seconds: float) -> None:
         """For code that takes its sleep as an argument: time passes, nobody waits."""
         self.advance(seconds)
