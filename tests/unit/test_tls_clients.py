@@ -1,6 +1,6 @@
 """Every client of ours that speaks TLS verifies by default: a stranger's server hears nothing.
 
-NATS is tried in tests/contract/test_nats_feed.py, on a real server.
+NATS with a stranger's certificate: tests/contract/test_nats_feed.py, on a real server.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from farshore.config import Notify
+from farshore.config import NatsSource, Notify
 from farshore.config.load import parse
 from farshore.control.sites import open_filer
 from farshore.core.verdict import Level, Reason, Verdict
 from farshore.credentials import Credentials
-from farshore.errors import FarshoreError, StoreError
+from farshore.errors import FarshoreError, StoreError, Unreachable
+from farshore.feed.nats_stream import NatsStream
 from farshore.feed.sqs_queue import SqsQueue
 from farshore.s3.by_url import by_url
 from farshore.s3.client import S3Client
@@ -105,6 +106,29 @@ async def notified(port: int) -> str:
     verdict = Verdict(level, (Reason("r", level, "a reason"),))
     await notifier.tell(verdict, 0.0)
     return "; ".join(await notifier.tell(verdict, HOLD_S[level] + 1))
+
+
+@pytest.mark.parametrize("scheme", ["tls", "nats"])
+async def test_nats_says_nothing_to_a_server_that_leaves_tls_out(
+    scheme: str, tmp_path: Path
+) -> None:
+    """The server speaks first, in the clear, and says whether TLS comes: who stands in between
+    would say no, and get the token."""
+    trusted = authority(tmp_path)
+    heard: list[bytes] = []
+
+    async def script(peer: Peer) -> None:
+        await peer.say(b'INFO {"server_id": "x", "version": "2", "auth_required": true}\r\n')
+        heard.append(await peer.ended())
+
+    ca_file = None if scheme == "tls" else Path(trusted.ca_file)
+    async with serve(script) as server:
+        servers = (f"{scheme}://127.0.0.1:{server.port}",)
+        source = NatsSource(servers, "s", "c", "", "NATS", ca_file)
+        with pytest.raises(Unreachable, match="does not ask for TLS") as refused:
+            await NatsStream.open(source, KEYS.secret_key, ack_wait_s=1)
+    assert heard == [b""]
+    assert KEYS.secret_key not in f"{refused.value}{refused.value.hint}"
 
 
 CLIENTS: dict[str, Ask] = {

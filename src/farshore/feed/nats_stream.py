@@ -246,7 +246,7 @@ async def _connect(source: NatsSource, secret: str) -> Any:
         options["token"] = secret
     if source.ca_file:
         options["tls"] = ssl.create_default_context(cafile=str(source.ca_file))
-    connection = nats.NATS()
+    connection = _client(nats, sealed=_is_sealed(source))
     try:
         with _translated("connect", source):
             async with asyncio.timeout(CONNECT_SECONDS_MAX):
@@ -255,6 +255,36 @@ async def _connect(source: NatsSource, secret: str) -> Any:
         await _close(connection)  # nats-py leaves the socket open
         raise
     return connection
+
+
+def _is_sealed(source: NatsSource) -> bool:
+    """Whether the configuration asks for TLS: then no server is spoken to without it."""
+    return source.ca_file is not None or any(url.startswith("tls:") for url in source.servers)
+
+
+def _client(nats: Any, *, sealed: bool) -> Any:
+    """nats-py begins TLS only when the server asks for it, "tls://" or not: whoever stands in
+    between could leave that out, and would get the token in the clear. So before the first words
+    of ours, which hold the token, this one looks whether there is TLS."""
+
+    class Client(nats.NATS):  # type: ignore[misc]  # nats-py has no types
+        def _connect_command(self) -> bytes:
+            if sealed and not _speaks_tls(self):
+                raise NotSealed
+            words: bytes = super()._connect_command()
+            return words
+
+    return Client()
+
+
+def _speaks_tls(connection: Any) -> bool:
+    """False, too, where nats-py keeps its socket elsewhere: better no feed than an open one."""
+    writer = getattr(getattr(connection, "_transport", None), "_io_writer", None)
+    return writer is not None and writer.get_extra_info("ssl_object") is not None
+
+
+class NotSealed(OSError):
+    """The server does not ask for TLS, and the configuration does."""
 
 
 async def _close(connection: Any) -> None:
@@ -306,6 +336,13 @@ _REFUSALS = ("authoriz", "authentic", "permissions violation")
 
 
 def _broken(what: str, error: Exception) -> StoreError:
+    if isinstance(error, NotSealed):
+        return Unreachable(
+            f"NATS: {what}: the server does not ask for TLS, and the configuration does.",
+            action=what,
+            hint="Nothing was sent. Switch TLS on there (`tls` in its configuration); or somebody "
+            "stands in between. For a network that you trust: nats://, and no ca_file.",
+        )
     if any(words in str(error).lower() for words in _REFUSALS):
         return Denied(
             f"NATS refused: {what}.",
