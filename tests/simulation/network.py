@@ -71,6 +71,7 @@ class Network(Faulty):
         self.passing: Passing = _nothing
         self.arriving: Callable[[bool], None] = lambda _: None  # late, from now on, or no more
         self.repeating: Callable[[bool], None] = lambda _: None  # what has arrived already
+        self.blind: Callable[[bool], None] = lambda _: None  # without a condition
 
     async def _travel(self, action: str, *, done: bool = False) -> None:
         """`done`: the answer of a request that may have changed something comes back."""
@@ -107,7 +108,9 @@ class Network(Faulty):
             self._seen["request that arrives twice"] += 1
             with suppress(StoreError):
                 await call()
-            call = self._once_more(call)
+            call = _told_around(call, self.repeating)
+        if operation.condition == ALWAYS:
+            call = _told_around(call, self.blind)
         self.passing(action, after=False)
         if self.dead:
             raise Unreachable(f"{action}: whoever asks is dead", action=action)
@@ -129,18 +132,6 @@ class Network(Faulty):
 
     def _chance(self, share: float) -> bool:
         return share > 0.0 and self._rng.random() < share
-
-    def _once_more(self, call: Callable[[], Awaitable[T]]) -> Callable[[], Awaitable[T]]:
-        """The same, told of as what has arrived before."""
-
-        async def again() -> T:
-            self.repeating(True)
-            try:
-                return await call()
-            finally:
-                self.repeating(False)
-
-        return again
 
     def _is_late(self, operation: Operation, form: Form) -> bool:
         """A condition stops most; blind writes are those of the pair's own keys."""
@@ -173,6 +164,21 @@ class Network(Faulty):
             if self._rng.random() < 0.5:
                 run_now(act(), self._log)
         self._flying.clear()
+
+
+def _told_around(
+    call: Callable[[], Awaitable[T]], tell: Callable[[bool], None]
+) -> Callable[[], Awaitable[T]]:
+    """The same call; `tell` hears that it begins, and that it has ended."""
+
+    async def told() -> T:
+        tell(True)
+        try:
+            return await call()
+        finally:
+            tell(False)
+
+    return told
 
 
 def told_of(fault: Fault) -> str:

@@ -126,7 +126,7 @@ class World:
 
     def _appended(self, key: str, before: list[Held], attributes: Attributes) -> None:
         try:
-            raced = key in self.truth.raced and not self.plan.conditions
+            raced = key in self.truth.raced and (self.blind or not self.plan.conditions)
             if self.late:
                 self.truth.raced.add(key)
             if not (self.late or self.repeated or raced):
@@ -142,11 +142,18 @@ class World:
     repeated = False
     """A request arrives just now for the second time."""
 
+    blind = False
+    """A request arrives just now that has no condition: not even where servers have some, once
+    several in a row have failed (`Lane._may_go_on`)."""
+
     def _arriving(self, late: bool) -> None:
         self.late = late
 
     def _repeating(self, repeated: bool) -> None:
         self.repeated = repeated
+
+    def _without_condition(self, blind: bool) -> None:
+        self.blind = blind
 
     def _marked(self, key: str, before: list[Held]) -> None:
         if self.late:
@@ -194,6 +201,7 @@ class World:
         way.is_away = lambda: self.away[store.site] > self.loop.time() and not self.calm
         way.offset = lambda: float(int(self.site_clock.now())) - self.clock.now()
         way.arriving, way.repeating = self._arriving, self._repeating
+        way.blind = self._without_condition
         return way
 
     def start(self) -> None:
