@@ -84,7 +84,7 @@ class Telling(Watched):
 class Target(Watched):
     """Shows every version to the checker before it stands, and every marker once it does."""
 
-    appended: Callable[[str, list[Held], Attributes], None]
+    appended: Callable[[Change, list[Held]], None]
     marked: Callable[[str, list[Held]], None]
 
     def changing(self, change: Change) -> list[Held]:
@@ -92,7 +92,7 @@ class Target(Watched):
             return []
         before = [held for held in self.dump(BUCKET) if held.version.key == change.key]
         if change.kind == "version":
-            self.appended(change.key, before, change.attributes)
+            self.appended(change, before)
         return before
 
     def changed(self, change: Change, version_id: str, before: list[Held]) -> None:
