@@ -32,7 +32,9 @@ class Sides(NamedTuple):
     target: Side
 
 
-class _End(NamedTuple):
+class End(NamedTuple):
+    """One site of a pair, open. `patient` is `store` with retries; `lister` walks through it."""
+
     site: Site
     store: Store
     patient: Store
@@ -68,25 +70,40 @@ async def open_sides(
         throttle = await stack.enter_async_context(_paced(config, throttle))
         source = await _open_end(stack, config, config.source, principal, throttle)
         target = await _open_end(stack, config, config.target, principal, throttle)
-        names = await source.patient.list_buckets() if config.pair.has_patterns else []
-        pairs = config.resolve_buckets(names)
-        if not pairs:
-            raise BucketMissing(
-                f"No bucket that the {principal} can list at {config.source.name} matches a "
-                "pattern of [[pair.buckets]]: nothing was read, so nothing is known.",
-                hint="Check the patterns, and that the buckets are still there.",
-            )
-        named = {entry.source for entry in config.pair.buckets if not entry.is_pattern}
-        found: list[Sides] = []
-        for ours, theirs in pairs:
-            must = not leaving_out or ours in named or (not found and ours == pairs[-1][0])
-            if await _is_ready(source, ours, target, theirs, must=must):
-                one = source.side(ours, retrying=retrying)
-                found.append(Sides(one, target.side(theirs, retrying=retrying)))
-        yield found
+        yield await sides_between(
+            config, source, target, principal, retrying=retrying, leaving_out=leaving_out
+        )
 
 
-async def _is_ready(source: _End, ours: str, target: _End, theirs: str, *, must: bool) -> bool:
+async def sides_between(
+    config: Config,
+    source: End,
+    target: End,
+    principal: Principal = "replicator",
+    *,
+    retrying: bool,
+    leaving_out: bool,
+) -> list[Sides]:
+    """The sides of every pair of buckets that is ready. See `open_sides`."""
+    names = await source.patient.list_buckets() if config.pair.has_patterns else []
+    pairs = config.resolve_buckets(names)
+    if not pairs:
+        raise BucketMissing(
+            f"No bucket that the {principal} can list at {config.source.name} matches a "
+            "pattern of [[pair.buckets]]: nothing was read, so nothing is known.",
+            hint="Check the patterns, and that the buckets are still there.",
+        )
+    named = {entry.source for entry in config.pair.buckets if not entry.is_pattern}
+    found: list[Sides] = []
+    for ours, theirs in pairs:
+        must = not leaving_out or ours in named or (not found and ours == pairs[-1][0])
+        if await _is_ready(source, ours, target, theirs, must=must):
+            one = source.side(ours, retrying=retrying)
+            found.append(Sides(one, target.side(theirs, retrying=retrying)))
+    return found
+
+
+async def _is_ready(source: End, ours: str, target: End, theirs: str, *, must: bool) -> bool:
     """Both are there, and keep their versions. Where they must, what is missing is raised."""
     try:
         await _require_versioned(source, ours)
@@ -104,7 +121,7 @@ async def _open_end(
     site: Site,
     principal: Principal,
     throttle: Throttle | None,
-) -> _End:
+) -> End:
     client = open_store(config, site.name, principal)
     stack.push_async_callback(client.aclose)
     store: Store = client if throttle is None else Limited(client, throttle.gate(site.name))
@@ -116,7 +133,7 @@ async def _open_end(
     strong = obeys_conditions(capabilities)
     pair, bucket = key_of(config.pair), site.control_bucket
     kept = KeptVersions(patient, bucket, pair, site.name, strong=strong)
-    return _End(site, store, patient, lister, capabilities, kept)
+    return End(site, store, patient, lister, capabilities, kept)
 
 
 @asynccontextmanager
@@ -134,7 +151,7 @@ async def _paced(config: Config, throttle: Throttle | None) -> AsyncIterator[Thr
         following.cancel()
 
 
-async def _require_versioned(end: _End, bucket: str) -> None:
+async def _require_versioned(end: End, bucket: str) -> None:
     """Without versions there is no history to keep: nothing is copied from or to there."""
     try:
         status = await end.patient.get_versioning(bucket)
