@@ -98,7 +98,8 @@ class World:
         self.west.appended = self._appended
         self.west.marked = self._marked
         self.away = {"east": 0.0, "west": 0.0}
-        self.calm = False
+        self.calm, self.calm_at = False, 0.0
+        self.sweeps: set[float | None] = set()  # when those ended that ended while all was calm
         self.starts = 0
         self.forgetful = False  # the journal was lost, and with it what was given up
         self.seen: Counter[str] = Counter()
@@ -370,7 +371,7 @@ class World:
 
     async def _settle(self) -> None:
         """Nothing goes wrong any more: wait until all is in step."""
-        self.calm = True
+        self.calm, self.calm_at = True, self.clock.now()
         self.say("calm")
         await asyncio.sleep(LATE_S)  # what is late has arrived by then
         began = self.site_clock.now()
@@ -412,14 +413,17 @@ class World:
             await asyncio.wait([task])
 
     def _in_step(self, since: float) -> bool:
-        """A scan and a sweep have begun after `since`, and nothing waits."""
+        """A scan has begun after `since`, a second sweep has ended, and nothing waits. The first
+        may have begun long before, and been over a version before its tags changed."""
         process = self.process
         if process is None:
             return False
         mark, sweep = process.reporter.mark, process.reporter.sweep
         if mark.scanned_at is None or mark.scanned_at < since:
             return False
-        swept = sweep is not None and (sweep.finished_at or 0.0) > since + SWEEP_EVERY_S
+        if sweep is not None and (sweep.finished_at or 0.0) > self.calm_at:
+            self.sweeps.add(sweep.finished_at)
+        swept = len(self.sweeps) > 1
         if any(step.kind == "tag" for step in self.plan.steps) and not swept:
             return False
         rows = process.backlog.rows()
