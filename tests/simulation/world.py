@@ -154,8 +154,12 @@ class World:
     """A request arrives just now that has no condition: not even where servers have some, once
     several in a row have failed (`Lane._may_go_on`)."""
 
-    def _arriving(self, late: bool) -> None:
-        self.late = late
+    forgotten = 0
+    """So many processes' doubts are gone: with their journal, or with the machine's power."""
+    sender = 0
+
+    def _arriving(self, sender: int, late: bool) -> None:
+        self.late, self.sender = late, sender
 
     def _repeating(self, repeated: bool) -> None:
         self.repeated = repeated
@@ -167,6 +171,9 @@ class World:
         if self.late:
             self.seen["marker that arrived late"] += 1
             self.truth.raced.add(key)
+            if self.sender <= self.forgotten:
+                self.seen["late marker that nobody remembers"] += 1
+                self.truth.touched.add(key)
         self.truth.hidden += key in self.endangered and not before[0].version.is_marker
         if self.truth.hidden > self.plan.deletes_count * self.starts and not self.calm:
             self._broke(Broken(f"{self.truth.hidden} objects were hidden: the delete guard slept"))
@@ -208,7 +215,8 @@ class World:
         )  # fmt: skip
         way.is_away = lambda: self.away[store.site] > self.loop.time() and not self.calm
         way.offset = lambda: float(int(self.site_clock.now())) - self.clock.now()
-        way.arriving, way.repeating = self._arriving, self._repeating
+        way.arriving = partial(self._arriving, self.starts)
+        way.repeating = self._repeating
         way.blind = self._without_condition
         return way
 
@@ -236,13 +244,13 @@ class World:
         if process is None:
             return
         self.process = None
+        if powerless or lose_journal:
+            self.forgetful, self.forgotten = True, self.starts
         if powerless:
-            self.forgetful = True
             self.seen["power cut that undid commits"] += await process.lose_power(self.own)
         else:
             await (process.stop(self.own) if gently else process.kill(self.own))
         if lose_journal:
-            self.forgetful = True
             for path in sorted(self.folder.glob("*.db*")):
                 path.unlink()
         await asyncio.sleep(BEGIN_AGAIN_S)
