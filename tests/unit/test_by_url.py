@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.server
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
+from time import monotonic
 from typing import ClassVar
 
 import pytest
@@ -86,3 +89,68 @@ async def test_what_is_no_http_is_a_fault_of_the_server(said: bytes) -> None:
         with pytest.raises(StoreError) as refused:
             await by_url("GET", url)
     assert SECRET not in str(refused.value)
+
+
+@pytest.mark.parametrize("status", ["301 Moved", "302 Found", "307 Temporary", "308 Permanent"])
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+async def test_a_redirect_is_not_followed(status: str, method: str) -> None:
+    """A server that answers so could send us, and what we send, anywhere."""
+
+    async def elsewhere(peer: Peer) -> None:
+        await peer.answer(b"not here")
+
+    async with serve(elsewhere) as other:
+        to = f"http://127.0.0.1:{other.port}/b/k"
+
+        async def script(peer: Peer) -> None:
+            await peer.request()
+            await peer.answer(b"", status, Location=to)
+
+        async with serve(script) as running:
+            url = f"http://127.0.0.1:{running.port}/b/k?X-Amz-Signature={SECRET}"
+            with pytest.raises(BadRequest, match=status[:3]):
+                await by_url(method, url, b"body" if method == "PUT" else None)
+        assert other.accepted == 0
+
+
+async def test_a_proxy_of_the_environment_is_not_told_the_signature(
+    server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    assert await by_url("GET", f"{server}/200?s={SECRET}") == b"read"
+
+
+INTERIM = b"HTTP/1.1 100 Continue\r\n\r\n"
+LONG = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"
+
+
+@pytest.mark.parametrize(("first", "then"), [(b"", INTERIM), (b"", b"H"), (LONG, b"x")])
+async def test_an_answer_that_drips_for_ever_is_given_up(first: bytes, then: bytes) -> None:
+    """Each byte came in time, and so the timeout of the standard library never ended it."""
+
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        await peer.say(first)
+        with suppress(ConnectionError):
+            for _ in range(8):
+                await asyncio.sleep(0.2)  # the drip itself
+                await peer.say(then)
+
+    async with serve(script) as running:
+        begun = monotonic()
+        with pytest.raises(StoreError):
+            await by_url("GET", f"http://127.0.0.1:{running.port}/b/k?s={SECRET}", seconds_max=0.5)
+        assert monotonic() - begun < 1.2
+
+
+async def test_an_answer_without_end_is_not_kept() -> None:
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        await peer.say(b"HTTP/1.1 302 Found\r\nLocation: /b\r\n\r\n")
+        with suppress(ConnectionError):
+            for _ in range(64):
+                await peer.say(bytes(1 << 20))
+
+    async with serve(script) as running:
+        with pytest.raises(ServerFault, match="longer than"):
+            await by_url("GET", f"http://127.0.0.1:{running.port}/b/k?s={SECRET}")

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from farshore.application.freshness import MARGIN_S, ReadYourWrites
+import asyncio
+
+import pytest
+
+from farshore.application.freshness import MARGIN_S, ReadYourWrites, daemon_watermark
+from tests.unit.http_server import Peer, serve
 
 
 class Mark:
@@ -49,3 +54,45 @@ def test_forgotten_keys_are_read_with_care_until_the_newest_of_them_has_arrived(
     mark.at = 101.0 + MARGIN_S
     assert reads.where("k0") == "west"
     assert reads.where("k3") == "east"
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "mark"),
+    [
+        (b'{"watermark": "2024-01-01T00:00:00Z"}', "200 OK", 1_704_067_200.0),
+        (b'{"watermark": null}', "200 OK", None),
+        (b'{"watermark": "2024-01-01T00:00:00Z"}', "503 Busy", None),
+        (b'{"watermark": "0001-01-01T00:00:00"}', "200 OK", None),
+        (b"[]", "200 OK", None),
+        (b"[" * 60_000, "200 OK", None),
+    ],
+)
+async def test_what_the_daemon_says_is_its_watermark_or_nothing(
+    body: bytes, status: str, mark: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+
+    async def script(peer: Peer) -> None:
+        assert (await peer.head()).target == "/v1/endpoint"
+        await peer.answer(body, status)
+
+    async with serve(script) as server:
+        ask = daemon_watermark(f"http://127.0.0.1:{server.port}/")
+        assert await asyncio.to_thread(ask) == mark
+
+
+async def test_where_a_daemon_redirects_to_is_not_asked() -> None:
+    async def elsewhere(peer: Peer) -> None:
+        await peer.answer(b'{"watermark": "2999-01-01T00:00:00Z"}')
+
+    async with serve(elsewhere) as other:
+
+        async def script(peer: Peer) -> None:
+            await peer.head()
+            await peer.answer(b"", "302 Found", Location=f"http://127.0.0.1:{other.port}/")
+
+        async with serve(script) as server:
+            ask = daemon_watermark(f"http://127.0.0.1:{server.port}")
+            assert await asyncio.to_thread(ask) is None
+        assert other.accepted == 0
+    assert daemon_watermark("file:///etc")() is None

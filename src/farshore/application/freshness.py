@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import http.client
 import json
-import urllib.request
+import ssl
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 KEYS_MAX = 10_000
 """Keys that are remembered. Beyond it the oldest are forgotten, and `where` is careful."""
@@ -30,18 +32,39 @@ ANSWER_BYTES_MAX = 64 * 1024
 
 def daemon_watermark(url: str) -> Callable[[], float | None]:
     """What `ReadYourWrites` asks: the watermark (Unix seconds) of `farshore run` at this URL,
-    such as http://127.0.0.1:9470. None while the daemon is down, or does not know it."""
+    such as http://127.0.0.1:9470. None while the daemon is down, or does not know it. Only that
+    daemon is asked: no proxy, and no address to which an answer redirects."""
 
     def ask() -> float | None:
         try:
-            where = f"{url.rstrip('/')}/v1/endpoint"
-            with urllib.request.urlopen(where, timeout=ASK_SECONDS_MAX) as answer:
-                mark = json.loads(answer.read(ANSWER_BYTES_MAX))["watermark"]
+            mark = json.loads(_asked(url))["watermark"]
             return None if mark is None else datetime.fromisoformat(mark).timestamp()
-        except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
+        except (OSError, http.client.HTTPException, *_NO_MARK):
             return None  # careful: keys are read where they were written
 
     return ask
+
+
+_NO_MARK = (ValueError, KeyError, TypeError, OverflowError, RecursionError)
+
+
+def _asked(url: str) -> bytes:
+    parts = urlsplit(url)
+    with closing(_connection(parts.scheme, parts.netloc)) as line:
+        line.request("GET", f"{parts.path.rstrip('/')}/v1/endpoint")
+        answer = line.getresponse()
+        if answer.status != http.HTTPStatus.OK:
+            raise ValueError(f"HTTP {answer.status}")
+        return answer.read(ANSWER_BYTES_MAX)
+
+
+def _connection(scheme: str, place: str) -> http.client.HTTPConnection:
+    if scheme == "https":
+        trust = ssl.create_default_context()
+        return http.client.HTTPSConnection(place, timeout=ASK_SECONDS_MAX, context=trust)
+    if scheme != "http":
+        raise ValueError("not a URL of a daemon")
+    return http.client.HTTPConnection(place, timeout=ASK_SECONDS_MAX)
 
 
 class ReadYourWrites:

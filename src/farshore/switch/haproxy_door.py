@@ -7,15 +7,17 @@ The request carries no credentials: the site says 403, and the header says which
 from __future__ import annotations
 
 import asyncio
-import http.client
-import ssl
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from farshore.errors import StoreError
+from farshore.s3.http import PORTS, HttpPool, tls
 from farshore.switch.haproxy_places import Seen
 
 SITE_HEADER = "x-farshore-site"
 ANSWER_SECONDS_MAX = 5.0
+"""From the first byte to the last of its head."""
+
 NO_HEADER = f"no {SITE_HEADER}"
 
 
@@ -30,22 +32,30 @@ class Door:
     async def ask(self, seconds_max: float = ANSWER_SECONDS_MAX) -> Seen:
         """The site that answered; what went wrong is in `error`."""
         try:
-            return Seen(self.vantage, await asyncio.to_thread(self._ask, seconds_max))
-        except (OSError, http.client.HTTPException) as error:
-            words = str(error) or type(error).__name__
-            return Seen(self.vantage, "", f"{self.vantage} does not answer: {words}")
+            async with asyncio.timeout(seconds_max):
+                return Seen(self.vantage, await self._ask(seconds_max))
+        except TimeoutError:
+            words = f"nothing within {seconds_max:g} s"
+        except StoreError as error:
+            words = error.message
+        return Seen(self.vantage, "", f"{self.vantage} does not answer: {words}")
 
-    def _ask(self, seconds_max: float) -> str:
-        asked = self._connection(seconds_max)
+    async def _ask(self, seconds_max: float) -> str:
+        pool = self._pool(seconds_max)
         try:
-            asked.request("GET", "/", headers={"connection": "close"})
-            return asked.getresponse().headers.get(SITE_HEADER) or NO_HEADER
+            async with await pool.request("GET", b"/", [], b"", action="GET /") as answer:
+                return answer.headers.get(SITE_HEADER) or NO_HEADER
         finally:
-            asked.close()
+            await pool.aclose()
 
-    def _connection(self, seconds_max: float) -> http.client.HTTPConnection:
+    def _pool(self, seconds_max: float) -> HttpPool:
         parts = urlsplit(self._url)
-        if parts.scheme == "http":
-            return http.client.HTTPConnection(parts.netloc, timeout=seconds_max)
-        trust = ssl.create_default_context(cafile=self._ca_file)
-        return http.client.HTTPSConnection(parts.netloc, timeout=seconds_max, context=trust)
+        ca_file = None if self._ca_file is None else str(self._ca_file)
+        return HttpPool(
+            parts.hostname or "",
+            parts.port or PORTS[parts.scheme],
+            tls(ca_file) if parts.scheme == "https" else None,
+            connections_max=1,
+            connect_timeout_s=seconds_max,
+            idle_timeout_s=seconds_max,
+        )
