@@ -138,6 +138,15 @@ def _pending_fence_forgotten() -> list[Place]:
     return [(fences, "waiting", waiting), (fence_waiting, "waiting", waiting)]
 
 
+def _same_bytes_are_trusted() -> list[Place]:
+    """A condition that the write has left true counts as one that stopped a second arrival."""
+
+    def holds_after(_condition: Condition, _copied: object) -> bool:
+        return False
+
+    return [(lane, "holds_after", holds_after)]
+
+
 MUTANTS: Mapping[str, Callable[[], list[Place]]] = {
     "stamps are not looked at": _no_stamps,
     "acknowledged before it was applied": _acknowledged_before_applied,
@@ -148,6 +157,7 @@ MUTANTS: Mapping[str, Callable[[], list[Place]]] = {
     "markers are left out": _marks_are_lost,
     "the delete guard sleeps": _guard_asleep,
     "late writes stay": _late_writes_stay,
+    "the same bytes are trusted": _same_bytes_are_trusted,
 }
 """In what the copying does."""
 

@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 
 from tests.simulation.mutants import MUTANTS, ROLES_MUTANTS, mutated
-from tests.simulation.plan import Kind, plain_plan_of, plan_of
+from tests.simulation.plan import Kind, in_weather, plain_plan_of, plan_of
 from tests.simulation.roles_plan import (
     MORE_CLIENTS,
     PLACES,
@@ -45,6 +45,12 @@ FOUND = {
 """Seeds that have found a defect, and which. In fair weather, as they were found."""
 
 
+FOUND_COPYING_IN_WEATHER = {
+    3011: "the same bytes again, whose request arrived twice, stood twice and nobody looked",
+    3611: "our clock was set forward, and a late write was no longer looked for",
+}
+"""Seeds that have found a defect by their weather, and which."""
+
 FOUND_ROLES = {
     0: "where a server obeys no conditions, no decision about divergent versions could be kept",
     3: "where a server obeys no conditions, a run's save and its audit note shut each other out",
@@ -70,6 +76,12 @@ def test_what_was_found_in_bad_weather_stays_mended(seed: int) -> None:
 @pytest.mark.parametrize("seed", FOUND)
 def test_what_was_found_once_stays_mended(seed: int) -> None:
     assert simulate(plain_plan_of(seed)).broken == "", FOUND[seed]
+
+
+@pytest.mark.parametrize("seed", FOUND_COPYING_IN_WEATHER)
+def test_what_weather_has_found_once_stays_mended(seed: int) -> None:
+    plan = in_weather(plain_plan_of(seed))
+    assert simulate(plan).broken == "", FOUND_COPYING_IN_WEATHER[seed]
 
 
 def test_every_trouble_comes_up_in_two_hundred_seeds() -> None:
@@ -100,15 +112,18 @@ def test_the_jitter_of_who_tries_again_is_replayed_too() -> None:
     assert once.log == again.log
 
 
-CAUGHT_RARELY = {"late writes stay": (455,)}
+CAUGHT_RARELY = {
+    "late writes stay": plain_plan_of(455),
+    "the same bytes are trusted": in_weather(plain_plan_of(3011)),
+}
 """Defects that take a seed of their own, beyond the first ones."""
 
 
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_defect_is_caught(name: str) -> None:
-    rare = [plain_plan_of(seed) for seed in CAUGHT_RARELY.get(name, ())]
+    plans = [CAUGHT_RARELY[name]] if name in CAUGHT_RARELY else []
     with mutated(name):
-        assert any(simulate(plan).broken for plan in (*rare, *map(plan_of, range(SEEDS))))
+        assert any(simulate(plan).broken for plan in (*plans, *map(plan_of, range(SEEDS))))
 
 
 CAUGHT_BY = {
