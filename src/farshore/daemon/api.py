@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from farshore.daemon.caller import Caller
 from farshore.daemon.tokens import Tokens
 from farshore.errors import StateError
 from farshore.feed.webhook import is_allowed
@@ -91,7 +92,9 @@ def _refusal(request: Request, tokens: Tokens) -> Response | None:
 async def served(app: Starlette, host: str, port: int) -> AsyncIterator[int]:
     """Serve while the body runs; answers the port. `StateError` when it is taken."""
     listener = _listen(host, port)
-    config = uvicorn.Config(app, log_level="error", access_log=False, lifespan="off")
+    config = uvicorn.Config(
+        app, http=Caller, ws="none", log_level="error", access_log=False, lifespan="off"
+    )
     server = _Server(config)
     task = asyncio.create_task(server.serve([listener]))
     try:
