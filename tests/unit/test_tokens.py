@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -57,6 +58,41 @@ def test_a_file_is_read_anew_each_time(tmp_path: Path) -> None:
     assert tokens() == ["old", "new"]
     path.unlink()
     assert tokens() == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        (b"token\n", ["token"]),
+        (b"token\r\n", ["token"]),
+        (b"\xef\xbb\xbftoken", ["token"]),
+        (b"# of 2026-11\nold # until friday\n\tnew\n", ["old", "new"]),
+        (b"a#b", ["a#b"]),
+        ("à-long-token\u2003x\x85y".encode(), ["à-long-token\u2003x\x85y"]),
+        (b"\n \n", []),
+        (b"#", []),
+    ],
+)
+async def test_no_piece_of_a_token_and_no_word_of_a_comment_is_one(
+    text: bytes, tokens: list[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "token"
+    path.write_bytes(text)
+    assert of_file(path)() == tokens
+    async with served(application(ANSWERS, of_file(path)), "127.0.0.1", 0) as port:
+        for token in tokens:
+            assert await asked(port, f"Bearer {token.encode().decode('latin-1')}") == 200
+        for piece in ("#", "Ã", "à", "of", "2026-11"):
+            assert await asked(port, f"Bearer {piece.encode().decode('latin-1')}") == 401
+
+
+async def test_a_token_of_any_bytes_opens_and_none_is_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SOME_TOKEN", os.fsdecode(b"abc\xff"))
+    async with served(application(ANSWERS, of_variable("SOME_TOKEN")), "127.0.0.1", 0) as port:
+        assert await asked(port, "Bearer abc\xff") == 200
+        assert await asked(port, "Bearer abc") == 401
 
 
 def test_a_file_that_is_something_else_is_nobody_s(tmp_path: Path) -> None:

@@ -7,9 +7,11 @@ changed by others: what stands in one holds until the end.
 
 from __future__ import annotations
 
+import codecs
 import os
 import secrets
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 from pathlib import Path
 
 from farshore.errors import StateError
@@ -25,11 +27,12 @@ Tokens = Callable[[], Sequence[str]]
 
 def of_variable(name: str) -> Tokens:
     """The words of an environment variable."""
-    return lambda: os.environ.get(name, "").split()
+    return lambda: _words(os.environ.get(name, "").encode("utf-8", "surrogateescape"))
 
 
 def of_file(path: Path) -> Tokens:
-    """The words of a file as it is now. One that cannot be read lets nobody in."""
+    """The words of a file as it is now, comments left out. One that cannot be read lets nobody
+    in."""
 
     def read() -> Sequence[str]:
         try:
@@ -37,9 +40,20 @@ def of_file(path: Path) -> Tokens:
                 text = file.read(FILE_BYTES_MAX + 1)
         except OSError:
             return ()
-        return text.decode("latin-1").split() if len(text) <= FILE_BYTES_MAX else ()
+        if len(text) > FILE_BYTES_MAX:
+            return ()
+        lines = text.removeprefix(codecs.BOM_UTF8).splitlines()
+        return [word for line in lines for word in _words(line, comments=True)]
 
     return read
+
+
+def _words(line: bytes, *, comments: bool = False) -> list[str]:
+    """Split at ASCII blanks alone: to a piece of a token, such as stands before a byte that
+    is a blank elsewhere, nobody may listen. A word that begins with "#" begins a comment, which
+    would otherwise be a line of short tokens."""
+    words = [word.decode("utf-8", "surrogateescape") for word in line.split()]
+    return list(takewhile(lambda word: not (comments and word.startswith("#")), words))
 
 
 def of_api(variable: str, file: Path | None, state_dir: Path) -> Tokens:

@@ -210,12 +210,13 @@ def is_allowed(authorization: str, tokens: Sequence[str]) -> bool:
     password. Every token is compared, in a time that does not depend on where they differ."""
     scheme, _, given = authorization.partition(" ")
     if scheme.lower() == "bearer":
-        shown = given.strip().encode("latin-1", "replace")
+        shown = given.encode("latin-1", "replace").strip()
     elif scheme.lower() == "basic":
         shown = _password(given)
     else:
         return False
-    return sum(hmac.compare_digest(shown, token.encode()) for token in tokens if token) > 0
+    known = [token.encode("utf-8", "surrogateescape") for token in tokens if token]
+    return sum(hmac.compare_digest(shown, token) for token in known) > 0
 
 
 def _password(given: str) -> bytes:
