@@ -23,6 +23,7 @@ from farshore.watch.notify import (
     Notifier,
     open_notifier,
 )
+from tests.unit.http_server import Peer, serve
 from tests.unit.sites import TOML, config_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
@@ -185,6 +186,32 @@ async def test_a_dead_receiver_is_told_without_its_url(caplog: pytest.LogCapture
     (said,) = await notifier.tell(judged(DOWN), 20.0)
     assert said == "A loud message could not be delivered to $PAGER_URL."
     assert caplog.text == ""
+
+
+async def test_a_receiver_that_redirects_gets_nothing_sent_elsewhere(office: PostOffice) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.answer(
+            b"", "307 Temporary", Location=f"http://127.0.0.1:{office.server_port}/elsewhere"
+        )
+
+    async with serve(script) as server:
+        urls = {"PAGER_URL": f"json://127.0.0.1:{server.port}/?%2BX-Token=hidden"}
+        config = config_of(TOML + '[[notify]]\nurl = { env = "PAGER_URL" }\n')
+        notifier = open_notifier(config, urls)
+        await notifier.tell(judged(DOWN), 0.0)
+        said = await notifier.tell(judged(DOWN), 20.0)
+    assert office.received == []
+    assert said == ("A loud message could not be delivered to $PAGER_URL.",)
+
+
+@pytest.mark.parametrize("scheme", ["jsons", "slack", "mailtos"])
+def test_a_url_that_trusts_everybody_is_refused(scheme: str) -> None:
+    rest = {"slack": "T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/%23c"}.get(
+        scheme, "u:p@h.example"
+    )
+    with pytest.raises(ConfigError, match="verify=no"):
+        open_notifier(config_of(CONFIG), {"PAGER_URL": f"{scheme}://{rest}?verify=no"})
 
 
 @pytest.mark.parametrize("url", ["", "nonsense", "nosuch://hidden-token"])

@@ -14,7 +14,7 @@ import logging
 import os
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from farshore.config import Config, Notify, Voice
 from farshore.core.verdict import Level, Reason, Verdict, duration_text
@@ -183,6 +183,14 @@ def unfit(config: Config, environment: Mapping[str, str]) -> Iterator[str]:
             yield f"{error.message} Without it `farshore run` does not start."
 
 
+def _asset(apprise: Any) -> Any:
+    """Redirects are not followed, unless the URL says redirect=yes: what a message tells, and the
+    secrets in headers of one's own, would go wherever the receiver says."""
+    asset = apprise.AppriseAsset()
+    asset.http_redirects = False
+    return asset
+
+
 def _apprise(entry: Notify, url: str) -> Send:
     try:
         import apprise
@@ -192,12 +200,19 @@ def _apprise(entry: Notify, url: str) -> Send:
             hint="pip install 'farshore[notify]'",
         ) from None
     logging.getLogger("apprise").setLevel(SILENT)
-    target = apprise.Apprise()
+    target = apprise.Apprise(asset=_asset(apprise))
     if not url or not target.add(url):
         why = "is not set" if not url else "holds no URL that Apprise understands"
         raise ConfigError(
             f"The environment variable {entry.env} of [[notify]] {why}.",
             hint="Set it to an Apprise URL, such as mailto://, slack:// or json://HOST:PORT/PATH.",
+        )
+
+    if any(not server.verify_certificate for server in target):
+        raise ConfigError(
+            f"The URL in the variable {entry.env} of [[notify]] says verify=no: whoever "
+            "stands in between would read what it holds.",
+            hint="Take it out. For an authority of your own: REQUESTS_CA_BUNDLE.",
         )
 
     async def send(message: Message) -> bool:
