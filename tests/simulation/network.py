@@ -5,20 +5,28 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Literal, NoReturn, Protocol, TypeVar, cast
 
+from farshore.core.model import Version
 from farshore.core.rules import OWN_PREFIX
 from farshore.errors import Corrupt, OutcomeUnknown, StoreError, Unreachable
+from farshore.s3.filer import FilerName
 from farshore.s3.store import ALWAYS, Store
 from farshore.s3.wrap import Operation
 from farshore.testing.store.faults import Fault, Faulty, due, spoilt
+from farshore.testing.store.lossy import LossyListingStore
 from farshore.testing.store.scripts import WRITES, AlterBody, CutBody, Fail
+from tests.simulation.ground import is_paired
 from tests.simulation.weather import FAIR, Weather
 
 T = TypeVar("T")
+
+FILER_NAMES_MAX = 4
+"""Names of one answer of a filer."""
 
 LATE_S = 3.0
 """A request whose answer was given up arrives up to so much later."""
@@ -58,6 +66,7 @@ class Network(Faulty):
         seen: Counter[str] | None = None,
     ) -> None:
         super().__init__(store, script)
+        self.store = store
         self._rng = rng
         self._latency_s = latency_s
         self._log = log
@@ -140,7 +149,7 @@ class Network(Faulty):
         blind = self._weather.late_blind and operation.name in ("put", "delete")
         if not blind or form == "stream" or operation.repeatable:
             return False
-        ours = operation.bucket == "files" and not operation.key.startswith(OWN_PREFIX)
+        ours = is_paired(operation.bucket) and not operation.key.startswith(OWN_PREFIX)
         return ours and self._chance(self._weather.late)
 
     def _later(self, action: str, act: Callable[[], Awaitable[object]]) -> NoReturn:
@@ -164,6 +173,29 @@ class Network(Faulty):
             if self._rng.random() < 0.5:
                 run_now(act(), self._log)
         self._flying.clear()
+
+
+class FilerLine:
+    """The way to the filer of a site, by the same line. One request for each page of names."""
+
+    def __init__(self, way: Network, filer: LossyListingStore) -> None:
+        self._way, self._filer = way, filer
+
+    async def names(
+        self, bucket: str, directory: str, *, after: str = ""
+    ) -> AsyncGenerator[list[FilerName], None]:
+        asked = Operation("list_directory", True, bucket, directory)
+        while True:
+            ask = partial(self._filer.list_directory, bucket, directory, after, FILER_NAMES_MAX)
+            page = await self._way.around(asked, ask)
+            if not page:
+                return
+            yield page
+            after = page[-1].name
+
+    async def history(self, bucket: str, key: str) -> list[Version]:
+        asked = Operation("history", True, bucket, key)
+        return await self._way.around(asked, partial(self._filer.history, bucket, key))
 
 
 def _told_around(

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from farshore.testing.store.scripts import Rates
+from tests.simulation.ground import LEVEL, Ground, ground_of
+from tests.simulation.step import Step
 from tests.simulation.weather import FAIR, Weather, weather_of
+
+__all__ = ["Kind", "Plan", "Step", "plain_plan_of", "plan_of"]
 
 Kind = Literal[
     "put", "multipart", "delete", "purge", "tag", "again",
     "kill", "kill and lose the journal", "stop", "jump", "away", "cut the feed",
     "disk full", "foreign", "empty", "power cut",
+    "new bucket", "target emptied", "target bucket gone", "target lost",
 ]  # fmt: skip
 
 Hints = Literal["in order", "late", "lossy"]
@@ -28,16 +33,6 @@ TROUBLES: list[Kind] = [
 STEPS_MAX = 45
 TROUBLES_MAX = 5
 LASTS_S = 40.0
-
-
-class Step(NamedTuple):
-    """Something that is done at `at` seconds. `kind`: of its story; `key`: of a file, or the name
-    of a site; `amount`: what the kind makes of it."""
-
-    at: float
-    kind: str
-    key: str
-    amount: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +51,7 @@ class Plan:
     deletes_count: int
     remembered_max: int
     weather: Weather = FAIR
+    ground: Ground = LEVEL
 
     def without(self, begin: int, end: int) -> Plan:
         """The same, some steps left out."""
@@ -64,7 +60,7 @@ class Plan:
     def describe(self) -> str:
         """What else there is to it than steps, for people."""
         how = f"hints {self.hints}, {self.settles}, conditions {self.conditions}"
-        return f"{how}, {self.rates}, {self.weather}"
+        return f"{how}, {self.rates}, {self.weather}, {self.ground}"
 
     @property
     def strict(self) -> bool:
@@ -81,7 +77,13 @@ class Plan:
 
 def plan_of(seed: int) -> Plan:
     """What a seed stands for."""
-    return in_weather(plain_plan_of(seed))
+    return on_ground(in_weather(plain_plan_of(seed)))
+
+
+def on_ground(plan: Plan) -> Plan:
+    """The same on the ground of its seed. Of that, new buckets and losses are steps."""
+    ground, steps = ground_of(plan.seed, plan.steps[-1].at, CLIENTS)
+    return replace(plan, steps=tuple(sorted([*plan.steps, *steps])), ground=ground)
 
 
 def in_weather(plan: Plan) -> Plan:

@@ -20,7 +20,8 @@ MEMORY = Path("/dev/shm")
 class Truth(Protocol):
     """The checker."""
 
-    checks: int
+    @property
+    def checks(self) -> int: ...
 
 
 class World(Protocol):

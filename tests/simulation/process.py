@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,12 +13,17 @@ from pathlib import Path
 from farshore.clock import Clock
 from farshore.config import Config
 from farshore.control.held import HeldDocuments
+from farshore.control.kept import KeptVersions
+from farshore.control.lease import obeys_conditions
+from farshore.control.replicated import Replicated
 from farshore.control.status import StatusDocument
 from farshore.daemon.reports import Reporter
 from farshore.daemon.service import Service
 from farshore.engine.gate import Gate, GateLimits
 from farshore.engine.lane import Crew
 from farshore.engine.placed import Placed
+from farshore.engine.reconcile import Scan
+from farshore.engine.session import End, Sides, sides_between
 from farshore.engine.side import Side
 from farshore.engine.tally import Tally
 from farshore.errors import StoreError
@@ -28,8 +33,12 @@ from farshore.journal.doubts import Doubts
 from farshore.journal.sqlite import SqliteJournal
 from farshore.s3.capabilities import Capabilities
 from farshore.s3.listing import lister_for
+from farshore.s3.listing.directories import FilerLister
+from farshore.s3.listing.split import SplitLister
 from farshore.s3.wrap import Retrying
-from tests.simulation.network import LATE_S, Network
+from farshore.testing.store.lossy import LossyListingStore
+from tests.simulation.ground import LEVEL, Ground
+from tests.simulation.network import LATE_S, FilerLine, Network
 from tests.simulation.power import PowerCut, Synced
 from tests.simulation.truth import BUCKET
 
@@ -55,9 +64,12 @@ class SimulatedClock:
 
 
 class WatchedReporter(Reporter):
-    """Tells of every state of the watermark. Its status document goes through the network."""
+    """Tells of every state of the watermark, and when a scan that closes has begun. Its status
+    document goes through the network."""
 
     said: Callable[[float | None], None] = staticmethod(lambda _: None)
+    scanned: Callable[[float], None] = staticmethod(lambda _: None)
+    began = 0.0
     way: Network
     chance: random.Random
 
@@ -76,6 +88,14 @@ class WatchedReporter(Reporter):
             self.mark = self._resumed(last)
         yield document
 
+    def scan_started(self, tally: Scan) -> None:
+        self.began = asyncio.get_running_loop().time()
+        super().scan_started(tally)
+
+    def scan_closed(self, tally: Scan) -> None:
+        self.scanned(self.began)
+        super().scan_closed(tally)
+
     def _keep(self) -> None:
         """The copy on this machine is of no use to the simulation: the target's is read."""
 
@@ -83,13 +103,13 @@ class WatchedReporter(Reporter):
 class Daemon(Service):
     """The real service, for which somebody else opens the sites."""
 
-    crew: Crew
+    crews: Callable[[], Awaitable[list[Crew]]]
     chance: random.Random
     remembered_max: int
     waiting: WaitingDeletes
 
     async def _work(self) -> None:
-        await self._work_with([self.crew], self.waiting)
+        await self._work_with(await self.crews(), self.waiting)
 
     def _held_documents(self, crews: list[Crew]) -> HeldDocuments:
         store = Retrying(crews[0].target.store, rng=self.chance)
@@ -100,8 +120,10 @@ class Daemon(Service):
     async def _dispatching(self, crews: list[Crew]) -> AsyncIterator[None]:
         async with super()._dispatching(crews):
             assert self.dispatcher is not None
-            can = crews[0].target.capabilities
-            self.dispatcher._placed = {BUCKET: Placed(can, keys_max=self.remembered_max)}
+            self.dispatcher._placed = {
+                crew.source.bucket: Placed(crew.target.capabilities, keys_max=self.remembered_max)
+                for crew in crews
+            }
             yield
 
 
@@ -118,6 +140,7 @@ class Process:
         rng: random.Random,
         said: Callable[[float | None], None],
         remembered_max: int,
+        ground: Ground = LEVEL,
     ) -> None:
         self.ways, self.folder, self.chance = ways, folder, rng
         self._before_close: Callable[[], None] = lambda: None
@@ -129,23 +152,40 @@ class Process:
         self.reporter.said = said
         self.reporter.way, self.reporter.chance = ways[1], rng
         self.doubts = Doubts(clock, folder / "doubts.db", late_max_s=LATE_MAX_S)
-        sides = [_side(BUCKET, way, one, rng) for way, one in zip(ways, can, strict=True)]
-        sides[1] = replace(sides[1], doubts=self.doubts)
         self.service = Daemon(config, self.backlog, [], clock, lambda _: None, self.reporter)
         self.service.chance, self.service.remembered_max = rng, remembered_max
-        self.service.waiting = self.waiting
-        self.service.crew = Crew(
-            source=sides[0],
-            target=sides[1],
-            rules=config.pair.rules,
-            clock=clock,
+        self.service.waiting, self.service.crews = self.waiting, self._crews
+        self._config, self._clock, self._can, self._ground = config, clock, can, ground
+        self.task: asyncio.Task[None] | None = None
+
+    async def _crews(self) -> list[Crew]:
+        """As `engine.run.working_crews`, without mandate and lease. Where the pair has one bucket
+        alone, its sides are ready whatever the sites answer."""
+        config, chance, ground = self._config, self.chance, self._ground
+        here, there = self.ways
+        source = _end(config, here, self._can[0], chance, ground)
+        target = _end(config, there, self._can[1], chance, ground)
+        if ground.is_wide:
+            found = await sides_between(config, source, target, retrying=False, leaving_out=True)
+            control = Replicated(target.patient, config, strong=obeys_conditions(self._can[1]))
+            await control.remember((one.source.bucket, one.target.bucket) for one in found)
+        else:
+            ends = (end.side(BUCKET, retrying=False) for end in (source, target))
+            found = [Sides(*(replace(side, kept=None) for side in ends))]
+        return [self._crew(*sides) for sides in found]
+
+    def _crew(self, source: Side, target: Side) -> Crew:
+        return Crew(
+            source=source,
+            target=replace(target, doubts=self.doubts),
+            rules=self._config.pair.rules,
+            clock=self._clock,
             journal=self.uploads,
-            gate=Gate(GateLimits(), clock),
+            gate=Gate(GateLimits(), self._clock),
             tally=Tally(),
-            jitter=rng,
+            jitter=self.chance,
             waiting=self.waiting,
         )
-        self.task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         self.task = asyncio.create_task(self.service.run())
@@ -203,6 +243,15 @@ class Process:
             self.waiting.close()
 
 
-def _side(bucket: str, way: Network, can: Capabilities, rng: random.Random) -> Side:
-    patient = Retrying(way, rng=rng)
-    return Side(way.site, bucket, way, lister_for(patient, can, filer=None), can)
+def _end(
+    config: Config, way: Network, can: Capabilities, rng: random.Random, ground: Ground
+) -> End:
+    """As `engine.session` opens one: the lister is the one that the capabilities ask for."""
+    patient, site = Retrying(way, rng=rng), config.site(way.site)
+    filer = FilerLine(way, way.store) if isinstance(way.store, LossyListingStore) else None
+    lister = lister_for(patient, can, filer=filer)
+    if isinstance(lister, SplitLister | FilerLister):
+        lister._limit = ground.page  # what S3's thousand is to a real server
+    strong = obeys_conditions(can)
+    kept = KeptVersions(patient, site.control_bucket, config.pair.name, site.name, strong=strong)
+    return End(site, way, patient, lister, can, kept)

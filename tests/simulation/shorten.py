@@ -35,7 +35,8 @@ def told(outcome: Outcome) -> str:
     """For people: the promise, the seed, the steps that it takes, the end of the log."""
     plan = outcome.plan
     steps = "\n".join(
-        f"  {step.at:7.3f} {step.kind} {step.key} {step.amount}" for step in plan.steps
+        f"  {step.at:7.3f} {step.kind} {step.bucket}/{step.key} {step.amount}"
+        for step in plan.steps
     )
     log = "\n".join(f"  {line}" for line in outcome.log[-LOG_MAX:])
     return f"seed {plan.seed}: {outcome.broken}\n{plan.describe()}\nsteps:\n{steps}\nlog:\n{log}\n"

@@ -8,9 +8,11 @@ from typing import Literal, NamedTuple
 
 from farshore.core.model import NO_ATTRIBUTES, Attributes
 from farshore.s3.store import ALWAYS, Condition, Deleted, VersionPage, Written
-from farshore.testing.store.bucket import PAGE_ENTRIES_MAX, Bucket, Query
+from farshore.testing.store.bucket import PAGE_ENTRIES_MAX, Bucket, Entry, Query
+from farshore.testing.store.lossy import LossyListingStore
 from farshore.testing.store.memory import Held, MemoryStore, New
-from tests.simulation.truth import BUCKET
+from farshore.testing.store.upload import Uploads
+from tests.simulation.ground import is_paired
 
 Told = Callable[[str, str, float, int, tuple[str, ...]], None]
 """(bucket, key, at, size, versions): an event, as the site tells it."""
@@ -85,16 +87,56 @@ class Target(Watched):
     """Shows every version to the checker before it stands, and every marker once it does."""
 
     appended: Callable[[Change, list[Held]], None]
-    marked: Callable[[str, list[Held]], None]
+    marked: Callable[[Change, list[Held]], None]
 
     def changing(self, change: Change) -> list[Held]:
-        if change.bucket != BUCKET or change.kind == "purge":
+        held = self._buckets.get(change.bucket)
+        if held is None or not is_paired(change.bucket) or change.kind == "purge":
             return []
-        before = [held for held in self.dump(BUCKET) if held.version.key == change.key]
+        entries = held.newest_first(change.key)
+        before = [Held(self._listed(held, one), one.body, one.attributes) for one in entries]
         if change.kind == "version":
             self.appended(change, before)
         return before
 
     def changed(self, change: Change, version_id: str, before: list[Held]) -> None:
-        if change.bucket == BUCKET and change.kind == "marker":
-            self.marked(change.key, before)
+        if is_paired(change.bucket) and change.kind == "marker":
+            self.marked(change, before)
+
+    def dump(self, bucket: str) -> list[Held]:
+        """Nothing of a bucket that is gone."""
+        return super().dump(bucket) if bucket in self._buckets else []
+
+    def lose(self, bucket: str) -> None:
+        """The bucket's disk is gone, and the bucket with it."""
+        self._buckets.pop(bucket, None)
+        self._uploads.pop(bucket, None)
+
+    def empty(self, bucket: str) -> None:
+        """The bucket's disk is gone; the bucket is there, and keeps versions."""
+        if bucket in self._buckets:
+            self._buckets[bucket] = Bucket(self.site, bucket, self._can)
+            self._buckets[bucket].versioning = "Enabled"
+            self._uploads[bucket] = Uploads(f"{bucket} at {self.site}", self._part_bytes_min)
+
+
+class Omitting(LossyListingStore):
+    """Its pages are SeaweedFS's. `omitted`: those that leave out what stands before their end."""
+
+    omitted = 0
+
+    def _page(self, bucket: Bucket, query: Query) -> VersionPage:
+        page = super()._page(bucket, query)
+        if page.truncated:
+            whole, _ = bucket.page(query)
+            stands = [(one.key, one.version_id) for one in whole if isinstance(one, Entry)]
+            self.omitted += [(one.key, one.version_id) for one in page.entries] != stands
+        return page
+
+
+class OmittingTelling(Telling, Omitting):
+    """A source whose listings omit what stands."""
+
+
+class OmittingTarget(Target, Omitting):
+    """A target whose listings omit what stands."""

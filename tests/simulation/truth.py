@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Container
+from collections import Counter
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 from itertools import dropwhile, pairwise
@@ -12,8 +13,9 @@ from typing import Protocol
 from farshore.core import stamp
 from farshore.core.model import Attributes
 from farshore.testing.store.memory import Held
+from tests.simulation.step import BUCKET
 
-BUCKET = "files"
+__all__ = ["BUCKET", "Broken", "Entry", "Side", "Truth", "Truths"]
 
 
 class Broken(AssertionError):
@@ -41,10 +43,16 @@ class Entry:
 
 @dataclass(slots=True)
 class Truth:
-    """The model: every entry that ever stood on the source, in its order."""
+    """The model: every entry that ever stood in a bucket of the source, in its order.
+
+    `lost`: versions that stood on the target when its disk was lost, and since when. `beneath`:
+    by key, markers that were under way then, and have come to stand on nothing: no condition
+    shows that, and farshore was told that they stand.
+    """
 
     source: Side
     target: Side
+    bucket: str = BUCKET
     histories: dict[str, list[Entry]] = field(default_factory=dict)
     places: dict[str, int] = field(default_factory=dict)
     purged: set[str] = field(default_factory=set)
@@ -55,8 +63,9 @@ class Truth:
     names_all: bool = True
     strays: set[str] = field(default_factory=set)
     raced: set[str] = field(default_factory=set)
+    lost: dict[str, float] = field(default_factory=dict)
+    beneath: Counter[str] = field(default_factory=Counter)
     checks: int = 0
-    hidden: int = 0
 
     def written(self, key: str, version_id: str, *, is_marker: bool = False) -> Entry:
         """The source holds it from now on; nobody was told yet."""
@@ -81,16 +90,36 @@ class Truth:
         while self.untold and self.untold[0][0] < watermark:
             row = heappop(self.untold)
             self.checks += 1
-            if row[2].key in self.excused or row[2].key in self.strays:
+            entry = row[2]
+            excused = entry.key in self.excused or entry.key in self.strays
+            if excused or (entry.version_id in self.lost and not self._stands(entry)):
                 late.append(row)
-            elif not self._stands(row[2]):
+            elif not self._stands(entry):
                 raise Broken(
-                    f"the exposure is understated: {row[2].key} {row[2].version_id} was "
+                    f"the exposure is understated: {entry.key} {entry.version_id} was "
                     f"acknowledged at {row[0]:.3f}, the watermark is {watermark:.3f}, and the "
                     "target lacks it"
                 )
         self.untold += late
         heapify(self.untold)
+
+    def about_to_lose(self, at: float) -> None:
+        """The target's disk will be gone, and nobody is told. All is owed again; what was said of
+        it cannot be taken back by anybody before a scan has seen it."""
+        known = [entry for history in self.histories.values() for entry in history]
+        self.lost |= {entry.version_id: at for entry in known if self._stands(entry)}
+        self.untold = [(e.acked_at, e.place, e) for e in known if e.acked_at < math.inf]
+        heapify(self.untold)
+        self.beneath.clear()
+
+    def marked(self, key: str, before: list[Held]) -> None:
+        """A marker was put on top of `before` at the target."""
+        lost = any(entry.version_id in self.lost for entry in self.histories.get(key, ()))
+        self.beneath[key] += lost and not before
+
+    def noticed(self, since: float) -> None:
+        """A scan that began at `since` ends now: what was lost before is known to be missing."""
+        self.lost = {version_id: at for version_id, at in self.lost.items() if at >= since}
 
     def is_stray(self, key: str, before: list[Held], added: Attributes) -> bool:
         """A write that farshore had given up, or that arrives again, has come to stand; whether
@@ -106,7 +135,7 @@ class Truth:
         """Of every late or repeated write that stands where it should not, farshore knows that it
         may."""
         for key in sorted(self.strays):
-            there = _of(self.target, key)
+            there = self._there(key)
             if not self._is_disordered(there):
                 self.strays.discard(key)
             elif key not in known:
@@ -143,12 +172,12 @@ class Truth:
         """Every history is the same on both sides, its bytes and attributes, too."""
         for key in sorted(self.histories):
             self.checks += 1
-            here, there = _of(self.source, key), _of(self.target, key)
+            here, there = self._here(key), self._there(key)
             if key in self.touched:
                 continue
             if key in self.purged:
                 self._in_order(key, here, there)
-            elif _shape(here) != _shape(there):
+            elif not any(_shape(here) == _shape(kept) for kept in self._without_beneath(key)):
                 raise Broken(f"{key} is not the same: {_told(here)} here, {_told(there)} there")
 
     def _in_order(self, key: str, here: list[Held], there: list[Held]) -> None:
@@ -174,11 +203,17 @@ class Truth:
             if looks[_origin(held)] != _look(held):
                 raise Broken(f"{key}: {_origin(held)} has other bytes or attributes there")
 
+    def _here(self, key: str) -> list[Held]:
+        return [held for held in self.source.dump(self.bucket) if held.version.key == key]
+
+    def _there(self, key: str) -> list[Held]:
+        return [held for held in self.target.dump(self.bucket) if held.version.key == key]
+
     def _stands(self, entry: Entry) -> bool:
-        here = _of(self.source, entry.key)
+        here = self._here(entry.key)
         if all(held.version.version_id != entry.version_id for held in here):
             return True  # purged: nothing is owed
-        there = _of(self.target, entry.key)
+        there = self._there(entry.key)
         if not entry.is_marker:
             alike = [h.body for h in here if h.version.version_id == entry.version_id]
             purged = entry.key in self.purged
@@ -189,11 +224,27 @@ class Truth:
         if entry.key in self.purged:
             return True  # what it stood on may be gone: its place cannot be told
         ours = list(dropwhile(lambda h: h.version.version_id != entry.version_id, here))
-        return len(there) >= len(ours) and there[-len(ours)].version.is_marker
+        return any(
+            len(kept) >= len(ours) and kept[-len(ours)].version.is_marker
+            for kept in self._without_beneath(entry.key)
+        )
+
+    def _without_beneath(self, key: str) -> Iterator[list[Held]]:
+        """The target's history; then without one marker after the other of those `beneath`."""
+        there = self._there(key)
+        yield there
+        for _ in range(self.beneath[key]):
+            if there and there[-1].version.is_marker:
+                there = there[:-1]
+                yield there
 
 
-def _of(store: Side, key: str) -> list[Held]:
-    return [held for held in store.dump(BUCKET) if held.version.key == key]
+class Truths(dict[str, Truth]):
+    """Of each bucket."""
+
+    @property
+    def checks(self) -> int:
+        return sum(truth.checks for truth in self.values())
 
 
 def _origin(held: Held) -> str:

@@ -6,22 +6,26 @@ import asyncio
 import contextlib
 import random
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import get_args
 
-from farshore.core.model import Attributes, Lock
 from farshore.core.plan import LATE_WRITE
+from farshore.core.rules import OWN_PREFIX
 from farshore.daemon import service
 from farshore.engine import dispatch
-from farshore.errors import Denied, FarshoreError, Gone, StateError
+from farshore.errors import BucketMissing, FarshoreError, StateError
 from farshore.feed.hint import Hint
 from farshore.journal.deletes import Verdict
 from farshore.testing.store.faults import Fault
 from farshore.testing.store.memory import EVERYTHING, Held
-from farshore.testing.store.scripts import Rates, seeded
+from farshore.testing.store.scripts import WRITES, Rates, seeded
+from tests.simulation.clients import Clients
 from tests.simulation.feed import Events, SimulatedFeed
+from tests.simulation.fortunes import Fortunes
+from tests.simulation.ground import MORE, Fortune, buckets_of, is_paired
 from tests.simulation.loop import SimulatedLoop
 from tests.simulation.network import (
     LATE_S,
@@ -32,8 +36,16 @@ from tests.simulation.plan import Plan, Step
 from tests.simulation.played import played
 from tests.simulation.process import Process, SimulatedClock
 from tests.simulation.replaced import Place, by_seed, replaced
-from tests.simulation.sites import Change, Target, Telling, Watched
-from tests.simulation.truth import BUCKET, Broken, Truth
+from tests.simulation.sites import (
+    Change,
+    Omitting,
+    OmittingTarget,
+    OmittingTelling,
+    Target,
+    Telling,
+    Watched,
+)  # fmt: skip
+from tests.simulation.truth import BUCKET, Broken, Truth, Truths
 from tests.unit.sites import TOML, config_of
 
 BEGAN = 1_767_225_600.0
@@ -60,11 +72,9 @@ SLOWER: list[Place] = [
 ]
 """What is only polled or told now and then is so less often here: runs are cheaper."""
 
-RETAINED_UNTIL = "2030-01-01T00:00:00Z"
 BEGIN_AGAIN_S = 0.7
 AWAY_MAX_S = 45.0
 DISK_FULL_S = 2.0
-ACK_S = 0.3
 
 
 class World:
@@ -85,14 +95,25 @@ class World:
                 can, conditional_create=False, conditional_replace=False,
                 conditional_complete=False, conditional_delete=False,
             )  # fmt: skip
-        self.can = (can, theirs)
+        here, there = plan.ground.lists
+        self.can = (replace(can, listing=here), replace(theirs, listing=there))
         clock = SimulatedClock(BEGAN, 0.0)
         self.site_clock = clock
-        self.east = Telling("east", clock=clock, capabilities=can, seed=1)
-        self.west = Target("west", clock=clock, capabilities=theirs, seed=2)
+        source = Telling if here == "plain" else OmittingTelling
+        target = Target if there == "plain" else OmittingTarget
+        self.east = source("east", clock=clock, capabilities=can, seed=1)
+        self.west = target("west", clock=clock, capabilities=theirs, seed=2)
         for store in (self.east, self.west):
-            store.page_max = min(store.page_max, plan.weather.page)
-        self.truth = Truth(self.east, self.west, strict=plan.strict, names_all=plan.names_all)
+            omits = isinstance(store, Omitting)
+            store.page_max = plan.ground.page if omits else min(store.page_max, plan.weather.page)
+        self.truth = Truths(
+            (
+                bucket,
+                Truth(self.east, self.west, bucket, strict=plan.strict, names_all=plan.names_all),
+            )
+            for bucket in (BUCKET, *MORE)
+        )
+        self.clients = Clients(self.east, clock.now, self.rng)
         self.events = Events(self.rng, plan.hints, plan.settles)
         self.east.told = self._told
         self.west.appended = self._appended
@@ -106,9 +127,13 @@ class World:
         self.own: set[asyncio.Task[None]] = set()
         self.process: Process | None = None
         self.config = config_of(
-            TOML + DAEMON.format(sweep=SWEEP_EVERY_S, deletes=plan.deletes_count),
+            TOML
+            + buckets_of(plan.ground)
+            + DAEMON.format(sweep=SWEEP_EVERY_S, deletes=plan.deletes_count),
             folder / "farshore.toml",
         )
+        control = self.config.target.control_bucket
+        self.fortunes = Fortunes(self.east, self.west, control, self._lost)
 
     def say(self, text: str) -> None:
         """One line of the log; what goes on all the time is left out once all is calm."""
@@ -122,18 +147,18 @@ class World:
     """What could be read at the target when the source was emptied."""
 
     def _told(self, bucket: str, key: str, at: float, size: int, named: tuple[str, ...]) -> None:
-        if bucket == BUCKET:
+        if is_paired(bucket):
             self.events.tell(Hint(bucket, key, at, "", size, named))
 
     def _appended(self, change: Change, before: list[Held]) -> None:
-        key, attributes = change.key, change.attributes
+        key, attributes, truth = change.key, change.attributes, self.truth[change.bucket]
         if self.late:
-            self.truth.raced.add(key)
-        raced = key in self.truth.raced and self._is_unguarded(change, before)
+            truth.raced.add(key)
+        raced = key in truth.raced and self._is_unguarded(change, before)
         try:
             if not (self.late or self.repeated or raced):
-                self.truth.appended(key, before, attributes)
-            elif self.truth.is_stray(key, before, attributes):
+                truth.appended(key, before, attributes)
+            elif truth.is_stray(key, before, attributes):
                 self.seen["late or repeated write that stood where it should not"] += 1
         except Broken as error:
             self._broke(error)
@@ -167,30 +192,58 @@ class World:
     def _without_condition(self, blind: bool) -> None:
         self.blind = blind
 
-    def _marked(self, key: str, before: list[Held]) -> None:
+    def _marked(self, change: Change, before: list[Held]) -> None:
+        truth, key = self.truth[change.bucket], change.key
+        truth.marked(key, before)
         if self.late:
             self.seen["marker that arrived late"] += 1
-            self.truth.raced.add(key)
+            truth.raced.add(key)
             if self.sender <= self.forgotten:
                 self.seen["late marker that nobody remembers"] += 1
-                self.truth.touched.add(key)
-        self.truth.hidden += key in self.endangered and not before[0].version.is_marker
-        if self.truth.hidden > self.plan.deletes_count * self.starts and not self.calm:
-            self._broke(Broken(f"{self.truth.hidden} objects were hidden: the delete guard slept"))
+                truth.touched.add(key)
+        if change.bucket == BUCKET and key in self.endangered and before:
+            self.hidden += not before[0].version.is_marker
+        if self.hidden > self.plan.deletes_count * self.starts and not self.calm:
+            self._broke(Broken(f"{self.hidden} objects were hidden: the delete guard slept"))
+
+    hidden = 0
+
+    def _lost(self, buckets: Sequence[str]) -> None:
+        """The target's disk goes: what was on it can be read, or hidden, no more."""
+        for bucket in buckets:
+            self.truth[bucket].about_to_lose(self.loop.time())
+        if BUCKET in buckets:
+            self.endangered = frozenset()
+
+    def _scanned(self, began: float) -> None:
+        for truth in self.truth.values():
+            truth.noticed(began)
 
     def _said(self, watermark: float | None) -> None:
-        self.truth.excused |= self._held_keys()
+        self._excuse_held()
+        process = self.process
+        rows = process.backlog.rows if process is not None and not self.forgetful else None
         try:
-            self.truth.said(watermark)
-            if self.process is not None and self.truth.strays and not self.forgetful:
-                self.truth.strays_are_known({row.key for row in self.process.backlog.rows()})
+            for bucket, truth in self.truth.items():
+                truth.said(watermark)
+                if truth.strays and rows is not None:
+                    known = {row.key for row in rows() if row.bucket == bucket}
+                    truth.strays_are_known(known)
         except Broken as error:
             self._broke(error)
 
-    def _held_keys(self) -> set[str]:
-        if self.process is None or self.plan.deletes_count > 1000:
-            return set()
-        return {delete.key for delete in self.process.waiting.rows()}
+    def _excuse_held(self) -> None:
+        """What the delete guard holds back is not owed."""
+        if self.process is not None and self.plan.deletes_count <= 1000:
+            for delete in self.process.waiting.rows():
+                self.truth[delete.bucket].excused.add(delete.key)
+
+    def _at_source(self, action: str, *, after: bool) -> None:
+        """Farshore writes nothing there but what is its own."""
+        name, _, where = action.partition(" ")
+        bucket, _, key = where.partition("/")
+        if name in WRITES and is_paired(bucket) and not key.startswith(OWN_PREFIX):
+            self._broke(Broken(f"farshore changes the source: {action}"))
 
     def _broke(self, error: Broken) -> None:
         """Whoever did it would swallow the error: the run ends with it."""
@@ -218,6 +271,8 @@ class World:
         way.arriving = partial(self._arriving, self.starts)
         way.repeating = self._repeating
         way.blind = self._without_condition
+        if store is self.east:
+            way.passing = self._at_source
         return way
 
     def start(self) -> None:
@@ -229,8 +284,9 @@ class World:
                 way.calm()
         self.process = Process(
             self.config, self.folder, self.clock, ways, self.can, self.rng,
-            self._said, self.plan.remembered_max,
+            self._said, self.plan.remembered_max, self.plan.ground,
         )  # fmt: skip
+        self.process.reporter.scanned = self._scanned
         mine = ways[0]
         feed = SimulatedFeed(self.events, self.rng, lambda: not mine.dead and not mine.is_away())
         self.process.service.feeds.append(feed)
@@ -280,7 +336,7 @@ class World:
         doing: list[asyncio.Task[None]] = []
         for step in self.plan.steps:
             await asyncio.sleep(max(0.0, step.at - self.loop.time()))
-            self.say(f"step: {step.kind} {step.key} {step.amount}")
+            self.say(f"step: {step.kind} {step.bucket}/{step.key} {step.amount}")
             doing.append(self.spawn(self._do(step)))
         for task in doing:
             await task
@@ -307,54 +363,24 @@ class World:
                 await asyncio.sleep(DISK_FULL_S)
                 self.loop.disk_full = False
             case "foreign":
-                self.truth.touched.add(step.key)
-                await self.west.put(BUCKET, step.key, b"theirs %d" % step.amount)
+                self.truth[BUCKET].touched.add(step.key)
+                with contextlib.suppress(BucketMissing):
+                    await self.west.put(BUCKET, step.key, b"theirs %d" % step.amount)
             case "empty":
                 shown = [held.version for held in self.west.dump(BUCKET)]
                 self.endangered = frozenset(
                     one.key for one in shown if one.is_latest and not one.is_marker
                 )
-                for key in sorted(self.truth.histories):
+                for key in sorted(self.truth[BUCKET].histories):
                     await self._client(Step(step.at, "delete", key, 0))
+            case _ if step.kind in get_args(Fortune):
+                await self.fortunes.befall(step)
             case _:
                 await self._client(step)
 
     async def _client(self, step: Step) -> None:
-        key, amount = step.key, step.amount
-        east, truth = self.east, self.truth
-        entry = None
-        match step.kind:
-            case "put" | "again":
-                body = b"%d" % amount if step.kind == "put" else b"again"
-                written = await east.put(BUCKET, key, body, _attributes(amount))
-                entry = truth.written(key, written.version_id)
-            case "multipart":
-                upload = await east.create_upload(BUCKET, key, _attributes(amount))
-                parts = []
-                for number in range(1, 2 + amount % 3):
-                    body = b"%d-%d" % (amount, number)
-                    parts.append((number, await east.put_part(BUCKET, key, upload, number, body)))
-                    await asyncio.sleep(self.rng.random() * ACK_S)
-                written = await east.complete_upload(BUCKET, key, upload, parts)
-                entry = truth.written(key, written.version_id)
-            case "delete":
-                deleted = await east.delete(BUCKET, key)
-                entry = truth.written(key, deleted.version_id, is_marker=True)
-            case "purge":
-                await self._purge(key, amount)
-            case "tag":
-                with contextlib.suppress(Gone):
-                    await east.put_tags(BUCKET, key, "", (("tag", str(amount)),))
-        if entry is not None:
-            await asyncio.sleep(self.rng.random() * ACK_S)
-            truth.acknowledged(entry, self.site_clock.now())
-
-    async def _purge(self, key: str, amount: int) -> None:
-        found = [held.version for held in self.east.dump(BUCKET) if held.version.key == key]
-        if found:
-            with contextlib.suppress(Denied):  # it is locked
-                await self.east.delete(BUCKET, key, found[amount % len(found)].version_id)
-                self.truth.purged.add(key)
+        if step.bucket in self.fortunes.buckets:
+            await self.clients.do(step, self.truth[step.bucket])
 
     # -- from the beginning to the end -----------------------------------------------------
 
@@ -362,10 +388,7 @@ class World:
         me = asyncio.current_task()
         assert me is not None
         self.own.add(me)
-        for store in (self.east, self.west):
-            for bucket in (BUCKET, self.config.target.control_bucket):
-                await store.create_bucket(bucket)
-                await store.put_versioning(bucket, True)
+        await self.fortunes.begin([BUCKET, *self.plan.ground.buckets])
         self.start()
         watching = self.spawn(self._watch())
         story = self.spawn(self._story())
@@ -374,8 +397,11 @@ class World:
         watching.cancel()
         if self.process is not None:
             await self.process.kill(self.own)
+        omitted = sum(one.omitted for one in (self.east, self.west) if isinstance(one, Omitting))
+        self.seen["listing that omits what stands"] += omitted
         if self.broken is None:
-            self.truth.settled()
+            for truth in self.truth.values():
+                truth.settled()
 
     async def _settle(self) -> None:
         """Nothing goes wrong any more: wait until all is in step."""
@@ -402,7 +428,7 @@ class World:
         process = self.process
         if process is None or not process.waiting.any_held():
             return
-        self.truth.excused |= self._held_keys()  # they count from now on (`_look_again`)
+        self._excuse_held()  # they count from now on (`_look_again`)
         rows = process.waiting.rows()
         process.waiting.decide(rows, Verdict("released", "anna", "desk", self.clock.now()))
         with contextlib.suppress(FarshoreError):
@@ -437,21 +463,10 @@ class World:
         rows = process.backlog.rows()
         for row in rows:
             if (row.reason, row.cause) == ("FAILED", LATE_WRITE):
-                self.seen["late write that is locked"] += row.key not in self.truth.touched
-                self.truth.touched.add(row.key)
-        return all(row.key in self.truth.touched for row in rows)
-
-
-def _attributes(amount: int) -> Attributes:
-    tags = (("n", str(amount % 7)),) if amount % 3 == 0 else ()
-    return Attributes(metadata=(("amount", str(amount)),), tags=tags, lock=_lock(amount))
-
-
-def _lock(amount: int) -> Lock:
-    """Some versions are locked: they cannot be purged, neither here nor there."""
-    if amount % 11 == 5:
-        return Lock("COMPLIANCE", RETAINED_UNTIL)
-    return Lock(legal_hold=amount % 11 == 7)
+                touched = self.truth[row.bucket].touched
+                self.seen["late write that is locked"] += row.key not in touched
+                touched.add(row.key)
+        return all(row.key in self.truth[row.bucket].touched for row in rows)
 
 
 def simulate(plan: Plan) -> Outcome:
