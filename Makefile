@@ -69,8 +69,10 @@ bench: setup $(SERVERS)  ## measure, and write docs/benchmarks.md and build/benc
 	$(BIN)/python -m bench
 
 # --strict: a package of which the service knows nothing is a failure, not a pass.
-audit: $(AUDIT)/.installed  ## ask whether a pinned dependency has a known vulnerability; needs the network
-	$(AUDIT)/bin/pip-audit --strict --disable-pip --require-hashes -r requirements.txt
+# ADVISORIES: a copy of the database, such as a clone of github.com/pypa/advisory-database.
+audit: $(if $(ADVISORIES),setup,$(AUDIT)/.installed)  ## known vulnerabilities of what is pinned; without a network: ADVISORIES=FOLDER
+	$(if $(ADVISORIES),$(BIN)/python -m tests.audit "$(ADVISORIES)",\
+	  $(AUDIT)/bin/pip-audit --strict --disable-pip --require-hashes -r requirements.txt)
 
 $(AUDIT)/.installed: requirements-audit.txt
 	@$(PYTHON) -m venv $(AUDIT)
