@@ -133,6 +133,16 @@ async def test_nobody_saves_over_somebody_else_s_save(ground: Ground) -> None:
     assert await ground.runs().load(RUN.id) == agreed()
 
 
+async def test_one_s_own_save_is_known_whatever_the_digits_of_its_times(ground: Ground) -> None:
+    """Its answer is lost, or a proxy sends it again and the second one is refused."""
+    run = replace(RUN, asked_at=1_767_225_600.123_456_7, declared_at=1_767_225_600.123_456_7)
+    ground.lose.add("east")
+    shelf = await ground.runs().create(run)
+    ground.lose.add("west")
+    await shelf.save(run.approved(Approval("two@desk", 1_767_225_601.987_654_3, PLAN.digest, True)))
+    assert (await ground.runs().load(run.id)).state == "approved"
+
+
 @pytest.mark.parametrize("site", ["east", "west"])
 async def test_a_save_whose_answer_was_lost_counts(ground: Ground, site: str) -> None:
     shelf = await ground.runs().create(RUN)

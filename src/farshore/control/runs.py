@@ -193,7 +193,7 @@ class Shelf:
                     written = await ledger.put_over(name, body, there.etag)
             except (Precondition, OutcomeUnknown):
                 there = await _copy(ledger, run.id)
-                if there.revision >= revision and there.run != run:
+                if there.revision >= revision and not _is_copy(there, run):
                     raise _overtaken(run, there) from None
                 if there.revision == revision:
                     return there
@@ -251,6 +251,11 @@ def _read(ledger: Ledger, name: str, document: Document) -> Copy:
     if not isinstance(revision, int):
         raise Corrupt(f"{ledger.where(name)} has no revision.")
     return Copy(ledger.site, Run.from_json(body, ledger.where(name)), revision, document.etag)
+
+
+def _is_copy(copy: Copy, run: Run) -> bool:
+    """Whether that run was saved there. As documents: they have fewer digits of a time."""
+    return copy.run is not None and copy.run.to_json() == run.to_json()
 
 
 async def _listed(ledger: Ledger) -> dict[str, str]:
