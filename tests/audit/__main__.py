@@ -60,7 +60,7 @@ def report(wanted: Sequence[Pin], advisories: Sequence[Advisory], now: datetime)
     lines += [
         f"{len(wanted)} pinned packages, {len(told)} of them with advisories; {len(advisories)} "
         f"advisories read, {withdrawn} of them withdrawn; the newest is of {newest:%Y-%m-%d}, "
-        f"{(now - newest).days} days old. {len(hits) or 'None'} applies to what is pinned."
+        f"{(now - newest).days} days old. Affected: {len(hits) or 'none'}."
     ]
     return "\n".join(lines), len(hits)
 

@@ -129,9 +129,9 @@ def test_the_report_names_what_is_affected_and_how_old_the_copy_is(tmp_path: Pat
     assert hits == 1
     assert "some-package 1.9: PYSEC-2024-1, CVE-2024-1; mended in 1.10.2. It opens" in text
     assert "2 pinned packages, 1 of them with advisories; 1 advisories read, 0" in text
-    assert "the newest is of 2024-02-06, 29 days old. 1 applies" in text
+    assert "the newest is of 2024-02-06, 29 days old. Affected: 1." in text
     text, hits = report([Pin(NAME, "1.99")], advisories, NOW)
-    assert (hits, text.endswith("None applies to what is pinned.")) == (0, True)
+    assert (hits, text.endswith("Affected: none.")) == (0, True)
 
 
 def test_a_folder_about_nothing_that_is_pinned_is_no_pass(tmp_path: Path) -> None:
