@@ -133,6 +133,37 @@ async def test_nobody_saves_over_somebody_else_s_save(ground: Ground) -> None:
     assert await ground.runs().load(RUN.id) == agreed()
 
 
+async def test_a_site_that_was_silent_when_the_run_was_read_is_not_saved_over(
+    ground: Ground,
+) -> None:
+    """It was approved at west alone; who then sees east alone has missed that."""
+    theirs = await ground.runs().create(RUN)
+    ground.down.add("east")
+    await theirs.save(agreed())
+    ground.down = {"west"}
+    mine = await ground.runs().shelf(RUN.id)
+    ground.down.clear()
+    with pytest.raises(Refused, match="at west it is approved by now"):
+        await mine.save(RUN.abort(5.0, "nobody approves"))
+    ground.down.add("east")
+    assert await ground.runs().load(RUN.id) == agreed()
+
+
+async def test_of_two_copies_saved_as_often_the_one_that_is_over_counts(ground: Ground) -> None:
+    theirs = await ground.runs().create(RUN)
+    mine = await ground.runs().shelf(RUN.id)
+    ground.down.add("east")
+    await theirs.save(agreed())
+    ground.down = {"west"}
+    over = RUN.abort(5.0, "nobody approves")
+    await mine.save(over)
+    ground.down.clear()
+    assert await ground.runs().load(RUN.id) == over
+    await ground.runs().level()
+    ground.down.add("east")
+    assert await ground.runs().load(RUN.id) == over
+
+
 async def test_one_s_own_save_is_known_whatever_the_digits_of_its_times(ground: Ground) -> None:
     """Its answer is lost, or a proxy sends it again and the second one is refused."""
     run = replace(RUN, asked_at=1_767_225_600.123_456_7, declared_at=1_767_225_600.123_456_7)

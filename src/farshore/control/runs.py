@@ -5,7 +5,9 @@
 Both sides are written at each save; one that does not answer is brought up at the next one, or
 when the sites are brought into step: else a run that ended meanwhile would stay open there, and
 be in the way of a failover to that site. Of two copies that differ the one with more saves
-counts. Who saves over somebody else's save is refused: a run has one runner at a time.
+counts; of two with as many, the one that is over (two people have each reached one site only, and
+one of them was refused). Who saves over somebody else's save is refused: a run has one runner at a
+time.
 """
 
 from __future__ import annotations
@@ -121,14 +123,14 @@ class Runs:
         for ledger in self._both.ledgers.values():
             with losing(ledger.site):
                 copies[ledger.site] = await _copy(ledger, run_id)
-        best = max(copies.values(), key=lambda copy: copy.revision)
+        best = max(copies.values(), key=_weight)
         if best.run is not None:
             await Shelf(self._both, best.run, copies).level()
 
     async def shelf(self, run_id: str) -> Shelf:
         """A run with what is needed to save it. Raises as `load`."""
         copies, errors = await _copies(self._both, run_id)
-        best = max(copies.values(), key=lambda copy: copy.revision, default=None)
+        best = max(copies.values(), key=_weight, default=None)
         if best is None:
             raise nobody_has("the run", errors)
         if best.run is None:
@@ -172,7 +174,7 @@ class Shelf:
         """Bring a copy that lags behind up to the other; `SideLost` when its site cannot be
         written. Who saves at the same time goes first."""
         for copy in self.copies.values():
-            if copy.revision < self.revision:
+            if not _is_copy(copy, self.run):
                 ledger = self.both.ledgers[copy.site]
                 name, body = self._document(ledger, self.run, self.revision)
                 with contextlib.suppress(Precondition), losing(copy.site):
@@ -186,21 +188,20 @@ class Shelf:
     async def _save(self, ledger: Ledger, run: Run, revision: int) -> Copy:
         """One side. A lost answer is read back."""
         name, body = self._document(ledger, run, revision)
-        there = self.copies.get(ledger.site) or await _copy(ledger, run.id)
+        there = self.copies.get(ledger.site) or await _seen(ledger, run, revision)
         for _ in range(PUTS_MAX):
+            if there.revision >= revision:
+                return there
             try:
                 async with ledger.writing():
                     written = await ledger.put_over(name, body, there.etag)
             except (Precondition, OutcomeUnknown):
-                there = await _copy(ledger, run.id)
-                if there.revision >= revision and not _is_copy(there, run):
-                    raise _overtaken(run, there) from None
-                if there.revision == revision:
-                    return there
-                continue
-            if written.etag:
-                return Copy(ledger.site, run, revision, written.etag)
-            return await _copy(ledger, run.id)
+                there = await _seen(ledger, run, revision)
+            else:
+                there = Copy(ledger.site, run, revision, written.etag)
+                return there if written.etag else await _copy(ledger, run.id)
+        if there.revision >= revision:
+            return there
         raise OutcomeUnknown(f"Whether the run {run.id} is saved at {ledger.site} is not known.")
 
 
@@ -251,6 +252,20 @@ def _read(ledger: Ledger, name: str, document: Document) -> Copy:
     if not isinstance(revision, int):
         raise Corrupt(f"{ledger.where(name)} has no revision.")
     return Copy(ledger.site, Run.from_json(body, ledger.where(name)), revision, document.etag)
+
+
+async def _seen(ledger: Ledger, run: Run, revision: int) -> Copy:
+    """What stands where that save is to go, or is: `Refused` when somebody else has saved as
+    often there."""
+    there = await _copy(ledger, run.id)
+    if there.revision >= revision and not _is_copy(there, run):
+        raise _overtaken(run, there)
+    return there
+
+
+def _weight(copy: Copy) -> tuple[int, bool]:
+    """The copy with the most of it counts."""
+    return copy.revision, copy.run is not None and not copy.run.is_open
 
 
 def _is_copy(copy: Copy, run: Run) -> bool:
