@@ -136,7 +136,7 @@ def _from_command(
         problem = "not a JSON object"
     except _BadDocument as bad:
         problem = str(bad)
-    except ValueError:
+    except (ValueError, RecursionError):
         pass
     raise ConfigError(
         f"{_capital(source.label())} gave no usable credentials for {who}: "

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 from farshore.config.load import FILE_BYTES_MAX, load, parse
 from farshore.control.documents import DOCUMENT_BYTES_MAX, read_document
+from farshore.control.held import HeldDocuments
+from farshore.control.kept import KeptVersions
 from farshore.control.lease import Claim
 from farshore.control.machine import Process
 from farshore.control.recorded import read_record, write_record
@@ -183,6 +185,55 @@ async def test_a_document_that_is_too_long_is_not_read() -> None:
         await read_document(store, "control", "x.json")
 
 
+ROW = ["b", "k", "v", 1.5]
+SAID = {"decision": "released", "by": "anna", "host": "h", "at": 2.0, "prefix": ""}
+PLACED: Mapping[str, dict[str, Any]] = {
+    "deletes/p/index.json": {"edition": "e", "pages": 1, "decisions": 0},
+    "deletes/p/page-0001.json": {"rows": [[*ROW, "held"]]},
+    "deletes/p/decision-000001.json": {"verdict": SAID, "token": "t", "rows": [ROW]},
+    "divergent/p/east.json": {
+        "kept": {"b": {"k": {"v": {"word": "keep", "at": "2024-01-01T00:00:00Z"}}}}
+    },
+}
+
+
+async def all_read(store: MemoryStore) -> tuple[Any, frozenset[str], int]:
+    """Everything that hangs on these documents."""
+    shown = await HeldDocuments(store, "control", "p", strong=True).read()
+    kept = KeptVersions(store, "control", "p", "east")
+    return shown, await kept.of("b", "k"), await kept.since(0.0)
+
+
+async def placed(changed: Mapping[str, object]) -> MemoryStore:
+    store = await stored(b"{}", "other.json")
+    for name, body in {**PLACED, **changed}.items():
+        whole = {**body, "schema": 1} if isinstance(body, dict) else body
+        await store.put("control", name, json.dumps(whole).encode())
+    return store
+
+
+async def test_good_pages_and_decisions_are_read() -> None:
+    shown, kept, since = await all_read(await placed({}))
+    assert [(row.key, row.decision) for row in shown.rows.values()] == [("k", "released")]
+    assert (kept, since) == (frozenset({"v"}), 1)
+
+
+@fuzzed
+@given(st.sampled_from(sorted(PLACED)), st.data())
+@example("deletes/p/page-0001.json", {"rows": [[*ROW[:3], float("nan"), "held"]]})
+@example("deletes/p/page-0001.json", {"rows": [["b", "k", "v", 1e300, "held"]]})
+@example("deletes/p/page-0001.json", {"rows": [[{}, "k", "v", 1, "held"]]})
+@example("deletes/p/index.json", {"edition": "e", "pages": "many", "decisions": None})
+@example("deletes/p/decision-000001.json", {"verdict": SAID, "token": "t", "rows": ["four"]})
+@example("divergent/p/east.json", {})
+@example("divergent/p/east.json", {"kept": {"b": ["k"]}})
+@example("divergent/p/east.json", {"kept": {"b": {"k": {"v": "keep"}}}})
+async def test_changed_pages_and_decisions_are_read_or_refused(name: str, data: Any) -> None:
+    body = data.draw(changed_json(PLACED[name])) if isinstance(data, st.DataObject) else data
+    with allowed(FarshoreError):
+        await all_read(await placed({name: body}))
+
+
 @fuzzed
 @given(st.data())
 async def test_a_changed_record_of_capabilities_is_refused(data: st.DataObject) -> None:
@@ -215,6 +266,7 @@ KEYS = {
     "said",
     [
         NESTED,
+        NESTED[:60_000],
         b"",
         b"\xff",
         json.dumps({**KEYS, "Expiration": "0001-01-01T00:00:00+23:59"}).encode(),

@@ -15,11 +15,12 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, get_args
 
 from farshore.control.documents import Document, read_document, write_document
+from farshore.core.document import Fields
 from farshore.errors import BucketMissing, Corrupt, Precondition, StoreError
-from farshore.journal.deletes import HeldDelete, StandingDelete, Verdict
+from farshore.journal.deletes import Decision, HeldDelete, StandingDelete, Verdict
 from farshore.s3.store import Store, Written
 
 PAGES_MAX = 10_000
@@ -32,6 +33,9 @@ PAGE_COST_MAX = 800_000
 ROW_BYTES = 200
 LETTER_BYTES = 6
 """A row's bytes beside its names, and a letter of a name as JSON may write it (\\u0001)."""
+
+TIME_MAX = 1e11
+"""Unix seconds; the year 5138."""
 
 SETTLE_SECONDS = 2.0
 """Where the server ignores conditions: how long to wait before reading back whose word stands."""
@@ -98,16 +102,16 @@ class HeldDocuments:
         index = await self._document("index")
         if index is None:
             return Shown({}, {}, open=await self._open_after(0))
-        body = index.body
-        count, taken = int(body["pages"]), int(body["decisions"])
-        if not 0 <= count <= PAGES_MAX:
-            raise Corrupt(f"{self._folder}/index.json at {self._store.site} cannot be understood.")
+        fields = Fields(index.body, f"{self._key('index')} at {self._store.site}")
+        count, taken = fields.number("pages"), fields.number("decisions")
+        if count > PAGES_MAX:
+            raise fields.wrong(f"there cannot be {count} pages")
         pages = await self._all([f"page-{n:04d}" for n in range(1, count + 1)])
         published = {row.name: row for page in pages if page for row in _rows_of(page.body)}
         rows, waiting = dict(published), await self._open_after(taken)
         for decided in waiting:
             _apply(rows, decided)
-        return Shown(rows, published, str(body["edition"]), taken, waiting, tuple(pages), index)
+        return Shown(rows, published, fields.text("edition"), taken, waiting, tuple(pages), index)
 
     async def decision(self, number: int) -> Decided | None:
         """One decision; None when it has not been made yet."""
@@ -231,8 +235,27 @@ def _parts(held: Sequence[HeldDelete]) -> Iterator[list[HeldDelete]]:
 
 
 def _rows_of(body: dict[str, Any]) -> Iterator[StandingDelete]:
-    for bucket, key, version_id, held_at, decision in body["rows"]:
-        yield StandingDelete(str(bucket), str(key), str(version_id), float(held_at), decision)
+    for row in _rows(body, "A page of held deletes"):
+        *delete, decision = row
+        if decision not in get_args(Decision):
+            raise Corrupt(f"A page of held deletes cannot be understood: {decision!a}.")
+        yield StandingDelete(*_delete_of(delete), decision)
+
+
+def _rows(body: dict[str, Any], what: str) -> list[list[Any]]:
+    found = body.get("rows")
+    if not isinstance(found, list) or not all(isinstance(row, list) and row for row in found):
+        raise Corrupt(f"{what} cannot be understood: it has no rows.")
+    return found
+
+
+def _delete_of(row: list[Any]) -> HeldDelete:
+    match row:
+        case [str(bucket), str(key), str(version_id), int() | float() as held_at] if (
+            -TIME_MAX < held_at < TIME_MAX
+        ):
+            return HeldDelete(bucket, key, version_id, float(held_at))
+    raise Corrupt("A held delete cannot be understood: it is no bucket, key, version and time.")
 
 
 def _body_of(decided: Decided) -> dict[str, Any]:
@@ -241,12 +264,18 @@ def _body_of(decided: Decided) -> dict[str, Any]:
 
 
 def _decided_of(body: dict[str, Any], number: int) -> Decided:
-    try:
-        verdict = Verdict(**body["verdict"])
-        rows = tuple(HeldDelete(*row) for row in body["rows"])
-        return Decided(number, verdict, rows, str(body["token"]))
-    except (KeyError, TypeError):
-        raise Corrupt(
-            f"The decision {number} about held deletes cannot be understood.",
-            hint="Its older versions are in the control bucket: look at them, purge the bad one.",
-        ) from None
+    """`Corrupt`: its older versions are in the control bucket."""
+    fields = Fields(body, f"The decision {number} about held deletes")
+    said = fields.within("verdict")
+    decision = said.text("decision")
+    if decision not in ("released", "discarded"):
+        raise said.wrong(f"{decision!a} is no decision")
+    verdict = Verdict(
+        "released" if decision == "released" else "discarded",
+        said.text("by"),
+        said.text("host"),
+        said.decimal("at"),
+        said.text("prefix") if said.has("prefix") else "",
+    )
+    rows = tuple(_delete_of(row) for row in _rows(body, f"The decision {number}"))
+    return Decided(number, verdict, rows, fields.text("token"))

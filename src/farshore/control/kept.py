@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from farshore.control.documents import Document, read_document, write_document
 from farshore.core.document import moment_text
-from farshore.errors import Precondition, Refused
+from farshore.errors import Corrupt, Precondition, Refused
 from farshore.s3.store import Store
 
 FRESH_S = 1.0
@@ -106,8 +106,24 @@ class KeptVersions:
 
 
 def _kept(document: Document | None) -> Kept:
-    found: Kept = document.body["kept"] if document else {}
+    """`Corrupt` for a document of another form: to forget decisions would undo them."""
+    if document is None:
+        return {}
+    found: Kept = document.body.get("kept", {})
+    if not _is_kept(found):
+        raise Corrupt(
+            "The decisions about divergent versions cannot be understood.",
+            hint="Older versions of divergent/… are in the control bucket: look at them, and "
+            "purge the bad one.",
+        )
     return found
+
+
+def _is_kept(found: object, depth: int = 4) -> bool:
+    """Tables in tables: buckets, keys, versions, and what was decided of each."""
+    if depth == 0:
+        return isinstance(found, str)
+    return isinstance(found, dict) and all(_is_kept(one, depth - 1) for one in found.values())
 
 
 def _json(one: Decided) -> dict[str, str]:
@@ -118,7 +134,7 @@ def _at(decided: Mapping[str, str]) -> float:
     """When it was decided; never, for a time that cannot be read."""
     try:
         return datetime.fromisoformat(decided["at"]).timestamp()
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, OverflowError):
         return 0.0
 
 
