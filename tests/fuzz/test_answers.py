@@ -13,6 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from farshore.engine.look import written_at
 from farshore.errors import Corrupt, FarshoreError, StoreError
 from farshore.feed import filer_wire
 from farshore.feed.events import read_event
@@ -178,6 +179,34 @@ def test_every_reader_of_answers_gives_a_value_or_our_error(
     answer = wire.Answer(status, headers, body)
     for read in READERS:
         answers_or_refuses(partial(read, answer))
+
+
+TIMES = (b"", b"never", b"2024-13-01T00:00:00Z", b"2024-01-01T00:00:00", b"1", b"\xc2\xb2")
+
+
+@fuzzed
+@given(changed_bytes(LISTING, TIMES) | st.sampled_from(TIMES))
+@example(b"2024-02-30T00:00:00.000Z")
+def test_the_times_of_a_listing_can_be_counted_with(changed: bytes) -> None:
+    good = b"2024-01-01T00:00:00.000Z"
+    body = changed if changed.startswith(b"<") else LISTING.replace(good, changed, 1)
+    with allowed(FarshoreError):
+        for entry in wire.parse_list_versions(wire.Answer(200, {}, body)).entries:
+            assert written_at(entry) < 1e12
+    for time in TIMES:
+        with pytest.raises(Corrupt, match=r"the time|no LastModified|cannot be read"):
+            wire.parse_list_versions(wire.Answer(200, {}, LISTING.replace(good, time, 1)))
+
+
+@pytest.mark.parametrize("until", ["never", "2024-02-30T00:00:00Z", "2030-01-01"])
+def test_a_retention_until_no_time_is_our_error(until: str) -> None:
+    said = {
+        "content-length": "1",
+        "x-amz-object-lock-mode": "GOVERNANCE",
+        "x-amz-object-lock-retain-until-date": until,
+    }
+    with pytest.raises(Corrupt, match="no time"):
+        wire.parse_info(wire.Answer(200, said, b""))
 
 
 HEADERS = (

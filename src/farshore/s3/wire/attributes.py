@@ -16,6 +16,7 @@ from farshore.core.model import CARRIED_HEADERS, NO_LOCK, Attributes, Lock
 from farshore.errors import BadRequest, Corrupt, Unsupported
 from farshore.s3.sigv4 import encode_value
 from farshore.s3.store import ObjectInfo
+from farshore.s3.wire.encoded import is_moment
 from farshore.s3.wire.request import Answer, Pairs, bare_etag
 
 META = "x-amz-meta-"
@@ -191,7 +192,10 @@ def _lock(headers: Mapping[str, str]) -> Lock:
     held = headers.get("x-amz-object-lock-legal-hold", "") == "ON"
     if not mode and not held:
         return NO_LOCK
-    return Lock(mode, headers.get("x-amz-object-lock-retain-until-date", ""), held)
+    until = headers.get("x-amz-object-lock-retain-until-date", "")
+    if until and not is_moment(until):
+        raise Corrupt(f"the retention of an object ends at {until!a}, which is no time")
+    return Lock(mode, until, held)
 
 
 def _encryption(headers: Mapping[str, str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from urllib.parse import unquote_plus
 
 from farshore.errors import BadListing
@@ -39,3 +40,11 @@ def flag(text: str, name: str) -> bool:
         return _FLAGS[text]
     except KeyError:
         raise BadListing(f"a listing has {text!a} for {name}, not true or false") from None
+
+
+def is_moment(text: str) -> bool:
+    """Whether a time is ISO 8601 with its zone, as S3 writes times: such can be counted with."""
+    try:
+        return datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False

@@ -15,7 +15,7 @@ from farshore.core.model import Version
 from farshore.errors import BadListing, BadRequest, Corrupt, Unsupported
 from farshore.s3 import xml
 from farshore.s3.store import VersionPage
-from farshore.s3.wire.encoded import decoder, flag
+from farshore.s3.wire.encoded import decoder, flag, is_moment
 from farshore.s3.wire.entries import KINDS, REQUIRED, Row, scan, unescape
 from farshore.s3.wire.request import Answer, Request, action
 
@@ -127,6 +127,8 @@ def _entries(rows: list[Row], read_key: Callable[[str], str]) -> list[Version]:
         if raw_key != raw:
             raw, key = raw_key, read_key(raw_key)
         is_marker, is_latest = kind == "DeleteMarker", latest == "true"
+        if not is_moment(modified):
+            raise BadListing(f"a listing's entry for {key!a} has the time {modified!a}")
         length = int(size) if size else 0
         append(make((key, version_id, is_marker, is_latest, etag, length, modified, storage_class)))
     return entries
