@@ -62,6 +62,17 @@ def child(mode: str, file: Path) -> subprocess.Popen[str]:
 # -- a kill ------------------------------------------------------------------------
 
 
+def test_a_folder_that_is_made_is_its_owner_s_alone(tmp_path: Path) -> None:
+    """Keys of files and ids of open uploads stand in it; a folder that is there stays as it is."""
+    opened(tmp_path / "state" / "journal.sqlite").close()
+    assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o750)
+    opened(shared / "journal.sqlite").close()
+    assert shared.stat().st_mode & 0o777 == 0o750
+
+
 async def test_a_kill_at_any_moment_loses_nothing_that_was_noted(file: Path) -> None:
     moments = random.Random(20_261_122)
     expected: set[str] = set()

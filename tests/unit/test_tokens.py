@@ -45,6 +45,7 @@ def test_one_is_made_for_its_owner_s_eyes_alone(tmp_path: Path) -> None:
     kept = tmp_path / "state" / OWN_FILE
     assert kept.read_text() == f"{token}\n"
     assert kept.stat().st_mode & 0o777 == 0o600
+    assert kept.parent.stat().st_mode & 0o777 == 0o700
     assert len(token) >= 43
     assert of_api("", None, tmp_path / "state")() == [token]
 

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from farshore.errors import StateError
+from farshore.journal.statefile import OWNER_ALONE
 
 ADDRESS_FILE = "sns-subscribe-url"
 
@@ -14,7 +15,7 @@ def keep_address(folder: Path, address: str) -> Path:
     """Write it for the owner's eyes alone, in place of the one before. `StateError`."""
     path = folder / ADDRESS_FILE
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=OWNER_ALONE, parents=True, exist_ok=True)
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(handle, "w") as file:
             os.fchmod(handle, 0o600)  # of one that was there before, too

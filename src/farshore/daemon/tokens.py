@@ -15,6 +15,7 @@ from itertools import takewhile
 from pathlib import Path
 
 from farshore.errors import StateError
+from farshore.journal.statefile import OWNER_ALONE
 
 OWN_FILE = "api-token"
 
@@ -78,7 +79,7 @@ def of_api(variable: str, file: Path | None, state_dir: Path) -> Tokens:
 def _own(path: Path) -> Path:
     """For its owner's eyes alone."""
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=OWNER_ALONE, parents=True, exist_ok=True)
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "w") as file:
             file.write(secrets.token_urlsafe(32) + "\n")

@@ -26,6 +26,10 @@ CHECKPOINT_PAGES = 4_000
 CACHE_KIB = 16 * 1024
 """Pages kept in memory by each connection; the changes of one transaction fit."""
 
+OWNER_ALONE = 0o700
+"""Rights of a folder that we make: names of files and open uploads stand in it, and a token. One
+that was there keeps its own."""
+
 IN_MEMORY = Path(":memory:")
 """In place of a file: gone with its connection."""
 
@@ -41,7 +45,7 @@ def opened(path: Path, *schema: str) -> sqlite3.Connection:
     """
     with reporting(path, "opened"):
         if path != IN_MEMORY:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(mode=OWNER_ALONE, parents=True, exist_ok=True)
             path = path.resolve()  # SQLite cannot open /../x, which a relative --config can give
         db = sqlite3.connect(
             path, isolation_level=None, timeout=BUSY_TIMEOUT_S, check_same_thread=False
