@@ -34,6 +34,7 @@ from farshore.core.shrinkage import Shrunk
 from farshore.core.watermark import Watermark
 from farshore.daemon.heard import Heard
 from farshore.daemon.rates import Rates
+from farshore.engine.clocks import ahead_of
 from farshore.engine.dispatch import Dispatcher
 from farshore.engine.lane import Crew
 from farshore.engine.reconcile import Scan
@@ -369,14 +370,16 @@ class Reporter:
     async def measure_clocks(self, crews: list[Crew]) -> None:
         """Ask both servers for their time; of a silent one, the last measure stays good."""
         for crew in crews[:1]:
-            ours, theirs = await _offset(crew.source.store), await _offset(crew.target.store)
+            ours = await _ahead(crew.source.store, self._clock)
+            theirs = await _ahead(crew.target.store, self._clock)
             self._source_answers, self._target_answers = ours is not None, theirs is not None
             if theirs is None:
                 self._troubles["target"] = f"{self._config.pair.target} does not answer"
+            behind = self._clock.monotonic() - self._clock.now()
             if ours is not None:
-                self._source_offset_s = ours
-                self._source_ahead_s = ours + self._clock.now() - self._clock.monotonic()
-            self._target_offset_s = self._target_offset_s if theirs is None else theirs
+                self._source_ahead_s, self._source_offset_s = ours, ours + behind
+            if theirs is not None:
+                self._target_offset_s = theirs + behind
 
 
 def _left_out(ledger: Ledger) -> LeftOutState:
@@ -384,11 +387,11 @@ def _left_out(ledger: Ledger) -> LeftOutState:
     return LeftOutState(ledger.total(), tuple(NamedVersion(*row) for row in latest))
 
 
-async def _offset(store: Store) -> float | None:
-    """The server's clock minus ours; None when it does not answer."""
+async def _ahead(store: Store, clock: Clock) -> float | None:
+    """As `ahead_of`; None when it does not answer."""
     try:
         async with asyncio.timeout(ANSWER_SECONDS_MAX):
-            return await store.server_time_offset()
+            return await ahead_of(store, clock)
     except (StoreError, TimeoutError):
         return None
 

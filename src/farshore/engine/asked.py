@@ -9,6 +9,7 @@ from typing import NamedTuple
 from farshore.clock import Clock
 from farshore.core.plan import DELAYED_MARKER, DELETE_GUARD
 from farshore.core.rules import Rule
+from farshore.engine.clocks import ahead_of
 from farshore.engine.reconcile import Scan, scan
 from farshore.engine.session import Sides
 from farshore.journal.backlog import ASKED, NOT_FAILED, Backlog, Work
@@ -53,7 +54,7 @@ async def ask(
 ) -> Asked:
     """Note every key below the prefix that differs, ahead of all else. Raises as `scan`."""
     noted_at = clock.now()
-    offset = 0.0
+    ahead_s = 0.0
     for source, target in sides:
         await scan(
             source,
@@ -66,8 +67,8 @@ async def ask(
             priority=ASKED,
             deletes=deletes,
         )
-        offset = await source.store.server_time_offset()
-    until = clock.now() + offset + CLOCK_RESOLUTION_S
+        ahead_s = await ahead_of(source.store, clock)
+    until = clock.monotonic() + ahead_s + CLOCK_RESOLUTION_S
     return Asked(prefix, frozenset(side.source.bucket for side in sides), noted_at, until)
 
 

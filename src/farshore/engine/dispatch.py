@@ -12,6 +12,7 @@ from farshore.core.join import KeyPair
 from farshore.core.plan import DELAYED_MARKER, DELETE_GUARD, LATE_WRITE
 from farshore.core.rules import Rule
 from farshore.engine.ahead import Looked, Wanted, look_ahead, wanted_of
+from farshore.engine.clocks import ahead_of
 from farshore.engine.expired import named_in_vain
 from farshore.engine.follow import follow
 from farshore.engine.guard import DeleteGuard
@@ -153,11 +154,11 @@ class Dispatcher:
         for bucket, crew in self._careful.items():
             while not self._placed[bucket].has_begun:
                 try:
-                    offset = await crew.source.store.server_time_offset()
+                    ahead_s = await ahead_of(crew.source.store, self._clock)
                 except StoreError:
                     await asyncio.sleep(AWAY_S)
                 else:
-                    self._placed[bucket].begin(self._clock.now() + offset)
+                    self._placed[bucket].begin(self._clock.monotonic() + ahead_s)
 
     async def _nap(self) -> None:
         try:
