@@ -161,6 +161,41 @@ async def test_the_one_who_is_late_is_told_who_was_first_and_when(world: World) 
 # -- one side down -------------------------------------------------------------------
 
 
+async def test_that_a_fence_stands_by_now_is_no_decision_that_comes_first(world: World) -> None:
+    """The daemon notes it when the site answers; a failover at work must not fail over it."""
+    anna, daemon = world.person("anna"), world.person("daemon")
+    fence = Fence("east", "policy", "pending", "anna", "down", 1.0)
+    await anna.plane.change(lambda r: r.with_fence(fence), by="anna", why="", action="fence")
+
+    async def stands() -> None:
+        standing = replace(fence, state="standing")
+        await daemon.plane.change(
+            lambda r: r.with_fence(standing), by="anna", why="", action="fence.done"
+        )
+
+    world.stores["east"].hook = Once(world.stores["east"], RECORD, stands)
+    record = await anna.records("give_up")
+    assert (record.phase, record.fence_of("east")) == ("given_up", replace(fence, state="standing"))
+    for site in SITES:
+        assert verify(await world.entries(site), world.records(site)[0].audit_head) is None
+
+
+async def test_that_a_fence_was_taken_away_is_a_decision(world: World) -> None:
+    anna, ben = world.person("anna"), world.person("ben")
+    fence = Fence("east", "policy", "standing", "anna", "down", 1.0)
+    await anna.plane.change(lambda r: r.with_fence(fence), by="anna", why="", action="fence")
+
+    async def lowers() -> None:
+        await ben.plane.change(
+            lambda r: r.without_fence("east"), by="ben", why="", action="unfence"
+        )
+
+    world.stores["east"].hook = Once(world.stores["east"], RECORD, lowers)
+    with pytest.raises(Refused) as caught:
+        await anna.records("give_up")
+    assert caught.value.message.startswith("give_up was not recorded: ben at 2026-01-01T")
+
+
 async def test_with_the_second_site_down_the_first_one_decides_in_its_epoch(world: World) -> None:
     anna = world.person("anna")
     await anna.adds("before")

@@ -224,6 +224,9 @@ class ControlPlane:
         if now.record is None or change.view.record.comes_from(now.record):
             await self._conclude(change, intent, "failed", "The record was brought into step.")
             raise _Overtaken
+        if now.record.decides_as(change.view.record):
+            await self._conclude(change, intent, "failed", "It was noted that a fence stands.")
+            raise _Overtaken
         await self._lose(change, intent, now.record)
 
     async def _lose(self, change: _Change, intent: Entry, winner: ControlRecord) -> None:

@@ -155,6 +155,11 @@ class ControlRecord:
             for era, end in zip(eras, ends, strict=True)
         )
 
+    def decides_as(self, other: ControlRecord) -> bool:
+        """Whether both say the same of all that somebody decides. Whether a fence that is wanted
+        stands already is no decision: the daemon notes it, whenever its site answers."""
+        return _decided(self) == _decided(other)
+
     def to_json(self) -> dict[str, Any]:
         """The document, with its schema and its digest."""
         content = _content(self)
@@ -288,6 +293,20 @@ def _freeze(fields: Fields) -> Freeze:
         until=fields.moment("until"),
         by=fields.text("by"),
         why=fields.text("why"),
+    )
+
+
+def _decided(record: ControlRecord) -> ControlRecord:
+    fences = sorted(record.fences, key=lambda fence: fence.site)
+    return replace(
+        record,
+        revision=0,
+        fences=tuple(replace(fence, state="pending") for fence in fences),
+        audit_head=BEGINNING,
+        lineage=(),
+        by="",
+        why="",
+        at=0.0,
     )
 
 

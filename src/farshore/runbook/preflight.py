@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from farshore.control.contact import make_contact
 from farshore.control.sites import open_store
 from farshore.control.status import StatusDocument, StatusReport
+from farshore.core.aftermath import HALF_WAY
 from farshore.core.record import ControlRecord
 from farshore.core.roles import Phase
 from farshore.errors import FarshoreError, Refused, StoreError
@@ -117,7 +118,7 @@ class Preflight:
             return view.sentence
         if not view.of(self.ground.new).answers:
             return f"{self.ground.new} does not show its control record: {view.sentence}"
-        return _wrong_record(view.record, self.ground.old, self.phases)
+        return refusal(view.record, self.ground, self.phases)
 
     async def _switch(self) -> str:
         view = await survey(self.ground.drivers)
@@ -182,12 +183,14 @@ class Preflight:
         """Nothing was changed."""
 
 
-def _wrong_record(record: ControlRecord, old: str, phases: Sequence[Phase]) -> str:
-    if record.primary != old:
-        return f"{record.primary} is the primary, not {old}"
+def refusal(record: ControlRecord, ground: Ground, phases: Sequence[Phase]) -> str:
+    """A failover goes on with the flip of a run that was ended in the middle of it."""
+    if record.primary != ground.old:
+        return f"{record.primary} is the primary, not {ground.old}"
     if record.phase not in phases:
         return f"the pair is {record.phase.replace('_', ' ')}, not {' or '.join(phases)}"
-    if record.switch.under_way:
+    goes_on = record.phase in HALF_WAY and record.switch.wanted == ground.new
+    if record.switch.under_way and not goes_on:
         return f"a flip to {record.switch.wanted} is not finished; see `farshore switch show`"
     return ""
 
