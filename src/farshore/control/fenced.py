@@ -92,7 +92,7 @@ async def see_fences(config: Config, stores: Mapping[str, Store], clock: Clock) 
         ControlPlane(both, clock).read(),
         asyncio.gather(*(_cannot(config.site(name), stores.get(name)) for name in sites)),
     )
-    facts = [_fact(config, fence, stores.get(fence.site)) for fence in view.record.fences]
+    facts = [look_at(config, fence, stores.get(fence.site)) for fence in view.record.fences]
     refused = tuple(one for one in cannot if one is not None)
     return SeenFences(tuple(await asyncio.gather(*facts)), refused, view)
 
@@ -118,7 +118,8 @@ async def _cannot(site: Site, store: Store | None) -> Unfenceable | None:
     )
 
 
-async def _fact(config: Config, fence: Fence, store: Store | None) -> FenceFact:
+async def look_at(config: Config, fence: Fence, store: Store | None) -> FenceFact:
+    """One recorded fence as it stands. Raises nothing that the site does."""
     gone: list[str] = []
     looked = store is not None and fence.mode == "policy" and fence.state != "pending"
     if looked and store is not None:

@@ -23,7 +23,7 @@ from pydantic import BeforeValidator, PlainSerializer, TypeAdapter, ValidationEr
 
 from farshore.control.documents import Document, read_document, write_document
 from farshore.core.watermark import Basis
-from farshore.errors import BucketMissing, Corrupt, StateError
+from farshore.errors import BucketMissing, Corrupt, Gone, StateError, StoreError
 from farshore.s3.store import Store
 
 
@@ -282,6 +282,10 @@ def proof_name(pair: str) -> str:
     return f"proof/{pair}.json"
 
 
+class StatusLost(StoreError):
+    """The target does not have the status any more that was kept there."""
+
+
 class StatusDocument:
     """The status of one pair on the target, and who keeps it without leaving a trail.
 
@@ -301,6 +305,20 @@ class StatusDocument:
             return None
         self._previous = document.version_id
         return StatusReport.from_json(document.body)
+
+    async def require_kept(self) -> None:
+        """`StatusLost` where what was read or written last is gone: who loses that may have lost
+        everything. Raises as stores do."""
+        if not self._previous:
+            return
+        try:
+            await self._store.head(self._bucket, self._name)
+        except Gone as error:
+            raise StatusLost(
+                f"{self._store.site} has lost the status that was kept there: it may have lost its "
+                "disks, and with them what was copied.",
+                hint="All of it is looked at anew; `farshore status` says how far that is.",
+            ) from error
 
     async def write(self, report: StatusReport) -> None:
         """Replace it and purge the version before it. The last writer wins: hold the lease."""

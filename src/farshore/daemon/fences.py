@@ -3,6 +3,9 @@
     the record, every few seconds ──> a fence is pending ──> its site is asked, several times
     a second ──> it answers ──> fenced, tried as the application, recorded
 
+    the policies of a fence that stands, now and then ──> nothing is written there any more (its
+    site came back with new disks, or a request for another policy arrived late) ──> pending
+
 `before_work` is asked before anything is opened for the pair: while a fence is pending,
 nothing is done with the pair. A site that clients may write to although it was given up is
 neither a source nor a target.
@@ -12,13 +15,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
 
 from farshore.clock import Clock
 from farshore.config import Config
+from farshore.control.fenced import look_at
 from farshore.control.record import ControlPlane, open_plane
 from farshore.control.sites import open_store
-from farshore.core.record import Fence
+from farshore.core.record import ControlRecord, Fence
 from farshore.errors import FarshoreError, Refused, StoreError
 from farshore.fence.waiting import put_up, waiting
 from farshore.tasks import together
@@ -31,6 +36,13 @@ KNOCK_EVERY_S = 0.1
 
 KNOCK_SECONDS_MAX = 1.0
 """A site that needs longer for a word is asked again."""
+
+STANDING_EVERY_S = 10.0
+"""How often it is looked whether a fence that is recorded to stand is still written there."""
+
+SURE_AFTER_S = 3.0
+"""What is missing twice, so far apart, is gone: whoever takes a fence away does so first at the
+site, and then in the record."""
 
 AGAIN_S = 5.0
 """Pause after a fence that could not be put up although its site answers."""
@@ -47,6 +59,7 @@ class FenceKeeper:
     say: Say
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     _pending: tuple[Fence, ...] = ()
+    _standing: tuple[Fence, ...] = ()
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     _said: str = ""
@@ -56,6 +69,7 @@ class FenceKeeper:
         async with open_plane(self.config, self.clock) as plane, together() as group:
             group.create_task(self._read_for_ever(plane))
             group.create_task(self._knock_for_ever(plane))
+            group.create_task(self._look_for_ever(plane))
 
     async def before_work(self) -> None:
         """Return when no fence waits. `StoreError` while one does that cannot be put up."""
@@ -81,6 +95,41 @@ class FenceKeeper:
                 if await self._answers(fence.site):
                     await self._try(plane, fence)
             await self.sleep(KNOCK_EVERY_S)
+
+    async def _look_for_ever(self, plane: ControlPlane) -> None:
+        missed: tuple[Fence, ...] = ()
+        while True:
+            await self.sleep(SURE_AFTER_S if missed else STANDING_EVERY_S)
+            gone = tuple([fence for fence in self._standing if await self._is_gone(fence)])
+            for fence in gone:
+                if fence in missed:
+                    await self._want_again(plane, fence)
+            missed = tuple(fence for fence in gone if fence not in missed)
+
+    async def _is_gone(self, fence: Fence) -> bool:
+        """Whether it is not written any more in some bucket that could be looked at."""
+        try:
+            store = open_store(self.config, fence.site, "replicator")
+        except FarshoreError:
+            return False  # `farshore status` says it
+        async with aclosing(store):
+            return bool((await look_at(self.config, fence, store)).gone)
+
+    async def _want_again(self, plane: ControlPlane, fence: Fence) -> None:
+        """Only `farshore unfence` ends a fence. What is wanted and does not hold is pending."""
+
+        def again(record: ControlRecord) -> ControlRecord:
+            if record.fence_of(fence.site) != fence:
+                return record
+            return record.with_fence(replace(fence, state="pending"))
+
+        why = f"it was gone at {fence.site}"
+        try:
+            await plane.change(again, by="farshore", why=why, action="fence.gone")
+        except FarshoreError as error:
+            self._say_once(f"the fence of {fence.site} is gone: {error.message}")
+            return
+        self._say_once(f"the fence of {fence.site} is gone, and is put up again")
 
     async def _try(self, plane: ControlPlane, fence: Fence) -> None:
         """Put it up; what goes wrong is said once, and tried again."""
@@ -108,6 +157,7 @@ class FenceKeeper:
         view = await plane.peek()
         if view.answering:
             self._pending = waiting(view)
+            self._standing = tuple(f for f in view.record.fences if f not in self._pending)
         return self._pending
 
     async def _answers(self, site: str) -> bool:

@@ -24,6 +24,7 @@ from farshore.control.status import (
     ScanState,
     ShrunkBucket,
     StatusDocument,
+    StatusLost,
     StatusReport,
     SweepState,
     read_local,
@@ -94,6 +95,7 @@ class Reporter:
         self._troubles: dict[str, str] = {}
         self._other_works = True  # as long as nobody knows: the folder may be shared
         self._promised: float | None = None
+        self._is_void = False  # what was published
         self._news = asyncio.Event()
         self._limits: Callable[[], Sequence[Held]] = tuple
         self._feeds: Callable[[], Mapping[str, FeedReport]] = dict
@@ -122,10 +124,21 @@ class Reporter:
         self._standing_still, self._other_works = error.message, False
         self.mark = self.mark.feed_lost()
 
+    def target_lost(self) -> None:
+        """The target has lost a bucket, and all that was in it: what was promised is void until a
+        scan has closed."""
+        self._forget_target()
+        self._news.set()
+
     def feed_lost(self, feed: str) -> None:
         """Hints of this feed may have been lost: heartbeats prove nothing until a scan that
         begins later has closed."""
         self.heard.lost(feed)
+        self.mark = self.mark.feed_lost()
+
+    def buckets_changed(self) -> None:
+        """Others are replicated from now on. What was told of the new ones has been dropped:
+        heartbeats prove nothing until a scan that begins later has closed."""
         self.mark = self.mark.feed_lost()
 
     def heartbeat_heard(self, bucket: str, feed: str, at: float, until: float) -> None:
@@ -174,8 +187,13 @@ class Reporter:
         self.mark = self.mark.scan_started(tally.started_at)
 
     def scan_failed(self, tally: Scan, error: StoreError | Refused) -> None:
-        """The listing broke off, or did not show all: it proves nothing."""
-        self.mark = self.mark.scan_closed(tally.started_at, complete=False, left_over=None)
+        """The listing broke off, or did not show all: it proves nothing. But what it has found
+        missing is missing."""
+        mark, left = self.mark, self._left_by(tally)
+        mark = mark.scan_closed(tally.started_at, complete=False, left_over=None)
+        if left is not None and mark.watermark is not None and left < mark.watermark:
+            mark = mark.found_missing(left)
+        self.mark = mark
         self._troubles["scan"] = f"the last scan proved nothing: {error.message}"
 
     def scan_closed(self, tally: Scan) -> None:
@@ -186,7 +204,7 @@ class Reporter:
             return
         self._troubles.pop("scan", None)
         self._scan = ScanState(tally.started_at, tally.finished_at, tally.keys, tally.versions)
-        left = left_over(self._oldest(), tally.oldest, self._promised, self.mark.watermark)
+        left = self._left_by(tally)
         self.mark = self.mark.scan_closed(tally.started_at, complete=True, left_over=left)
         self._news.set()
         self._keep()
@@ -270,6 +288,9 @@ class Reporter:
             limits={h.site: LimitState(*h.rates, h.window) for h in self._limits()},
         )
 
+    def _left_by(self, tally: Scan) -> float | None:
+        return left_over(self._oldest(), tally.oldest, self._promised, self.mark.watermark)
+
     def _discarded(self) -> dict[str, dict[str, int]]:
         waiting = self._crews[0].waiting if self._crews else None
         count = waiting.count("discarded") if waiting is not None else 0
@@ -303,22 +324,33 @@ class Reporter:
 
     @asynccontextmanager
     async def publishing(self) -> AsyncIterator[StatusDocument]:
-        """The status document, opened; goes on from what was published before this daemon."""
+        """The status document, opened; goes on from what was published before this daemon. A
+        target that has none of ours may have lost its disks: what was promised for it is void."""
         config = self._config
         store = open_store(config, config.pair.target, "replicator")
         try:
             document = StatusDocument(
                 Retrying(store), config.target.control_bucket, config.pair.name
             )
-            last = await document.read()
-            if last is not None and self._scan is None:
-                self.mark = self._resumed(last)
+            self._go_on_from(await document.read())
             yield document
         finally:
             await store.aclose()
 
+    def _go_on_from(self, last: StatusReport | None) -> None:
+        if last is None:
+            self._forget_target()
+        elif self._scan is None and not self._is_void:
+            self.mark = self._resumed(last)
+
+    def _forget_target(self) -> None:
+        """Of what the target has, nothing is known until a scan has closed, whatever was
+        published."""
+        self.mark, self._scan, self._is_void = Watermark(), None, True
+
     async def publish_for_ever(self, document: StatusDocument, every_s: float) -> None:
-        """Write the status on the target, again and again, and whenever a scan has closed."""
+        """Write the status on the target, again and again, and whenever a scan has closed.
+        `StoreError` from a target that has lost what was written there before."""
         while True:
             self._news.clear()
             await self.measure_clocks(self._crews)
@@ -332,7 +364,11 @@ class Reporter:
         """A write that hangs is given up; at worst one old version of the document stays."""
         try:
             async with asyncio.timeout(ANSWER_SECONDS_MAX):
+                await document.require_kept()
                 await document.write(self.report())
+        except StatusLost:
+            self._forget_target()
+            raise
         except StoreError as error:
             self._target_answers = False
             self._troubles["target"] = f"{self._config.pair.target}: {error.message}"
@@ -349,6 +385,7 @@ class Reporter:
             return
         with contextlib.suppress(StoreError, TimeoutError):  # then its silence says it
             async with asyncio.timeout(LAST_SECONDS_MAX):
+                await document.require_kept()
                 await document.write(self.report())
 
     def keep_last(self) -> None:
