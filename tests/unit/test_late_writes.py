@@ -12,7 +12,14 @@ import pytest
 
 from farshore.core import stamp
 from farshore.core.align import Alignment
-from farshore.core.late import LATE_MAX_S, LOOK_FIRST_S, Doubt, is_stray, next_look_in, stray_markers
+from farshore.core.late import (
+    LATE_MAX_S,
+    LOOK_FIRST_S,
+    Doubt,
+    is_stray,
+    next_look_in,
+    stray_markers,
+)
 from farshore.core.model import NO_ATTRIBUTES, Attributes, Lock
 from farshore.core.plan import LATE_WRITE, holds_back
 from farshore.core.stamp import Stamp
