@@ -6,9 +6,13 @@ goes through `require_none`, and what the control buckets hold at the end.
 
 from __future__ import annotations
 
+import json
+from base64 import b64encode
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from farshore.daemon.tokens import OWN_FILE
 from farshore.lab.principals import HOLDERS, read_keys
@@ -34,10 +38,23 @@ def token_of(state_dir: Path) -> set[str]:
 
 
 def require_none(secrets: set[str], said: str | bytes, where: str) -> None:
-    """Fails where one of them is said. The secret itself is not repeated."""
+    """Fails where one of them is said, plainly or encoded. The secret itself is not repeated."""
     text = said if isinstance(said, bytes) else said.encode("utf-8", "replace")
-    found = sum(secret.encode() in text for secret in secrets)
+    found = sum(any(form in text for form in forms_of(secret)) for secret in secrets)
     assert not found, f"{found} secrets of the lab in {where}"
+
+
+@cache
+def forms_of(secret: str) -> frozenset[bytes]:
+    """As it is; as URLs, JSON, a dump and Basic's header would hold it."""
+    plain = secret.encode()
+    forms = {plain, quote(secret, safe="").encode(), json.dumps(secret)[1:-1].encode()}
+    forms |= {plain.hex().encode(), repr(plain)[2:-1].encode()}
+    for before in range(3):  # in base64 it depends on what stands before, such as a user's name
+        coded = b64encode(bytes(before) + plain)
+        inner = coded[-(-before * 4 // 3) : len(coded) - 4]
+        forms |= {inner, inner.translate(bytes.maketrans(b"+/", b"-_"))}
+    return frozenset(forms)
 
 
 def require_none_in_process(secrets: set[str], pid: int) -> None:

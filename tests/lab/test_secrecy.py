@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
+from base64 import b64encode
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -38,6 +42,27 @@ def test_a_secret_is_found_wherever_it_is(farshore: Farshore, tmp_path: Path) ->
         require_none_in_bucket(secrets, farshore.s3("west"), farshore.bucket)
 
 
+def test_a_secret_among_the_arguments_is_found() -> None:
+    wait = [sys.executable, "-c", "input()", "--key=a-secret-word"]
+    with subprocess.Popen(wait, stdin=subprocess.PIPE) as process:
+        with pytest.raises(AssertionError, match="1 secrets of the lab in the arguments"):
+            require_none_in_process({"a-secret-word"}, process.pid)
+        require_none_in_process({"another-word"}, process.pid)
+        process.communicate(b"\n")
+
+
+@pytest.mark.parametrize("user", ["", "u", "us", "use"])
+def test_a_secret_is_found_however_it_is_written(user: str) -> None:
+    secret = 'a/long+secret=with"quotes\u00e9'
+    basic = b64encode(f"{user}:{secret}".encode()).decode()
+    said = [basic, basic.replace("+", "-").replace("/", "_"), quote(secret, safe="")]
+    said += [json.dumps({"key": secret}), repr(secret.encode()), secret.encode().hex()]
+    for words in said:
+        with pytest.raises(AssertionError, match="1 secrets"):
+            require_none({secret}, f"it is {words}!", "a log")
+    require_none({secret}, b64encode(f"{user}:another long secret".encode()), "a log")
+
+
 def test_a_command_that_says_one_fails_its_test(farshore: Farshore) -> None:
     secret = sorted(secrets_of(farshore.lab.folder))[0]
     with pytest.raises(AssertionError, match="secrets of the lab in the output of"):
@@ -56,6 +81,8 @@ def test_nothing_that_is_left_behind_holds_a_secret(farshore: Farshore) -> None:
         eventually(lambda: daemon.report()["proved_at"] is not None, 60, "a report")
         farshore.run("status")
         farshore.run("verify")
+        for path in ("/metrics", "/v1/status", "/v1/endpoint", "/healthz", "/readyz", "/v1/no"):
+            daemon.ask(path, token=daemon.token)  # each answer is searched
     farshore.run("doctor")
     farshore.run("drill", "--why", "a test")
     token = token_of(farshore.state_dir)
