@@ -17,6 +17,7 @@
         │   └── KeysEnded             retryable   temporary keys ended; newer ones are there
         ├── Gone                              404/405: key, version or upload is not there
         │   └── BucketMissing
+        │       └── TargetMissing             with it, all that was copied there
         ├── Precondition                      412/409: somebody else wrote
         ├── Corrupt                           bytes or a listing are not what was promised
         │   └── BadListing                    out of order, cut short, or incomplete
@@ -186,6 +187,10 @@ class BucketMissing(Gone):
     """The bucket does not exist."""
 
     cause_word = "BucketMissing"
+
+
+class TargetMissing(BucketMissing):
+    """The target's bucket does not exist: nothing of what was copied to it is there."""
 
 
 class Precondition(StoreError):

@@ -11,7 +11,8 @@ from farshore.core.align import Alignment
 from farshore.core.model import History, Version
 from farshore.core.plan import plan_key
 from farshore.core.record import Fence
-from farshore.daemon import fences
+from farshore.daemon import fences, reports, service
+from farshore.daemon.heard import Heard
 from farshore.daemon.reports import Reporter
 from farshore.engine import copy, dispatch, lane, look, placed
 from farshore.engine.guard import DeleteGuard
@@ -19,7 +20,9 @@ from farshore.fence import waiting as fence_waiting
 from farshore.fence.bite import Bite
 from farshore.fence.site import SiteFence
 from farshore.journal.backlog import Work
-from farshore.s3.store import ALWAYS, Condition
+from farshore.s3.listing.plain import PlainLister
+from farshore.s3.store import ALWAYS, Condition, Store
+from tests.simulation import process
 from tests.simulation.replaced import Place, replaced
 
 
@@ -120,6 +123,42 @@ def _late_writes_stay() -> list[Place]:
     return [(lane, "late_writes", late_writes)]
 
 
+def _listings_believed() -> list[Place]:
+    """A site is walked page by page, whatever its probe has shown."""
+
+    def lister_for(store: Store, _can: object, *, filer: object) -> PlainLister:
+        return PlainLister(store)
+
+    return [(process, "lister_for", lister_for)]
+
+
+def _new_buckets_not_waited_for() -> list[Place]:
+    """What is vouched for does not wait for buckets that are not replicated yet."""
+
+    def buckets_listed(self: Heard, at: float, unserved: object) -> None:
+        return None
+
+    return [(Heard, "buckets_listed", buckets_listed)]
+
+
+def _losses_not_missed() -> list[Place]:
+    """What a scan misses is copied, and what was promised of it stands."""
+
+    def left_over(waiting: float | None, _shown: object, _promised: object, mark: Any) -> Any:
+        return waiting if waiting is None or mark is None else max(waiting, mark)
+
+    return [(reports, "left_over", left_over)]
+
+
+def _lost_buckets_not_missed() -> list[Place]:
+    """A bucket that is gone from the target takes back nothing that was promised."""
+
+    async def miss_targets(_self: object, _crews: object) -> None:
+        return None
+
+    return [(service.Service, "_miss_targets", miss_targets)]
+
+
 def _fence_dropped() -> list[Place]:
     """The fence is recorded as standing, and nothing is put up."""
 
@@ -158,6 +197,10 @@ MUTANTS: Mapping[str, Callable[[], list[Place]]] = {
     "the delete guard sleeps": _guard_asleep,
     "late writes stay": _late_writes_stay,
     "the same bytes are trusted": _same_bytes_are_trusted,
+    "every listing is believed": _listings_believed,
+    "new buckets are not waited for": _new_buckets_not_waited_for,
+    "what a scan misses is not missed": _losses_not_missed,
+    "a bucket that is gone is not missed": _lost_buckets_not_missed,
 }
 """In what the copying does."""
 

@@ -26,7 +26,7 @@ from farshore.engine.reconcile import Scan
 from farshore.engine.session import End, Sides, sides_between
 from farshore.engine.side import Side
 from farshore.engine.tally import Tally
-from farshore.errors import StoreError
+from farshore.errors import BucketMissing, FarshoreError, Refused, StoreError, TargetMissing
 from farshore.journal.backlog_sqlite import SqliteBacklog
 from farshore.journal.deletes import WaitingDeletes
 from farshore.journal.doubts import Doubts
@@ -64,11 +64,12 @@ class SimulatedClock:
 
 
 class WatchedReporter(Reporter):
-    """Tells of every state of the watermark, and when a scan that closes has begun. Its status
-    document goes through the network."""
+    """Tells of every state of the watermark; when a scan has begun that closes (`scanned`), or
+    that misses a bucket (`missed`). Its status document goes through the network."""
 
     said: Callable[[float | None], None] = staticmethod(lambda _: None)
     scanned: Callable[[float], None] = staticmethod(lambda _: None)
+    missed: Callable[[float], None] = staticmethod(lambda _: None)
     began = 0.0
     way: Network
     chance: random.Random
@@ -83,9 +84,7 @@ class WatchedReporter(Reporter):
         config = self._config
         store = Retrying(self.way, rng=self.chance)
         document = StatusDocument(store, config.target.control_bucket, config.pair.name)
-        last = await document.read()
-        if last is not None and self._scan is None:
-            self.mark = self._resumed(last)
+        self._go_on_from(await document.read())
         yield document
 
     def scan_started(self, tally: Scan) -> None:
@@ -95,6 +94,16 @@ class WatchedReporter(Reporter):
     def scan_closed(self, tally: Scan) -> None:
         self.scanned(self.began)
         super().scan_closed(tally)
+
+    def scan_failed(self, tally: Scan, error: StoreError | Refused) -> None:
+        if isinstance(error, BucketMissing):
+            self.missed(self.began)
+        super().scan_failed(tally, error)
+
+    def stopped(self, error: FarshoreError) -> None:
+        if isinstance(error, TargetMissing):
+            self.missed(asyncio.get_running_loop().time())
+        super().stopped(error)
 
     def _keep(self) -> None:
         """The copy on this machine is of no use to the simulation: the target's is read."""

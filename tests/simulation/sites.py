@@ -107,6 +107,10 @@ class Target(Watched):
         """Nothing of a bucket that is gone."""
         return super().dump(bucket) if bucket in self._buckets else []
 
+    def has(self, bucket: str) -> bool:
+        """Whether the bucket is there."""
+        return bucket in self._buckets
+
     def lose(self, bucket: str) -> None:
         """The bucket's disk is gone, and the bucket with it."""
         self._buckets.pop(bucket, None)

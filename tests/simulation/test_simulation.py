@@ -63,6 +63,20 @@ FOUND_IN_WEATHER = {
 """Seeds of runs about roles that have found a defect by their weather."""
 
 
+FOUND_ON_GROUND = {
+    252: "a scan that could prove nothing kept to itself what it had missed at the target",
+    1892: "the delete guard counted anew with every new bucket",
+    2594: "hints of a new bucket were dropped, and heartbeats vouched for it before its scan",
+    3627: "a promise that was void was taken up again from the status, bucket made anew",
+}
+"""Seeds that have found a defect by further buckets and lost disks, and which."""
+
+
+@pytest.mark.parametrize("seed", FOUND_ON_GROUND)
+def test_what_was_found_on_other_ground_stays_mended(seed: int) -> None:
+    assert simulate(plan_of(seed)).broken == "", FOUND_ON_GROUND[seed]
+
+
 @pytest.mark.parametrize("seed", FOUND_ROLES)
 def test_what_was_found_once_about_roles_stays_mended(seed: int) -> None:
     assert simulate_roles(plain_roles_plan_of(seed)).broken == "", FOUND_ROLES[seed]

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from farshore.core import stamp
 from farshore.core.model import Attributes
+from farshore.daemon.reports import LISTING_RESOLUTION_S
 from farshore.testing.store.memory import Held
 from tests.simulation.step import BUCKET
 
@@ -45,9 +46,10 @@ class Entry:
 class Truth:
     """The model: every entry that ever stood in a bucket of the source, in its order.
 
-    `lost`: versions that stood on the target when its disk was lost, and since when. `beneath`:
-    by key, markers that were under way then, and have come to stand on nothing: no condition
-    shows that, and farshore was told that they stand.
+    `lost`: versions that stood on the target when its disk was lost, and since when; `found`:
+    those that a scan has missed since. `beneath`: by key, markers that were under way then, and
+    have come to stand on nothing: no condition shows that, and farshore was told that they stand.
+    `torn`: keys of which a version that was under way stands where older ones are missing.
     """
 
     source: Side
@@ -64,7 +66,9 @@ class Truth:
     strays: set[str] = field(default_factory=set)
     raced: set[str] = field(default_factory=set)
     lost: dict[str, float] = field(default_factory=dict)
+    found: set[str] = field(default_factory=set)
     beneath: Counter[str] = field(default_factory=Counter)
+    torn: set[str] = field(default_factory=set)
     checks: int = 0
 
     def written(self, key: str, version_id: str, *, is_marker: bool = False) -> Entry:
@@ -92,7 +96,7 @@ class Truth:
             self.checks += 1
             entry = row[2]
             excused = entry.key in self.excused or entry.key in self.strays
-            if excused or (entry.version_id in self.lost and not self._stands(entry)):
+            if excused or (self._is_lost(entry, watermark) and not self._stands(entry)):
                 late.append(row)
             elif not self._stands(entry):
                 raise Broken(
@@ -111,6 +115,7 @@ class Truth:
         self.untold = [(e.acked_at, e.place, e) for e in known if e.acked_at < math.inf]
         heapify(self.untold)
         self.beneath.clear()
+        self.torn.clear()
 
     def marked(self, key: str, before: list[Held]) -> None:
         """A marker was put on top of `before` at the target."""
@@ -119,7 +124,24 @@ class Truth:
 
     def noticed(self, since: float) -> None:
         """A scan that began at `since` ends now: what was lost before is known to be missing."""
-        self.lost = {version_id: at for version_id, at in self.lost.items() if at >= since}
+        before = self.lost
+        self.lost = {version_id: at for version_id, at in before.items() if at >= since}
+        self.found |= before.keys() - self.lost.keys()
+
+    def forgotten(self, at: float) -> None:
+        """Whoever knew what is missing is gone, and may not have told anybody."""
+        known = [entry for history in self.histories.values() for entry in history]
+        missing = {
+            e.version_id for e in known if e.version_id in self.found and not self._stands(e)
+        }
+        self.lost |= dict.fromkeys(missing, at)
+        self.found -= missing
+
+    def _is_lost(self, entry: Entry, watermark: float) -> bool:
+        """What nobody has noticed yet; or what a listing, in its resolution, does not show to be
+        older than the watermark that was said before."""
+        recent = watermark - entry.acked_at < LISTING_RESOLUTION_S
+        return entry.version_id in self.lost or (recent and entry.version_id in self.found)
 
     def is_stray(self, key: str, before: list[Held], added: Attributes) -> bool:
         """A write that farshore had given up, or that arrives again, has come to stand; whether
@@ -157,6 +179,7 @@ class Truth:
             raise Broken(f"{key}: {mark.version_id} was put on top of somebody else's version")
         self.checks += 1
         place = self.places[mark.version_id]
+        self._note_torn(key, place, before)
         for held in before:
             other = stamp.find(held.attributes)
             if other is None:
@@ -165,6 +188,14 @@ class Truth:
                 raise Broken(f"{key}: {mark.version_id} stands twice on the target")
             if self.places[other.version_id] > place:
                 raise Broken(f"{key}: {mark.version_id} was put above {other.version_id}")
+
+    def _note_torn(self, key: str, place: int, before: list[Held]) -> None:
+        """See `torn`."""
+        there = {_origin(held) for held in before}
+        older = self.histories[key][:place]
+        lost = {entry.version_id for entry in older if entry.version_id in self.lost}
+        if not lost <= there:
+            self.torn.add(key)
 
     # -- after the dust has settled ----------------------------------------------------
 

@@ -219,6 +219,12 @@ class World:
         for truth in self.truth.values():
             truth.noticed(began)
 
+    def _missed(self, began: float) -> None:
+        """A bucket is missing: whoever asks once more knows whether it is the target's."""
+        gone = any(not self.west.has(bucket) for bucket in self.fortunes.buckets)
+        if gone and self.away["west"] <= self.loop.time():
+            self._scanned(began)
+
     def _said(self, watermark: float | None) -> None:
         self._excuse_held()
         process = self.process
@@ -287,6 +293,7 @@ class World:
             self._said, self.plan.remembered_max, self.plan.ground,
         )  # fmt: skip
         self.process.reporter.scanned = self._scanned
+        self.process.reporter.missed = self._missed
         mine = ways[0]
         feed = SimulatedFeed(self.events, self.rng, lambda: not mine.dead and not mine.is_away())
         self.process.service.feeds.append(feed)
@@ -300,6 +307,8 @@ class World:
         if process is None:
             return
         self.process = None
+        for truth in self.truth.values():
+            truth.forgotten(self.loop.time())
         if powerless or lose_journal:
             self.forgetful, self.forgotten = True, self.starts
         if powerless:
@@ -462,10 +471,13 @@ class World:
             return False
         rows = process.backlog.rows()
         for row in rows:
+            truth = self.truth[row.bucket]
             if (row.reason, row.cause) == ("FAILED", LATE_WRITE):
-                touched = self.truth[row.bucket].touched
-                self.seen["late write that is locked"] += row.key not in touched
-                touched.add(row.key)
+                self.seen["late write that is locked"] += row.key not in truth.touched
+                truth.touched.add(row.key)
+            if (row.reason, row.cause) == ("FAILED", "Gap") and row.key in truth.torn:
+                self.seen["gap after a loss, for a person"] += row.key not in truth.touched
+                truth.touched.add(row.key)
         return all(row.key in self.truth[row.bucket].touched for row in rows)
 
 

@@ -10,6 +10,7 @@ from farshore.control.status import DaemonState, StatusReport, read_local, write
 from farshore.daemon.reports import Reporter, left_over
 from farshore.engine.reconcile import Scan
 from farshore.errors import Unreachable
+from farshore.feed.hint import Hint
 from farshore.testing.backlog import MemoryBacklog
 from farshore.testing.clock import ManualClock
 from tests.unit.pairs import Pair
@@ -100,6 +101,40 @@ def test_a_bucket_that_is_not_replicated_keeps_scans_from_proving_anything(tmp_p
     assert (report.watermark, list(report.unserved)) == (MARK - 10, ["new"])
     assert report.scan is not None
     assert report.scan.started_at == MARK - 10, "it is not called complete"
+
+
+def test_new_buckets_hold_the_watermark_until_a_scan_has_ended(tmp_path: Path) -> None:
+    told = reporter(tmp_path)
+    told.buckets_changed()
+    told.heartbeat_heard("a", "log", MARK + 4, MARK + 2)
+    assert told.report().watermark == MARK - 10
+    tally = Scan(MARK + 5)
+    told.scan_started(tally)
+    told.scan_closed(tally)
+    assert told.report().watermark == MARK + 5
+
+
+async def test_what_a_scan_that_proves_nothing_has_missed_is_missing(tmp_path: Path) -> None:
+    told = reporter(tmp_path)
+    told.buckets_listed(MARK, ["new"])
+    tally = Scan(MARK)
+    told.scan_started(tally)
+    await told._backlog.note([Hint("a", "k", MARK - 60)], now=MARK, priority=0)
+    tally.found, tally.oldest = 1, MARK - 60
+    told.scan_closed(tally)
+    report = told.report()
+    assert (report.watermark, report.understatements) == (MARK - 60, 1)
+
+
+def test_a_target_without_its_bucket_has_nothing_that_was_promised(tmp_path: Path) -> None:
+    told = reporter(tmp_path)
+    told.target_lost()
+    told.heartbeat_heard("a", "log", MARK + 4, MARK + 2)
+    assert told.report().watermark is None
+    tally = Scan(MARK + 5)
+    told.scan_started(tally)
+    told.scan_closed(tally)
+    assert told.report().watermark == MARK + 5
 
 
 def test_the_last_report_says_that_it_was_stopped(tmp_path: Path) -> None:

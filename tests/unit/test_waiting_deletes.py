@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from pathlib import Path
 
 import pytest
@@ -180,6 +181,12 @@ def test_a_verdict_on_one_lets_the_guard_count_anew_but_not_while_others_wait() 
     guard.waiting.decide(guard.waiting.rows(), said("discarded"))
     assert guard.admit(delete("e", at=7200.0), 0)
     assert not guard.admit(delete("f", at=7200.0), 0)
+
+
+def test_a_guard_counts_on_from_the_one_before_it() -> None:
+    recent = deque[float]()
+    assert DeleteGuard(GuardLimits(count=1, share=0.0), recent=recent).admit(delete("a"), 0)
+    assert not DeleteGuard(GuardLimits(count=1, share=0.0), recent=recent).admit(delete("b"), 0)
 
 
 def test_waiting_deletes_survive_and_only_those_that_were_shown_are_decided(

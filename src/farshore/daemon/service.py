@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -36,16 +37,19 @@ from farshore.engine.revise import revise
 from farshore.engine.run import JOURNAL_FILE, held_documents, vanished_buckets, working_crews
 from farshore.engine.tally import Tally
 from farshore.errors import (
+    BucketMissing,
     ConfigError,
     FarshoreError,
     Refused,
     StateError,
     StoreError,
+    TargetMissing,
 )
 from farshore.feed.hint import Feed, Hint, Notice, Settles
 from farshore.journal.backlog import ASKED, Backlog
 from farshore.journal.deletes import HeldDelete, WaitingDeletes
 from farshore.s3.pace import Throttle
+from farshore.s3.wrap import Retrying
 from farshore.tasks import together
 
 TRY_AGAIN_S = 5.0
@@ -97,6 +101,7 @@ class Service:
     scan_now: asyncio.Event = field(default_factory=asyncio.Event)
     intake: Intake = field(init=False)
     _state: str = field(init=False, default="")
+    _hidden: deque[float] = field(init=False, default_factory=deque)
     _stopping: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
@@ -184,6 +189,7 @@ class Service:
             except StateError:
                 raise
             except NewBuckets as error:
+                self.reporter.buckets_changed()
                 self.say(error.message)
                 continue
             except Refused as error:
@@ -197,6 +203,8 @@ class Service:
             await asyncio.sleep(TRY_AGAIN_S)
 
     def _stand_still(self, error: FarshoreError) -> None:
+        if isinstance(error, TargetMissing):
+            self.reporter.target_lost()
         self.reporter.stopped(error)
         self._say_once("replication stands still", error)
 
@@ -274,6 +282,7 @@ class Service:
         guard = DeleteGuard(
             GuardLimits(daemon.deletes_count, daemon.deletes_share),
             crews[0].waiting if crews else None,
+            self._hidden,
         )
         self.dispatcher = Dispatcher(
             {crew.source.bucket: crew for crew in crews},
@@ -345,6 +354,17 @@ class Service:
         tell = self.reporter.swept
         await Sweeping(self.config.daemon, crews, self.backlog, self.clock, tell).run()
 
+    async def _miss_targets(self, crews: list[Crew]) -> None:
+        """A bucket is missing: if it is one of the target's, its versions are gone with it."""
+        for target in [crew.target for crew in crews]:
+            try:
+                await Retrying(target.store).get_versioning(target.bucket)
+            except BucketMissing:
+                self.reporter.target_lost()
+                return
+            except StoreError:
+                continue  # whether it is there is not known: the next scan asks again
+
     async def _scan_all(self, crews: list[Crew]) -> bool:
         """Whether the scan came to its end."""
         tally = Scan(self._vouched_at())
@@ -365,6 +385,8 @@ class Service:
             shrunk = await note_sizes(self.backlog, tally.buckets, self.clock.now())
             self.reporter.buckets_looked_at(shrunk, await unversioned([c.source for c in crews]))
         except StoreError as error:
+            if isinstance(error, BucketMissing):
+                await self._miss_targets(crews)
             self.reporter.scan_failed(tally, error)
             return False
         if self.dispatcher is not None:

@@ -71,11 +71,19 @@ DECIDE = "look at `farshore deletes`, then release or discard"
 
 
 class DeleteGuard:
-    """Counts deletes in a sliding window. Time is an argument. Raises only `StateError`."""
+    """Counts deletes in a sliding window. Time is an argument. Raises only `StateError`.
 
-    def __init__(self, limits: GuardLimits, waiting: WaitingDeletes | None = None) -> None:
+    `recent`: those of a guard before this one, and of this one, when they passed: Unix seconds.
+    """
+
+    def __init__(
+        self,
+        limits: GuardLimits,
+        waiting: WaitingDeletes | None = None,
+        recent: deque[float] | None = None,
+    ) -> None:
         self._limits = limits
-        self._recent: deque[float] = deque()
+        self._recent: deque[float] = deque() if recent is None else recent
         self.waiting = waiting or WaitingDeletes()
         self._verdicts = self.waiting.verdicts()
 

@@ -17,7 +17,7 @@ from farshore.control.pacing import Pacing
 from farshore.control.recorded import require_capabilities
 from farshore.control.sites import open_filer, open_store
 from farshore.engine.side import Side
-from farshore.errors import BucketMissing, Refused
+from farshore.errors import BucketMissing, Refused, TargetMissing
 from farshore.s3.capabilities import Capabilities
 from farshore.s3.listing import Lister, lister_for
 from farshore.s3.pace import Limited, Throttle
@@ -107,7 +107,7 @@ async def _is_ready(source: End, ours: str, target: End, theirs: str, *, must: b
     """Both are there, and keep their versions. Where they must, what is missing is raised."""
     try:
         await _require_versioned(source, ours)
-        await _require_versioned(target, theirs)
+        await _require_versioned(target, theirs, TargetMissing)
     except (BucketMissing, Refused):
         if must:
             raise
@@ -151,12 +151,15 @@ async def _paced(config: Config, throttle: Throttle | None) -> AsyncIterator[Thr
         following.cancel()
 
 
-async def _require_versioned(end: End, bucket: str) -> None:
-    """Without versions there is no history to keep: nothing is copied from or to there."""
+async def _require_versioned(
+    end: End, bucket: str, missing: type[BucketMissing] = BucketMissing
+) -> None:
+    """Without versions there is no history to keep: nothing is copied from or to there. Raises
+    `missing`, `Refused`."""
     try:
         status = await end.patient.get_versioning(bucket)
     except BucketMissing as error:
-        raise BucketMissing(
+        raise missing(
             f"There is no bucket {bucket} at {end.site.name}.",
             hint="Check [[pair.buckets]] in the configuration; `farshore apply` makes the "
             "target's buckets.",
