@@ -20,8 +20,8 @@ ANSWER_SECONDS_MAX = 3.0
 ANSWER_BYTES_MAX = 4 * 1024 * 1024
 
 _SPECIAL = re.compile(r"([\\\s;])")
-_PID = re.compile(r"^Pid: (\d+)$", re.MULTILINE)
-_CLOCK = re.compile(r"^date_now: (\d+\.\d+)$", re.MULTILINE)
+_PID = re.compile(r"^Pid: ([0-9]{1,10})$", re.MULTILINE)
+_CLOCK = re.compile(r"^date_now: ([0-9]{1,12}\.[0-9]{1,12})$", re.MULTILINE)
 _NOT_ADMIN = "give its `stats socket` line `level admin`"
 _MAP_HINT = "name the map as the proxy's configuration does, and look that it is in use there"
 
@@ -41,6 +41,17 @@ class StatRow(NamedTuple):
 def _word(text: str) -> str:
     """One word of a command, whatever it contains."""
     return _SPECIAL.sub(r"\\\1", text)
+
+
+def _stat_row(row: Mapping[str, str]) -> StatRow:
+    return StatRow(
+        row["pxname"],
+        row["svname"],
+        int(row["scur"] or 0),
+        row["status"],
+        int(row.get("req_tot") or 0),
+        int(row.get("hrsp_5xx") or 0),
+    )
 
 
 class Runtime:
@@ -96,18 +107,10 @@ class Runtime:
             raise self._refused("show stat", answer)
         names = header.removeprefix("# ").split(",")
         rows = (dict(zip(names, line.split(","), strict=False)) for line in lines if line)
-        return tuple(
-            StatRow(
-                row["pxname"],
-                row["svname"],
-                int(row["scur"] or 0),
-                row["status"],
-                int(row.get("req_tot") or 0),
-                int(row.get("hrsp_5xx") or 0),
-            )
-            for row in rows
-            if row["svname"] != "FRONTEND"
-        )
+        try:
+            return tuple(_stat_row(row) for row in rows if row["svname"] != "FRONTEND")
+        except (KeyError, ValueError):  # a field is missing, or is no number
+            raise self._refused("show stat", answer) from None
 
     async def end_sessions(self, backend: str, server: str) -> None:
         """Break the connections of everything that is on its way to that server."""
