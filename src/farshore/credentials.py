@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import json
 import os
+import selectors
 import shlex
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -128,12 +129,12 @@ def _from_command(
     source: CredentialSource, who: str, folder: Path, timeout_s: float
 ) -> Credentials:
     output = _run(source, who, folder, timeout_s)
-    problem = "not JSON"
+    problem = "not JSON" if len(output) <= COMMAND_OUTPUT_MAX else "too long"
     try:
         document = json.loads(output) if len(output) <= COMMAND_OUTPUT_MAX else None
         if isinstance(document, dict):
             return _from_process_json(document)
-        problem = "not a JSON object"
+        problem = "not a JSON object" if document is not None else problem
     except _BadDocument as bad:
         problem = str(bad)
     except (ValueError, RecursionError):
@@ -160,28 +161,60 @@ def _run(source: CredentialSource, who: str, folder: Path, timeout_s: float) -> 
     if time.monotonic() < _hung.get((source.value, folder), 0.0):
         raise late
     try:
-        done = subprocess.run(
-            shlex.split(source.value),
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=timeout_s,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        _hung[source.value, folder] = time.monotonic() + HUNG_AGAIN_S
-        raise late from None
+        ended = _ended(shlex.split(source.value), folder, timeout_s)
     except OSError as error:
         raise ConfigError(
             f"{label} for the credentials of {who} could not be started: {error.strerror}.",
             hint="Commands run without a shell, in the folder of farshore.toml.",
         ) from None
-    if done.returncode:
+    if ended is None:
+        _hung[source.value, folder] = time.monotonic() + HUNG_AGAIN_S
+        raise late
+    code, output = ended
+    if code:
         raise ConfigError(
-            f"{label} for the credentials of {who} ended with exit code {done.returncode}.",
+            f"{label} for the credentials of {who} ended with exit code {code}.",
             hint=again,
         )
-    return done.stdout
+    return output
+
+
+def _ended(words: Sequence[str], folder: Path, seconds_max: float) -> tuple[int, bytes] | None:
+    """Exit code and standard output; None for one that does not end in time. One that says too
+    much is ended, and its code is 0. No error of `subprocess`: those hold the arguments."""
+    end = time.monotonic() + seconds_max
+    with subprocess.Popen(
+        words,
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        try:
+            output = _output(process, end)
+            if output is None or len(output) > COMMAND_OUTPUT_MAX:
+                return None if output is None else (0, output)
+            return process.wait(max(0.0, end - time.monotonic())), output
+        except subprocess.TimeoutExpired:
+            return None
+        finally:
+            process.kill()
+
+
+def _output(process: subprocess.Popen[bytes], end: float) -> bytes | None:
+    """All that it prints, or a little more than the bound; None when that is not over in time."""
+    assert process.stdout is not None
+    found = bytearray()
+    with selectors.DefaultSelector() as ready:
+        ready.register(process.stdout, selectors.EVENT_READ)
+        while len(found) <= COMMAND_OUTPUT_MAX:
+            if not ready.select(max(0.0, end - time.monotonic())):
+                return None
+            piece = os.read(process.stdout.fileno(), COMMAND_OUTPUT_MAX)
+            if not piece:
+                break
+            found += piece
+    return bytes(found)
 
 
 class _BadDocument(Exception):

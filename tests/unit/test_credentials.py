@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -104,8 +105,19 @@ def test_a_command_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_a_command_that_hangs_is_ended(tmp_path: Path) -> None:
-    source = command("import signal; signal.pause()", tmp_path)
-    assert "did not end within 0.3 s" in failing(source, tmp_path, timeout_s=0.3)
+    for first in ("", "import os; os.close(1); "):  # its output may end before it does
+        source = command(
+            f"{first}import signal; signal.pause()", tmp_path, f"--token={TOKEN}{first}"
+        )
+        assert "did not end within 0.3 s" in failing(source, tmp_path, timeout_s=0.3)
+
+
+def test_a_command_that_prints_without_end_is_ended(tmp_path: Path) -> None:
+    """It was listened to for 30 s: gigabytes."""
+    source = command("import os\nwhile True: os.write(1, bytes(65536))", tmp_path)
+    began = time.monotonic()
+    assert "its output is too long" in failing(source, tmp_path)
+    assert time.monotonic() - began < 5
 
 
 def test_nothing_is_shown() -> None:
