@@ -128,8 +128,8 @@ def test_the_jitter_of_who_tries_again_is_replayed_too() -> None:
 
 
 CAUGHT_RARELY = {
-    "late writes stay": plain_plan_of(455),
-    "the same bytes are trusted": in_weather(plain_plan_of(3011)),
+    "late writes stay": in_weather(plain_plan_of(230)),
+    "the same bytes are trusted": in_weather(plain_plan_of(10444)),
 }
 """Defects that take a seed of their own, beyond the first ones."""
 
