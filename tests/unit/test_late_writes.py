@@ -228,6 +228,22 @@ async def test_a_marker_that_arrives_late_is_taken_away_again() -> None:
     assert live.ledgers.late.total() == 1
 
 
+async def test_a_source_that_has_lost_its_disks_takes_nothing_back() -> None:
+    live = Doubtful(await Pair().ready(), target_script=on("delete", lost_answer()))
+    await live.pair.east.delete(BUCKET, "k")
+    lost = await live.pair.east.put(BUCKET, "k", b"one")
+    async with live.running():
+        await live.note("k")
+        await live.quiet_but_for_doubts()
+        before = live.pair.west.dump(BUCKET)
+        for held in live.pair.east.dump(BUCKET):
+            await live.pair.east.delete(BUCKET, "k", held.version.version_id)
+        await live.looks_until_the_end()
+    assert lost.version_id
+    assert live.pair.west.dump(BUCKET) == before
+    assert live.ledgers.late.total() == 0
+
+
 async def test_a_marker_of_somebody_else_stays_where_nothing_was_in_doubt() -> None:
     live = Doubtful(await Pair().ready())
     await live.pair.east.put(BUCKET, "k", b"one")

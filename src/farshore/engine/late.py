@@ -22,7 +22,8 @@ async def late_writes(
     stands on. `alignment` is that of `pair`.
 
     A second replica of one original is always ours, and one too many. The rest is only looked
-    for where a write went unanswered.
+    for where a write went unanswered, and above what the source explains: where its disks are
+    lost, all that was copied from them looks as if it were foreign, or kept history.
     """
     found = []
     for entry in alignment.doubled:
@@ -32,9 +33,17 @@ async def late_writes(
     doubts = target.doubts_about(pair.key)
     if not doubts:
         return found
-    for entry in late.doubtful_extras(alignment, doubts):
+    newer = _newer_than_known(pair, alignment)
+    for entry in [one for one in late.doubtful_extras(alignment, doubts) if one in newer]:
         mark = await read_stamp(target, entry) if not entry.is_marker else None
         ours = mark is not None and mark.site == source_site
         if mark is not None and ours and late.is_stray(entry, mark, pair.target, doubts):
             found.append(entry)
-    return [*found, *late.stray_markers(alignment, doubts)]
+    return [*found, *(one for one in late.stray_markers(alignment, doubts) if one in newer)]
+
+
+def _newer_than_known(pair: KeyPair, alignment: Alignment) -> list[Version]:
+    """The target's entries above the oldest one that an entry of the source explains."""
+    known = {replica.version_id for _, replica in alignment.pairs}
+    places = [at for at, entry in enumerate(pair.target) if entry.version_id in known]
+    return list(pair.target[: max(places)]) if places else []
