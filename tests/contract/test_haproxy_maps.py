@@ -11,12 +11,33 @@ import pytest
 from farshore.config.switches import HaproxySwitch, Proxy
 from farshore.switch.driver import SwitchError, SwitchMoved, SwitchUnknown
 from farshore.switch.haproxy import HaproxyDriver
-from farshore.switch.haproxy_map import ACTIVE
+from farshore.switch.haproxy_map import ACTIVE, MAP_BYTES_MAX, MapFile
 from tests.contract.haproxy_ground import LONG, SITES, driver_of, put, seen_at
 from tests.contract.haproxy_server import Haproxy, asked, switch_of
 from tests.contract.switch_suite import EAST, WEST
 
 # -- the map file ------------------------------------------------------------------------
+
+
+def test_lines_of_others_are_written_again_as_they_were(tmp_path: Path) -> None:
+    """A line ends with a line feed, and nothing else ends one."""
+    others = b"# \xff \x0c kept\nother\x0b1 7\r\n\n\xc2\x85key \xe2\x80\xa8 8\n"
+    path = tmp_path / "farshore.map"
+    path.write_bytes(others + f"{ACTIVE} {EAST}\n".encode())
+    draft = MapFile(str(path)).draft({ACTIVE: WEST})
+    assert draft is not None
+    draft.put()
+    assert path.read_bytes() == others + f"{ACTIVE} {WEST}\n".encode()
+    assert MapFile(str(path)).draft({ACTIVE: WEST}) is None
+
+
+def test_a_file_that_is_too_large_is_not_cut(tmp_path: Path) -> None:
+    path = tmp_path / "farshore.map"
+    whole = f"{ACTIVE} {EAST}\n".encode() + b"other 7\n" * (MAP_BYTES_MAX // 8)
+    path.write_bytes(whole)
+    with pytest.raises(SwitchError, match="larger than"):
+        MapFile(str(path)).draft({ACTIVE: WEST})
+    assert path.read_bytes() == whole
 
 
 async def test_a_reload_keeps_the_flip_and_the_freeze(three: list[Haproxy]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import AsyncIterator, Callable, Iterable
 from functools import partial
@@ -277,6 +278,7 @@ LAUGHS = (
         b"<a>&undeclared;</a>",
         b"<a>" * 100 + b"</a>" * 100,
         b"<a>" + b"<b/>" * 300_000 + b"</a>",
+        gzip.compress(b"<a>" + b" " * 10_000_000 + b"</a>"),  # never unpacked
     ],
 )
 def test_xml_that_expands_or_reads_is_refused(body: bytes) -> None:

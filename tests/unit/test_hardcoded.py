@@ -150,6 +150,8 @@ def test_a_tree_is_read_within_bounds(tree: Path) -> None:
     ]
     assert (scanned.files, scanned.binaries) == (4, 1)
     assert [Path(path).name for path in scanned.large] == ["large.txt"]
+    endless = scan([Path("/dev/zero")], Known())
+    assert endless.large == ["/dev/zero"]
     assert not scanned.cut
     assert scan([tree / ".git"], Known()).files == 1, "what is named is read"
     with pytest.raises(UsageError):

@@ -151,6 +151,38 @@ async def test_metadata_cannot_leave_its_line(poison: str, place: str) -> None:
         assert parse_qsl(request.values("x-amz-tagging")[0]) == [("t", poison)]
 
 
+@pytest.mark.parametrize("status", ["301 Moved", "302 Found", "307 Temporary", "308 Permanent"])
+async def test_a_site_that_redirects_gets_no_signature_sent_elsewhere(status: str) -> None:
+    async def elsewhere(peer: Peer) -> None:
+        await peer.answer(b"")
+
+    async with serve(elsewhere) as other:
+
+        async def script(peer: Peer) -> None:
+            await peer.request()
+            to = f"http://127.0.0.1:{other.port}/bucket/key"
+            await peer.answer(b"", status, Location=to, x_amz_bucket_region="eu-west-1")
+
+        async with serve(script) as server:
+            client = S3Client("east", f"http://127.0.0.1:{server.port}", KEYS)
+            with pytest.raises(BadRequest) as refused:
+                await client.put("bucket", "key", b"body")
+            await client.aclose()
+        assert "eu-west-1" in refused.value.hint
+        assert other.accepted == 0
+
+
+@pytest.mark.parametrize("name", ["a: b", "a b", "a(", "a\x7f", "\u00e9"])
+async def test_metadata_of_a_name_that_is_no_token_is_not_sent(name: str) -> None:
+    """It would be read as another name, or as a value of another."""
+
+    async def put(client: S3Client) -> None:
+        with pytest.raises(BadRequest):
+            await client.put("bucket", "key", b"", Attributes(metadata=((name, "v"),)))
+
+    assert await nothing_sent(put)
+
+
 @pytest.mark.parametrize(
     "url",
     [

@@ -90,12 +90,13 @@ def _files(path: Path, scanned: Scanned) -> Iterator[Path]:
 
 def _read(file: Path, known: Known, scanned: Scanned) -> None:
     try:
-        if file.stat().st_size > FILE_BYTES_MAX:
-            scanned.large.append(str(file))
-            return
-        data = file.read_bytes()
+        with file.open("rb") as opened:
+            data = opened.read(FILE_BYTES_MAX + 1)
     except OSError as error:
         scanned.unread.append(f"{file}: {error.strerror}")
+        return
+    if len(data) > FILE_BYTES_MAX:
+        scanned.large.append(str(file))
         return
     text = _text(data)
     if text is None:

@@ -25,6 +25,7 @@ RETRY_AFTER_MS = "retry-after-ms"
 
 MAP_MODE = 0o644
 MAP_BYTES_MAX = 1024 * 1024
+"""A map is read, and written again, as a whole."""
 
 
 class MapFile:
@@ -59,11 +60,17 @@ class MapFile:
     def _lines(self) -> list[str]:
         try:
             with self.path.open("rb") as opened:
-                return opened.read(MAP_BYTES_MAX).decode(errors="surrogateescape").splitlines()
+                data = opened.read(MAP_BYTES_MAX + 1)
         except FileNotFoundError:
             return []
         except OSError as error:
             raise _unusable(self.path, "read", error) from error
+        if len(data) > MAP_BYTES_MAX:  # what was not read would not be written again
+            raise SwitchError(
+                f"map file {self.path} is larger than {MAP_BYTES_MAX} bytes",
+                hint="Give this switch a map file of its own: two lines are all that it needs.",
+            )
+        return data.decode(errors="surrogateescape").removesuffix("\n").split("\n") if data else []
 
 
 class Draft:
