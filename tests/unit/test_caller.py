@@ -35,8 +35,10 @@ async def daemon() -> AsyncIterator[int]:
         yield port
 
 
-async def told(port: int, first: bytes, *pieces: bytes, pause_s: float = 0.0) -> bytes:
-    """Everything that is answered to somebody who does not stop by himself."""
+async def told(
+    port: int, first: bytes, *pieces: bytes, pause_s: float = 0.0, ends: bool = False
+) -> bytes:
+    """Everything that is answered to somebody who does not stop by himself, unless he `ends`."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         writer.write(first)
@@ -45,6 +47,8 @@ async def told(port: int, first: bytes, *pieces: bytes, pause_s: float = 0.0) ->
                 await asyncio.sleep(pause_s)  # as slow as the caller wants to be
                 writer.write(piece)
                 await writer.drain()
+            if ends:
+                writer.write_eof()
             async with asyncio.timeout(5):
                 return await reader.read()
         return b""
