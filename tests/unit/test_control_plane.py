@@ -242,7 +242,7 @@ async def test_a_failover_needs_nothing_but_the_surviving_side(world: World) -> 
     """Nothing was ever recorded, and the primary is gone."""
     anna = world.person("anna")
     anna.cut = {"east"}
-    fence = Fence("east", "policy", "pending", "anna", "down", world.clock.now())
+    fence = Fence("east", "policy", "pending", "anna", "down", 1.0)
     plane = anna.plane
     await plane.change(
         lambda r: r.stepped("give_up").with_fence(fence), by="anna", why="down", action="give_up"

@@ -185,4 +185,4 @@ def test_the_status_has_the_count_and_the_latest_names(tmp_path: Path) -> None:
     report = Reporter(config, MemoryBacklog(), clock, ledgers).report()
     assert report.not_replicated == {"EXPIRED_BEFORE_REPLICATED": {"Gone": 1}}, "of the last day"
     assert (report.expired.total, [row.key for row in report.expired.latest]) == (2, ["new", "old"])
-    assert StatusReport.from_json(report.to_json()).expired == report.expired
+    assert StatusReport.from_json(report.to_json()).to_json() == report.to_json()

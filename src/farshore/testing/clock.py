@@ -6,9 +6,12 @@ import asyncio
 
 
 class ManualClock:
-    """A `Clock` that stands still until it is moved. `sleep` moves it instead of waiting."""
+    """A `Clock` that stands still until it is moved. `sleep` moves it instead of waiting.
 
-    def __init__(self, now: float = 1_767_225_600.0) -> None:
+    Its times have digits that no document keeps (those have milliseconds), as real ones have.
+    """
+
+    def __init__(self, now: float = 1_767_225_600.000_456_7) -> None:
         self._now = now
         self._began = now
 
