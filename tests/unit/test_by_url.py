@@ -124,7 +124,9 @@ INTERIM = b"HTTP/1.1 100 Continue\r\n\r\n"
 LONG = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"
 
 
-@pytest.mark.parametrize(("first", "then"), [(b"", INTERIM), (b"", b"H"), (LONG, b"x")])
+@pytest.mark.parametrize(
+    ("first", "then"), [(b"", INTERIM), (b"HTTP/1.1 200 OK\r\nx: ", b"a"), (LONG, b"x")]
+)
 async def test_an_answer_that_drips_for_ever_is_given_up(first: bytes, then: bytes) -> None:
     """Each byte came in time, and so the timeout of the standard library never ended it."""
 

@@ -7,6 +7,7 @@ import errno
 import os
 import socket
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -135,6 +136,26 @@ async def test_silence_inside_an_answer_is_no_end(length: str) -> None:
 
     async with serve(script) as server, pool_to(server, idle_timeout_s=0.5) as pool:
         with pytest.raises(Unreachable, match="ended after 3"):
+            await ask(pool)
+
+
+@pytest.mark.parametrize(
+    ("first", "drop"),
+    [(b"HTTP/1.1 200 OK\r\nx: ", b"a"), (b"", b"HTTP/1.1 100 Continue\r\n\r\n")],
+)
+async def test_a_head_that_comes_in_drops_is_given_up(first: bytes, drop: bytes) -> None:
+    """Each drop came in time: 64 KiB of them could take weeks."""
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(first)
+        with suppress(ConnectionError):
+            for _ in range(40):
+                await peer.say(drop)
+                await asyncio.sleep(0.05)  # the drip itself
+
+    async with serve(script) as server, pool_to(server, idle_timeout_s=0.3) as pool:
+        with pytest.raises(Unreachable, match="its head was not complete"):
             await ask(pool)
 
 

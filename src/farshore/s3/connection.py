@@ -224,7 +224,10 @@ class Connection(asyncio.Protocol):
             self._timer = self._loop.call_later(remaining, self._tick)
         else:
             self.timed_out = True
-            self.abort(f"no byte moved for {self._idle_timeout_s:g} s")
+            framing = self.framing
+            stuck = framing is not None and framing.started and not framing.head_done
+            what = "its head was not complete after" if stuck else "no byte moved for"
+            self.abort(f"{what} {self._idle_timeout_s:g} s")
 
     # What asyncio calls.
 
@@ -238,13 +241,15 @@ class Connection(asyncio.Protocol):
         if framing is None or framing.complete:
             self.abort("the server spoke before it was asked")
             return
-        self._moved = self._loop.time()
+        begun = framing.started
         try:
             framing.feed(data)
         except Malformed as error:
             self.malformed = str(error)
             self.abort(f"the answer is not readable HTTP: {error}")
             return
+        if framing.head_done or not begun:  # a head that has begun comes whole, in that time
+            self._moved = self._loop.time()
         if framing.buffered >= self._body_buffer and not self._reading_paused:
             self._reading_paused = True
             self._out.pause_reading()
