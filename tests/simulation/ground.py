@@ -74,7 +74,16 @@ def ground_of(seed: int, span: float, clients: Sequence[str]) -> tuple[Ground, l
     if rng.random() < LOSS_SHARE:
         for _ in range(rng.choice([1, 1, 2])):
             steps.append(_loss(rng, span, [BUCKET, BUCKET, *ground.buckets]))
-    return ground, steps
+    return ground, steps + _kills(seed, steps)
+
+
+def _kills(seed: int, steps: Sequence[Step]) -> list[Step]:
+    """Now and then a daemon is killed soon after the target has lost something."""
+    rng = random.Random(f"kills {seed}")
+    losses = [step for step in steps if step.kind in LOSSES and rng.random() < 0.3]
+    return [
+        Step(loss.at + rng.random() * 6.0, "kill", "east", rng.randrange(10**6)) for loss in losses
+    ]
 
 
 def _omitting(rng: random.Random) -> Ground:

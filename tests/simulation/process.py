@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -65,11 +65,13 @@ class SimulatedClock:
 
 class WatchedReporter(Reporter):
     """Tells of every state of the watermark; when a scan has begun that closes (`scanned`), or
-    that misses a bucket (`missed`). Its status document goes through the network."""
+    that misses a bucket (`missed`); which buckets are not replicated (`left_out`). Its status
+    document goes through the network."""
 
     said: Callable[[float | None], None] = staticmethod(lambda _: None)
     scanned: Callable[[float], None] = staticmethod(lambda _: None)
     missed: Callable[[float], None] = staticmethod(lambda _: None)
+    left_out: Callable[[Sequence[str]], None] = staticmethod(lambda _: None)
     began = 0.0
     way: Network
     chance: random.Random
@@ -104,6 +106,10 @@ class WatchedReporter(Reporter):
         if isinstance(error, TargetMissing):
             self.missed(asyncio.get_running_loop().time())
         super().stopped(error)
+
+    def buckets_listed(self, at: float, unserved: Sequence[str]) -> None:
+        self.left_out(unserved)
+        super().buckets_listed(at, unserved)
 
     def _keep(self) -> None:
         """The copy on this machine is of no use to the simulation: the target's is read."""

@@ -225,6 +225,11 @@ class World:
         if gone and self.away["west"] <= self.loop.time():
             self._scanned(began)
 
+    def _left_out(self, buckets: Sequence[str]) -> None:
+        """A pattern's buckets that are not ready: what was promised of them is known to be void."""
+        for bucket in buckets:
+            self.truth[bucket].noticed(self.loop.time())
+
     def _said(self, watermark: float | None) -> None:
         self._excuse_held()
         process = self.process
@@ -294,6 +299,7 @@ class World:
         )  # fmt: skip
         self.process.reporter.scanned = self._scanned
         self.process.reporter.missed = self._missed
+        self.process.reporter.left_out = self._left_out
         mine = ways[0]
         feed = SimulatedFeed(self.events, self.rng, lambda: not mine.dead and not mine.is_away())
         self.process.service.feeds.append(feed)

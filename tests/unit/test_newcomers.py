@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from farshore.config import Config
-from farshore.daemon.newcomers import LOOKS_MAX, NewBuckets, unserved
+from farshore.control.replicated import Replicated
+from farshore.daemon.newcomers import LOOKS_MAX, NewBuckets, lost, unserved
 from tests.unit.pairs import Pair
 from tests.unit.sites import TOML, config_of
 
@@ -45,3 +46,19 @@ async def test_a_flood_of_new_buckets_is_named_whole_and_looked_at_in_part(tmp_p
     for name in names:
         await pair.east.create_bucket(name)
     assert await unserved(config(tmp_path), [pair.crew()]) == names
+
+
+async def test_a_bucket_whose_replicas_are_gone_is_told_from_a_new_one(tmp_path: Path) -> None:
+    pair, found = await Pair().ready(), config(tmp_path)
+    control = found.target.control_bucket
+    for store, bucket in ((pair.west, control), (pair.east, "files-1"), (pair.east, "files-2")):
+        await store.create_bucket(bucket)
+        await store.put_versioning(bucket, True)
+    await Replicated(pair.west, found).remember([("files", "files"), ("files-1", "files-1")])
+    crews = [pair.crew()]
+    assert await lost(found, crews) == ["files-1"], "files-2 was never replicated"
+    await pair.west.create_bucket("files-1")
+    assert await lost(found, crews) == ["files-1"], "made anew, and not as it was"
+    await pair.west.put_versioning("files-1", True)
+    assert await lost(found, crews) == [], "it waits to be taken in"
+    assert await lost(config(tmp_path, TOML), crews) == []

@@ -71,12 +71,26 @@ class Replicated:
         pick, and that are not among the source's `names`."""
         there = set(names)
         known = await self._known()
-        picks = self._config.pair.buckets
         return sorted(
             (source, target)
             for source, target in known.items()
-            if source not in there
-            and any(entry.is_pattern and entry.target_of(source) == target for entry in picks)
+            if source not in there and self._is_picked(source, target)
+        )
+
+    def _is_picked(self, source: str, target: str) -> bool:
+        """By a pattern."""
+        picks = self._config.pair.buckets
+        return any(entry.is_pattern and entry.target_of(source) == target for entry in picks)
+
+    async def left_out(self, names: Iterable[str], served: Iterable[str]) -> list[tuple[str, str]]:
+        """(source, target) of the buckets that were replicated, that are among the source's
+        `names`, and that are not `served` now, though a pattern picks them."""
+        left = set(names) - set(served)
+        known = await self._known()
+        return sorted(
+            (source, target)
+            for source, target in known.items()
+            if source in left and self._is_picked(source, target)
         )
 
     async def vanished(self, names: Iterable[str]) -> list[Vanished]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from farshore.config import Config
+from farshore.control.replicated import Replicated
 from farshore.engine.lane import Crew
 from farshore.engine.side import Side
 from farshore.errors import BucketMissing, FarshoreError
+from farshore.s3.wrap import Retrying
 
 LOOKS_MAX = 10
 """New buckets that are looked at each time: a look is a request to each side."""
@@ -40,6 +42,18 @@ async def unserved(config: Config, crews: Sequence[Crew]) -> list[str]:
     if gone:
         raise NewBuckets(f"Gone from {source.site}, the others go on: {', '.join(gone)}.")
     return [ours for ours, _ in new]
+
+
+async def lost(config: Config, crews: Sequence[Crew]) -> list[str]:
+    """Buckets of a pattern that were replicated before, and whose target is not there any more,
+    or not with its versions. What the stores raise."""
+    if not config.pair.has_patterns:
+        return []
+    source, target = crews[0].source, crews[0].target
+    names = await Retrying(source.store).list_buckets()
+    served = [crew.source.bucket for crew in crews]
+    known = await Replicated(Retrying(target.store), config).left_out(names, served)
+    return [ours for ours, theirs in known if not await _is_versioned(target, theirs)]
 
 
 async def _is_versioned(side: Side, bucket: str) -> bool:

@@ -24,7 +24,7 @@ from farshore.control.keeper import Keeper
 from farshore.core.model import Version
 from farshore.daemon.intake import Intake
 from farshore.daemon.letters import keep_address
-from farshore.daemon.newcomers import NewBuckets, unserved
+from farshore.daemon.newcomers import NewBuckets, lost, unserved
 from farshore.daemon.reports import Reporter
 from farshore.daemon.sweeping import Sweeping
 from farshore.engine.buckets import note_sizes, unversioned
@@ -241,6 +241,9 @@ class Service:
         self.say(f"replicating {self.config.pair.name}")
         for gone in await vanished_buckets(self.config, crews[0]):
             self.say(f"{gone.text(self.config)}.")
+        if buckets := await lost(self.config, crews):
+            self.say(f"{self.config.pair.target} has lost what it had of {', '.join(buckets)}.")
+            self.reporter.target_lost()
         self.hearts = [Heartbeat(c.source, self.clock, self.reporter.offset) for c in crews]
         async with self.reporter.publishing() as document, self._dispatching(crews):
             try:
