@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from farshore.core import acl, stamp
@@ -10,7 +12,7 @@ from farshore.core.model import Attributes, Lock
 from farshore.core.rules import EVERYTHING
 from farshore.engine.follow import Followed, follow, follow_one
 from farshore.engine.look import aligned, read_both
-from farshore.errors import Denied
+from farshore.errors import Denied, Refused
 from farshore.testing.store import memory
 from farshore.testing.store.faults import Fail, on
 from farshore.testing.store.memory import WITH_ACLS, MemoryStore
@@ -35,6 +37,24 @@ async def test_tags_of_any_version_follow() -> None:
     assert await followed(pair) == 1
     assert pair.equal()
     assert await followed(pair) == 0
+
+
+async def test_who_may_write_there_no_longer_takes_no_tags_back() -> None:
+    async def ended() -> None:
+        raise Refused("west is primary")
+
+    pair = await Pair().ready()
+    await pair.east.put(BUCKET, "k", b"one", Attributes(tags=(("a", "1"),)))
+    await pair.run()
+    crew = pair.crew()
+    target = replace(crew.target, require_ours=ended)
+    both = await read_both(crew.source, target, "k")
+    found = await aligned(crew.source, target, both, EVERYTHING, pair.clock.now())
+    assert await follow(crew.source, target, found.pairs, pair.clock.now()) == 0
+    await pair.west.put_tags(BUCKET, "k", "", (("b", "2"),))  # of a client, after the flip
+    with pytest.raises(Refused):
+        await follow(crew.source, target, found.pairs, pair.clock.now())
+    assert pair.west.dump(BUCKET)[0].attributes.tags == (("b", "2"),)
 
 
 async def test_removed_tags_go_and_a_stamp_in_a_tag_stays() -> None:

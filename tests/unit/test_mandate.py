@@ -14,6 +14,7 @@ from farshore.control.mandate import (
     LOOK_EVERY_S,
     UNSEEN_SECONDS_MAX,
     require_mandate,
+    require_still,
     under_mandate,
 )
 from farshore.core.record import ControlRecord
@@ -112,6 +113,17 @@ async def test_in_some_phases_nothing_is_copied(world: World, events: tuple[Even
     record = await records(anna, *events)
     with pytest.raises(Refused, match="Nothing is copied while the pair is"):
         require_mandate(await anna.plane.read(), record.primary)
+
+
+async def test_right_before_something_is_overwritten_the_record_is_asked(world: World) -> None:
+    anna = world.person("anna")
+    epoch = require_mandate(await anna.plane.read(), "east")
+    await require_still(anna.plane, "east", epoch)
+    await records(anna, "give_up", "flip", primary="west")
+    with pytest.raises(Refused, match="east is not the primary"):
+        await require_still(anna.plane, "east", epoch)
+    anna.cut = set(SITES)
+    await require_still(anna.plane, "east", epoch)
 
 
 async def test_where_nobody_can_tell_nothing_is_copied(world: World) -> None:

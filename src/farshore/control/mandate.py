@@ -89,6 +89,14 @@ async def under_mandate(
         watcher.cancel()
 
 
+async def require_still(plane: ControlPlane, source: str, epoch: int) -> None:
+    """`Refused` where the record says by now that the right to copy has ended: for what cannot
+    wait for the next look. Nothing where no control bucket answers: `under_mandate` counts that."""
+    view = await plane.peek()
+    if view.answering:
+        _require_same(view, source, epoch)
+
+
 async def _watch(plane: ControlPlane, source: str, epoch: int, clock: Clock, sleep: Sleep) -> None:
     """Look for ever; raises as soon as the right to copy has ended."""
     seen, whole = clock.monotonic(), True

@@ -67,7 +67,8 @@ async def follow_one(source: Side, target: Side, pair: Pair, now: float) -> Foll
     """Bring one replica in line. What was changed is looked at again, on both sides: so that
     neither a change in the meantime nor a server that keeps nothing passes for done.
 
-    Raises what the stores raise; `Gone` when one of the two has been purged.
+    Raises what the stores raise; `Gone` when one of the two has been purged; `Refused` when the
+    right to write to the target has ended.
     """
     touched: set[str] = set()
     lists = follows_acls(source, target)
@@ -79,6 +80,7 @@ async def follow_one(source: Side, target: Side, pair: Pair, now: float) -> Foll
         if not wrong or tries == TRIES_MAX:
             others = acl.of_others(ours.acl) if ours.acl else frozenset[Grant]()
             return Followed(frozenset(touched - wrong), wrong, others)
+        await target.require_ours()  # clients may have been sent there, and set tags of their own
         await _mend(target, pair[1], wrong, ours, theirs)
         touched |= wrong
     raise AssertionError("the last try returns")

@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from dataclasses import replace
+from functools import partial
 
 from farshore.clock import Clock
 from farshore.config import Config
 from farshore.control.held import HeldDocuments
 from farshore.control.keeper import EXCHANGE_SECONDS_MAX, Keeper
 from farshore.control.lease import hold, obeys_conditions
-from farshore.control.mandate import under_mandate
+from farshore.control.mandate import require_still, under_mandate
 from farshore.control.record import open_plane
 from farshore.control.replicated import Replicated, Vanished
 from farshore.control.sites import open_store
@@ -91,7 +92,9 @@ async def working_crews(
             return
         journal = SqliteJournal(config.state_dir / JOURNAL_FILE)
         stack.callback(journal.close)
-        await stack.enter_async_context(under_mandate(plane, config.pair.source, clock=clock))
+        mandate = under_mandate(plane, config.pair.source, clock=clock)
+        epoch = await stack.enter_async_context(mandate)
+        require_ours = partial(require_still, plane, config.pair.source, epoch)
         control = open_store(config, config.pair.target, "replicator")
         stack.push_async_callback(control.aclose)
         capabilities = buckets[0].target.capabilities
@@ -115,7 +118,7 @@ async def working_crews(
         crews = [make_crew(config, sides, tally, stop, clock, journal) for sides in buckets]
         for crew in crews:
             crew.waiting = waiting
-            crew.target = replace(crew.target, doubts=doubts)
+            crew.target = replace(crew.target, doubts=doubts, require_ours=require_ours)
         yield crews
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from types import TracebackType
 
@@ -19,12 +20,18 @@ UNANSWERED = (OutcomeUnknown, ServerFault, asyncio.CancelledError)
 """Ends of a write behind which it may still take place."""
 
 
+async def _unguarded() -> None:
+    """No record says who may write there."""
+
+
 @dataclass(frozen=True, slots=True)
 class Side:
     """`store` speaks to the site, `lister` walks it completely, `bucket` is the one meant.
 
     `kept`: divergent versions there that a person decided about; they explain themselves.
     `doubts`: what was written there and not answered; None where nobody keeps them.
+    `require_ours`: `Refused` once the right to write there has ended. To be asked ahead of what
+    overwrites: nothing that is only added needs it.
     """
 
     site: str
@@ -34,6 +41,7 @@ class Side:
     capabilities: Capabilities
     kept: KeptVersions | None = None
     doubts: Doubts | None = None
+    require_ours: Callable[[], Awaitable[None]] = _unguarded
 
     def doubts_about(self, key: str) -> list[Doubt]:
         """Writes of that key that were not answered, and may still arrive."""
