@@ -5,7 +5,9 @@ from __future__ import annotations
 import hmac
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
@@ -48,6 +50,26 @@ def test_one_is_made_for_its_owner_s_eyes_alone(tmp_path: Path) -> None:
     assert kept.parent.stat().st_mode & 0o777 == 0o700
     assert len(token) >= 43
     assert of_api("", None, tmp_path / "state")() == [token]
+
+
+def test_of_two_that_begin_at_once_one_makes_it(tmp_path: Path) -> None:
+    together = Barrier(8)
+
+    def begin(_: int) -> Sequence[str]:
+        together.wait()
+        return of_api("", None, tmp_path / "state")()
+
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(begin, range(8)))
+    assert len(found[0]) == 1
+    assert found == [found[0]] * 8
+    assert [path.name for path in (tmp_path / "state").iterdir()] == [OWN_FILE]
+
+
+def test_a_place_where_none_can_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("a file where a folder should be")
+    with pytest.raises(StateError, match="cannot be written"):
+        of_api("", None, tmp_path / "state")
 
 
 def test_a_file_is_read_anew_each_time(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import codecs
 import os
 import secrets
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import takewhile
 from pathlib import Path
 
@@ -77,10 +78,37 @@ def of_api(variable: str, file: Path | None, state_dir: Path) -> Tokens:
 
 
 def _own(path: Path) -> Path:
-    """For its owner's eyes alone."""
-    if not path.exists():
-        path.parent.mkdir(mode=OWNER_ALONE, parents=True, exist_ok=True)
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    """For its owner's eyes alone, and whole or not there: another daemon may begin beside us."""
+    try:
+        if not path.exists():
+            path.parent.mkdir(mode=OWNER_ALONE, parents=True, exist_ok=True)
+            _make(path)
+    except OSError as error:
+        raise StateError(
+            f"{path} cannot be written: {error.strerror}.",
+            hint="Free some space, mend the rights of that folder, or name a file of your own: "
+            "[daemon] token.",
+        ) from error
+    return path
+
+
+def _make(path: Path) -> None:
+    """The first who links it is the one whose token it is."""
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
         with os.fdopen(handle, "w") as file:
             file.write(secrets.token_urlsafe(32) + "\n")
-    return path
+        with suppress(FileExistsError):
+            _link(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _link(beside: Path, path: Path) -> None:
+    try:
+        os.link(beside, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links: whoever is last
+        os.replace(beside, path)
