@@ -6,13 +6,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal, NamedTuple
 
+from farshore.clock import Clock
 from farshore.core.model import NO_ATTRIBUTES, Attributes
+from farshore.s3.capabilities import Capabilities
 from farshore.s3.store import ALWAYS, Condition, Deleted, VersionPage, Written
 from farshore.testing.store.bucket import PAGE_ENTRIES_MAX, Bucket, Entry, Query
 from farshore.testing.store.lossy import LossyListingStore
-from farshore.testing.store.memory import Held, MemoryStore, New
+from farshore.testing.store.memory import EVERYTHING, Held, MemoryStore, New
 from farshore.testing.store.upload import Uploads
 from tests.simulation.ground import is_paired
+from tests.simulation.plan import Plan
 
 Told = Callable[[str, str, float, int, tuple[str, ...]], None]
 """(bucket, key, at, size, versions): an event, as the site tells it."""
@@ -144,3 +147,31 @@ class OmittingTelling(Telling, Omitting):
 
 class OmittingTarget(Target, Omitting):
     """A target whose listings omit what stands."""
+
+
+class Sites(NamedTuple):
+    """Source and target, and what each can do."""
+
+    source: Telling
+    target: Target
+    can: tuple[Capabilities, Capabilities]
+
+
+def sites_of(plan: Plan, clock: Clock) -> Sites:
+    """The sites of a run. Both have that clock."""
+    can = replace(EVERYTHING, sub_second_modified=plan.sub_second)
+    theirs = can
+    if not plan.conditions:
+        theirs = replace(
+            can, conditional_create=False, conditional_replace=False,
+            conditional_complete=False, conditional_delete=False,
+        )  # fmt: skip
+    here, there = plan.ground.lists
+    source = Telling if here == "plain" else OmittingTelling
+    target = Target if there == "plain" else OmittingTarget
+    east = source("east", clock=clock, capabilities=can, seed=1)
+    west = target("west", clock=clock, capabilities=theirs, seed=2)
+    for store in (east, west):
+        omits = isinstance(store, Omitting)
+        store.page_max = plan.ground.page if omits else min(store.page_max, plan.weather.page)
+    return Sites(east, west, (replace(can, listing=here), replace(theirs, listing=there)))

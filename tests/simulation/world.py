@@ -6,22 +6,19 @@ import asyncio
 import contextlib
 import random
 from collections import Counter
-from collections.abc import Coroutine, Sequence
-from dataclasses import replace
+from collections.abc import Coroutine
 from functools import partial
 from pathlib import Path
 from typing import get_args
 
 from farshore.core.plan import LATE_WRITE
-from farshore.core.rules import OWN_PREFIX
 from farshore.daemon import service
 from farshore.engine import dispatch
 from farshore.errors import BucketMissing, FarshoreError, StateError
 from farshore.feed.hint import Hint
 from farshore.journal.deletes import Verdict
 from farshore.testing.store.faults import Fault
-from farshore.testing.store.memory import EVERYTHING, Held
-from farshore.testing.store.scripts import WRITES, Rates, seeded
+from farshore.testing.store.scripts import Rates, seeded
 from tests.simulation.clients import Clients
 from tests.simulation.feed import Events, SimulatedFeed
 from tests.simulation.fortunes import Fortunes
@@ -36,16 +33,9 @@ from tests.simulation.plan import Plan, Step
 from tests.simulation.played import played
 from tests.simulation.process import Process, SimulatedClock
 from tests.simulation.replaced import Place, by_seed, replaced
-from tests.simulation.sites import (
-    Change,
-    Omitting,
-    OmittingTarget,
-    OmittingTelling,
-    Target,
-    Telling,
-    Watched,
-)  # fmt: skip
+from tests.simulation.sites import Omitting, Watched, sites_of
 from tests.simulation.truth import BUCKET, Broken, Truth, Truths
+from tests.simulation.witness import Witness
 from tests.unit.sites import TOML, config_of
 
 BEGAN = 1_767_225_600.0
@@ -85,27 +75,8 @@ class World:
         self.rng = random.Random(plan.seed + 1)
         self.log: list[str] = []
         self.clock = SimulatedClock(BEGAN, 0.0)
-        can = replace(
-            EVERYTHING,
-            sub_second_modified=plan.sub_second,
-        )
-        theirs = can
-        if not plan.conditions:
-            theirs = replace(
-                can, conditional_create=False, conditional_replace=False,
-                conditional_complete=False, conditional_delete=False,
-            )  # fmt: skip
-        here, there = plan.ground.lists
-        self.can = (replace(can, listing=here), replace(theirs, listing=there))
-        clock = SimulatedClock(BEGAN, 0.0)
-        self.site_clock = clock
-        source = Telling if here == "plain" else OmittingTelling
-        target = Target if there == "plain" else OmittingTarget
-        self.east = source("east", clock=clock, capabilities=can, seed=1)
-        self.west = target("west", clock=clock, capabilities=theirs, seed=2)
-        for store in (self.east, self.west):
-            omits = isinstance(store, Omitting)
-            store.page_max = plan.ground.page if omits else min(store.page_max, plan.weather.page)
+        self.site_clock = SimulatedClock(BEGAN, 0.0)
+        self.east, self.west, self.can = sites_of(plan, self.site_clock)
         self.truth = Truths(
             (
                 bucket,
@@ -113,17 +84,17 @@ class World:
             )
             for bucket in (BUCKET, *MORE)
         )
-        self.clients = Clients(self.east, clock.now, self.rng)
+        self.seen: Counter[str] = Counter()
+        self.witness = Witness(plan, self.truth, self.seen, self._broke, loop.time)
+        self.clients = Clients(self.east, self.site_clock.now, self.rng)
         self.events = Events(self.rng, plan.hints, plan.settles)
         self.east.told = self._told
-        self.west.appended = self._appended
-        self.west.marked = self._marked
+        self.west.appended = self.witness.appended
+        self.west.marked = self.witness.marked
         self.away = {"east": 0.0, "west": 0.0}
-        self.calm, self.calm_at = False, 0.0
+        self.calm_at = 0.0
         self.sweeps: set[float | None] = set()  # when those ended that ended while all was calm
-        self.starts = 0
         self.forgetful = False  # the journal was lost, and with it what was given up
-        self.seen: Counter[str] = Counter()
         self.own: set[asyncio.Task[None]] = set()
         self.process: Process | None = None
         self.config = config_of(
@@ -133,102 +104,25 @@ class World:
             folder / "farshore.toml",
         )
         control = self.config.target.control_bucket
-        self.fortunes = Fortunes(self.east, self.west, control, self._lost)
+        self.fortunes = Fortunes(self.east, self.west, control, self.witness.losing)
 
     def say(self, text: str) -> None:
         """One line of the log; what goes on all the time is left out once all is calm."""
-        if self.calm and ("heartbeat" in text or "farshore-control" in text):
+        if self.witness.calm and ("heartbeat" in text or "farshore-control" in text):
             return
         self.log.append(f"{self.loop.time():9.3f} {text}")
 
     # -- what the sites do by themselves ---------------------------------------------
 
-    endangered: frozenset[str] = frozenset()
-    """What could be read at the target when the source was emptied."""
-
     def _told(self, bucket: str, key: str, at: float, size: int, named: tuple[str, ...]) -> None:
         if is_paired(bucket):
             self.events.tell(Hint(bucket, key, at, "", size, named))
-
-    def _appended(self, change: Change, before: list[Held]) -> None:
-        key, attributes, truth = change.key, change.attributes, self.truth[change.bucket]
-        if self.late:
-            truth.raced.add(key)
-        raced = key in truth.raced and self._is_unguarded(change, before)
-        try:
-            if not (self.late or self.repeated or raced):
-                truth.appended(key, before, attributes)
-            elif truth.is_stray(key, before, attributes):
-                self.seen["late or repeated write that stood where it should not"] += 1
-        except Broken as error:
-            self._broke(error)
-
-    def _is_unguarded(self, change: Change, before: list[Held]) -> bool:
-        """Whether no condition shows to this write that a late one was faster: it has none, or
-        the late one brought the same bytes."""
-        same = bool(before) and before[0].body == change.content
-        return self.blind or same or not self.plan.conditions
-
-    late = False
-    """A request arrives just now whose answer was given up."""
-
-    repeated = False
-    """A request arrives just now for the second time."""
-
-    blind = False
-    """A request arrives just now that has no condition: not even where servers have some, once
-    several in a row have failed (`Lane._may_go_on`)."""
-
-    forgotten = 0
-    """So many processes' doubts are gone: with their journal, or with the machine's power."""
-    sender = 0
-
-    def _arriving(self, sender: int, late: bool) -> None:
-        self.late, self.sender = late, sender
-
-    def _repeating(self, repeated: bool) -> None:
-        self.repeated = repeated
-
-    def _without_condition(self, blind: bool) -> None:
-        self.blind = blind
-
-    def _marked(self, change: Change, before: list[Held]) -> None:
-        truth, key = self.truth[change.bucket], change.key
-        truth.marked(key, before)
-        if self.late:
-            self.seen["marker that arrived late"] += 1
-            truth.raced.add(key)
-            if self.sender <= self.forgotten:
-                self.seen["late marker that nobody remembers"] += 1
-                truth.touched.add(key)
-        if change.bucket == BUCKET and key in self.endangered and before:
-            self.hidden += not before[0].version.is_marker
-        if self.hidden > self.plan.deletes_count * self.starts and not self.calm:
-            self._broke(Broken(f"{self.hidden} objects were hidden: the delete guard slept"))
-
-    hidden = 0
-
-    def _lost(self, buckets: Sequence[str]) -> None:
-        """The target's disk goes: what was on it can be read, or hidden, no more."""
-        for bucket in buckets:
-            self.truth[bucket].about_to_lose(self.loop.time())
-        if BUCKET in buckets:
-            self.endangered = frozenset()
-
-    def _scanned(self, began: float) -> None:
-        for truth in self.truth.values():
-            truth.noticed(began)
 
     def _missed(self, began: float) -> None:
         """A bucket is missing: whoever asks once more knows whether it is the target's."""
         gone = any(not self.west.has(bucket) for bucket in self.fortunes.buckets)
         if gone and self.away["west"] <= self.loop.time():
-            self._scanned(began)
-
-    def _left_out(self, buckets: Sequence[str]) -> None:
-        """A pattern's buckets that are not ready: what was promised of them is known to be void."""
-        for bucket in buckets:
-            self.truth[bucket].noticed(self.loop.time())
+            self.witness.scanned(began)
 
     def _said(self, watermark: float | None) -> None:
         self._excuse_held()
@@ -249,13 +143,6 @@ class World:
             for delete in self.process.waiting.rows():
                 self.truth[delete.bucket].excused.add(delete.key)
 
-    def _at_source(self, action: str, *, after: bool) -> None:
-        """Farshore writes nothing there but what is its own."""
-        name, _, where = action.partition(" ")
-        bucket, _, key = where.partition("/")
-        if name in WRITES and is_paired(bucket) and not key.startswith(OWN_PREFIX):
-            self._broke(Broken(f"farshore changes the source: {action}"))
-
     def _broke(self, error: Broken) -> None:
         """Whoever did it would swallow the error: the run ends with it."""
         if self.broken is None:
@@ -271,35 +158,35 @@ class World:
         quiet = seeded(seed, Rates())
 
         def fault(operation: str, bucket: str, key: str, number: int) -> Fault | None:
-            return (quiet if self.calm else script)(operation, bucket, key, number)
+            return (quiet if self.witness.calm else script)(operation, bucket, key, number)
 
         way = Network(
             store, fault, self.rng, self.plan.latency_s, self.plan.late_answers, self.say,
             self.plan.weather, self.seen,
         )  # fmt: skip
-        way.is_away = lambda: self.away[store.site] > self.loop.time() and not self.calm
+        way.is_away = lambda: self.away[store.site] > self.loop.time() and not self.witness.calm
         way.offset = lambda: float(int(self.site_clock.now())) - self.clock.now()
-        way.arriving = partial(self._arriving, self.starts)
-        way.repeating = self._repeating
-        way.blind = self._without_condition
+        way.arriving = partial(self.witness.arriving, self.witness.starts)
+        way.repeating = self.witness.repeating
+        way.blind = self.witness.without_condition
         if store is self.east:
-            way.passing = self._at_source
+            way.passing = self.witness.at_source
         return way
 
     def start(self) -> None:
-        self.starts += 1
-        seed = self.plan.seed * 1000 + self.starts
+        self.witness.starts += 1
+        seed = self.plan.seed * 1000 + self.witness.starts
         ways = (self._way(self.east, seed), self._way(self.west, seed + 500))
-        if self.calm:
+        if self.witness.calm:
             for way in ways:
                 way.calm()
         self.process = Process(
             self.config, self.folder, self.clock, ways, self.can, self.rng,
             self._said, self.plan.remembered_max, self.plan.ground,
         )  # fmt: skip
-        self.process.reporter.scanned = self._scanned
+        self.process.reporter.scanned = self.witness.scanned
         self.process.reporter.missed = self._missed
-        self.process.reporter.left_out = self._left_out
+        self.process.reporter.left_out = self.witness.left_out
         mine = ways[0]
         feed = SimulatedFeed(self.events, self.rng, lambda: not mine.dead and not mine.is_away())
         self.process.service.feeds.append(feed)
@@ -313,10 +200,9 @@ class World:
         if process is None:
             return
         self.process = None
-        for truth in self.truth.values():
-            truth.forgotten(self.loop.time())
+        self.witness.died()
         if powerless or lose_journal:
-            self.forgetful, self.forgotten = True, self.starts
+            self.forgetful, self.witness.forgotten = True, self.witness.starts
         if powerless:
             self.seen["power cut that undid commits"] += await process.lose_power(self.own)
         else:
@@ -383,7 +269,7 @@ class World:
                     await self.west.put(BUCKET, step.key, b"theirs %d" % step.amount)
             case "empty":
                 shown = [held.version for held in self.west.dump(BUCKET)]
-                self.endangered = frozenset(
+                self.witness.endangered = frozenset(
                     one.key for one in shown if one.is_latest and not one.is_marker
                 )
                 for key in sorted(self.truth[BUCKET].histories):
@@ -420,7 +306,7 @@ class World:
 
     async def _settle(self) -> None:
         """Nothing goes wrong any more: wait until all is in step."""
-        self.calm, self.calm_at = True, self.clock.now()
+        self.witness.calm, self.calm_at = True, self.clock.now()
         self.say("calm")
         await asyncio.sleep(LATE_S)  # what is late has arrived by then
         began = self.site_clock.now()
