@@ -44,7 +44,7 @@ class Answers(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def server() -> Iterator[str]:
     with http.server.HTTPServer(("127.0.0.1", 0), Answers) as running:
-        thread = threading.Thread(target=running.serve_forever)
+        thread = threading.Thread(target=running.serve_forever, args=(0.01,))
         thread.start()
         yield f"http://127.0.0.1:{running.server_port}"
         running.shutdown()
@@ -134,15 +134,15 @@ async def test_an_answer_that_drips_for_ever_is_given_up(first: bytes, then: byt
         await peer.head()
         await peer.say(first)
         with suppress(ConnectionError):
-            for _ in range(8):
-                await asyncio.sleep(0.2)  # the drip itself
+            for _ in range(20):
+                await asyncio.sleep(0.05)  # the drip itself
                 await peer.say(then)
 
     async with serve(script) as running:
         begun = monotonic()
         with pytest.raises(StoreError):
-            await by_url("GET", f"http://127.0.0.1:{running.port}/b/k?s={SECRET}", seconds_max=0.5)
-        assert monotonic() - begun < 1.2
+            await by_url("GET", f"http://127.0.0.1:{running.port}/b/k?s={SECRET}", seconds_max=0.2)
+        assert monotonic() - begun < 0.8
 
 
 async def test_an_answer_without_end_is_not_kept() -> None:
