@@ -186,6 +186,15 @@ def _same_bytes_are_trusted() -> list[Place]:
     return [(lane, "holds_after", holds_after)]
 
 
+def _promised_for_ever() -> list[Place]:
+    """What was promised of a target outlives its disks."""
+
+    def forget(_self: object) -> None:
+        return
+
+    return [(Reporter, "_forget_target", forget)]
+
+
 MUTANTS: Mapping[str, Callable[[], list[Place]]] = {
     "stamps are not looked at": _no_stamps,
     "acknowledged before it was applied": _acknowledged_before_applied,
@@ -207,5 +216,6 @@ MUTANTS: Mapping[str, Callable[[], list[Place]]] = {
 ROLES_MUTANTS: Mapping[str, Callable[[], list[Place]]] = {
     "a fence is dropped": _fence_dropped,
     "a pending fence is forgotten": _pending_fence_forgotten,
+    "promises outlive the target's disks": _promised_for_ever,
 }
 """In what changes roles."""

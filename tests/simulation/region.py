@@ -29,10 +29,11 @@ class Arrival(NamedTuple):
 
 class Region(Telling):
     """One site. `arrived` sees whatever is written to the pair's bucket, `recorded` every
-    control record and run."""
+    control record, run and status, `tagged` who gives a version other tags (site, user, key)."""
 
     arrived: Callable[[Arrival], None]
     recorded: Callable[[str, str, bytes], None]
+    tagged: Callable[[str, str, str, Held], None]
 
     def __init__(self, site: str, *, clock: Clock, capabilities: Capabilities, seed: int) -> None:
         super().__init__(site, clock=clock, capabilities=capabilities, seed=seed)
@@ -46,17 +47,37 @@ class Region(Telling):
         return Policed(self, user)
 
     def refuses(self, user: str) -> bool:
-        """Whether a policy keeps that user from writing to the pair's bucket."""
+        """Whether a policy keeps that user from writing to the pair's bucket, or there is none."""
+        if BUCKET not in self._buckets:
+            return True
         return "FarshoreFence" in self.policy(BUCKET) and user == f"{self.site}-app"
 
     def history(self, key: str) -> list[Held]:
         """Newest first, without counting as a call."""
+        if BUCKET not in self._buckets:
+            return []
         held = self._bucket("dump", BUCKET)
         entries = held.newest_first(key)
         return [Held(self._listed(held, one), one.body, one.attributes) for one in entries]
 
     def keys(self) -> list[str]:
+        if BUCKET not in self._buckets:
+            return []
         return [key for key in self._bucket("dump", BUCKET).keys if not key.startswith(OWN_PREFIX)]
+
+    def lose_disks(self) -> None:
+        """Nothing is left, not even the buckets."""
+        self._buckets.clear()
+        self._uploads.clear()
+
+    async def put_tags(
+        self, bucket: str, key: str, version_id: str, tags: tuple[tuple[str, str], ...]
+    ) -> None:
+        await super().put_tags(bucket, key, version_id, tags)
+        if bucket == BUCKET and not key.startswith(OWN_PREFIX):
+            history = self.history(key)
+            held = next((h for h in history if h.version.version_id == version_id), history[0])
+            self.tagged(self.site, caller(), key, held)
 
     def changing(self, change: Change) -> list[Held]:
         return self.history(change.key) if _is_watched(change) else []
@@ -67,7 +88,7 @@ class Region(Telling):
             marker, attributes = kind == "marker", change.attributes
             came = Arrival(self.site, caller(), key, version_id, marker, attributes, before)
             self.arrived(came)
-        if kind == "version" and key.startswith(("record/", "runs/")):
+        if kind == "version" and key.startswith(("record/", "runs/", "status/")):
             self.recorded(self.site, key, content)
         super().changed(change, version_id, before)
 

@@ -86,7 +86,7 @@ class Clients:
             return (await store.delete(BUCKET, key)).version_id
         if kind.endswith("multipart"):
             return await self._uploaded(store, step, body)
-        if kind == "tag":
+        if kind.endswith("tag"):
             return await self._tagged(store, step)
         written = await store.put(BUCKET, key, body, attributes_of(kind, step.amount))
         return written.version_id
@@ -103,7 +103,6 @@ class Clients:
 
     async def _tagged(self, store: Store, step: Step) -> str:
         """Of the newest version; there may be none."""
-        self._world.truth.tagged.add(step.key)
         try:
             await store.put_tags(BUCKET, step.key, "", (("tag", str(step.amount)),))
         except Gone:

@@ -10,10 +10,16 @@ from farshore.clock import Clock
 from farshore.config import Config
 from farshore.config.facing import facing
 from farshore.control.record import open_plane
+from farshore.core.mend import plan_mending
+from farshore.core.plan import DeleteLimits
 from farshore.core.runbook import Run, Verb
+from farshore.engine.run import working_crews
+from farshore.engine.tally import Tally
 from farshore.errors import FarshoreError
 from farshore.fence.recorded import Fences
 from farshore.proof import divergent
+from farshore.proof.pair import prove_pair
+from farshore.proof.repair import repair
 from farshore.runbook.afterwards import Order, commit, prove_protected, reprotect
 from farshore.runbook.desk import Desk, Wish, open_desk
 
@@ -93,6 +99,18 @@ class Operator:
                     return "protected"
                 case phase:
                     return f"nothing to do while {phase}"
+
+    async def mend(self) -> str:
+        """As `farshore repair --rebuild-tail`, for what is missing beneath newer versions."""
+        async with open_plane(self.config, self.clock) as plane:
+            config = facing(self.config, (await plane.read()).record.primary)
+        proof = await prove_pair(config, self.clock)
+        limits = DeleteLimits(config.daemon.deletes_count, config.daemon.deletes_share)
+        plan = plan_mending(proof.differences, rebuild_tail=True)
+        async with working_crews(config, Tally(), asyncio.Event(), self.clock) as crews:
+            done = [one for crew in crews for one in await repair(crew, plan, proof.keys, limits)]
+        left = [f"{one.mending.difference.key}: {one.detail}" for one in done if not one.done]
+        return f"{len(done) - len(left)} mended, left: {left}"
 
     async def _decide_divergent(self, config: Config) -> None:
         found = await divergent.listed(config, self.clock)

@@ -9,11 +9,11 @@ from typing import Literal, NamedTuple
 
 from farshore.testing.store.scripts import Rates
 from tests.simulation.plan import Step
-from tests.simulation.weather import FAIR, Weather, weather_of
+from tests.simulation.weather import FAIR, ROUGH_SHARE, Weather, weather_of
 
 Deed = Literal[
     "switchover", "failover", "failover, writes held", "failback", "rollback", "settle", "allow",
-    "lose", "cut off", "wait",
+    "lose", "lose for good", "cut off", "wait",
 ]  # fmt: skip
 
 CLIENTS = [*("put",) * 8, "delete", *("stuck put",) * 3, "stuck delete"]
@@ -26,6 +26,7 @@ PAGE_MIN = 7
 """Smaller pages make reading a record slower than the time that a person gives it."""
 
 MORE_CLIENTS = ["multipart", "multipart", "lock", "tag", "tag"]
+TAGS = ["tag", "tag", "stuck tag"]
 PLACES = [
     "run.intended", "run.acted", "run.recorded", "run.undone", "switch.driver.planned",
     "switch.driver.applied", "fence.recorded", "fence.policy.put", "fence.policy.removed",
@@ -54,7 +55,8 @@ class RolesPlan:
     killed, and whether before or after that had its effect. `skews`: each machine's clock.
     `eager`: the share of an operator's changes at which a client writes in that very moment.
     `proxies`: writes can be frozen. `daemons`: the machines that have one. `places`: by the number
-    of the operator's process, the named place at which it is killed."""
+    of the operator's process, the named place at which it is killed. `eager_tags`: some of those
+    clients set tags."""
 
     seed: int
     steps: tuple[Step, ...]
@@ -69,6 +71,7 @@ class RolesPlan:
     eager: float
     weather: Weather = FAIR
     places: tuple[tuple[int, str], ...] = ()
+    eager_tags: bool = False
 
     def without(self, begin: int, end: int) -> RolesPlan:
         """The same, some steps left out."""
@@ -85,12 +88,33 @@ class RolesPlan:
 
 def roles_plan_of(seed: int) -> RolesPlan:
     """What a seed stands for."""
-    return in_weather(plain_roles_plan_of(seed))
+    return beset(in_weather(plain_roles_plan_of(seed)))
+
+
+def beset(plan: RolesPlan) -> RolesPlan:
+    """The same, and requests arrive late, tags are set at any moment, a region's disks are lost."""
+    rng = random.Random(f"roles beset {plan.seed}")
+    late = rng.random() * ROUGH_SHARE if rng.random() < 0.3 else 0.0
+    weather = replace(plan.weather, late=late, late_blind=rng.random() < 0.7)
+    keys = [step.key for step in plan.steps if step.key.startswith("k")] or ["k0"]
+    tags = [_step(rng, rng.choice(TAGS), rng.choice(keys)) for _ in range(rng.choice([0, 4, 8]))]
+    steps, acts = [*plan.steps, *tags], plan.acts
+    if rng.random() < 0.3:
+        acts = tuple(_acts_around_a_lost_disk(rng))
+        # What is locked on new disks could not be mended there (`Story._mend`).
+        steps = [step for step in steps if step.kind != "lock"]
+    return replace(
+        plan,
+        steps=tuple(sorted(steps)),
+        acts=acts,
+        weather=weather,
+        eager_tags=rng.random() < 0.5,
+    )
 
 
 def in_weather(plan: RolesPlan) -> RolesPlan:
     """The same with the weather of its seed: other clients, other stories, full disks, deaths at
-    named places. No late writes: those are for copying."""
+    named places. Late writes are drawn in `beset`."""
     rng = random.Random(f"roles weather {plan.seed}")
     keys = [step.key for step in plan.steps if step.key.startswith("k")] or ["k0"]
     steps = [_step(rng, rng.choice(MORE_CLIENTS), rng.choice(keys)) for _ in range(6)]
@@ -162,6 +186,23 @@ def _more_acts(rng: random.Random) -> list[Act]:
     held = [act("lose", "east"), act("failover, writes held", "west"), act("allow")]
     away = rng.choice([[act("switchover", "west")], held])
     return [act("wait"), *away, act("settle"), act("failback", "east"), act("settle")]
+
+
+def _acts_around_a_lost_disk(rng: random.Random) -> list[Act]:
+    """A story: a region comes back with nothing in it."""
+    act = partial(_act, rng)
+    stories = {
+        "lost primary": [act("lose for good", "east"), act("failover", "west"), act("settle"),
+                         act("failback", "east"), act("settle")],
+        "lost target": [act("lose for good", "west"), act("switchover", "west"), act("settle")],
+        "empty primary": [act("lose for good", "east"), act("wait"), act("settle"),
+                          act("failover", "west"), act("settle")],
+        "lost behind a fence": [act("switchover", "west"), act("lose for good", "east"),
+                                act("settle"), act("switchover", "east"), act("settle")],
+        "fenced and lost": [act("failover", "west"), act("settle"), act("lose for good", "east"),
+                            act("wait"), act("failback", "east")],
+    }  # fmt: skip
+    return [act("wait"), *stories[rng.choice(list(stories))]]
 
 
 def _acts(rng: random.Random) -> list[Act]:

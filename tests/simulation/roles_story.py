@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
 from farshore.control.inspection import inspect
+from farshore.control.lease import TTL_SECONDS
 from farshore.control.record import open_plane
 from farshore.core.runbook import Verb
 from farshore.errors import FarshoreError
@@ -28,8 +30,10 @@ SETTLING_MAX = 60
 AUDITS_MAX, AUDIT_EVERY_S = 8, 15.0
 """A daemon brings a side that was away up within a minute, and needs a moment to begin."""
 
+VERSION_ID = re.compile("[0-9a-f]{32}")
 AWAY_MAX_S = 40.0
 LOST_MAX_S = 80.0
+MADE_ANEW_MAX_S = 30.0
 FIRST_SCAN_S = 10.0
 DISK_FULL_S = 2.0
 
@@ -61,6 +65,8 @@ class Story:
                 await asyncio.sleep(FIRST_SCAN_S)
             case "lose":
                 world.dead[act.to] = world.loop.time() + 40.0 + act.amount % LOST_MAX_S
+            case "lose for good":
+                world.extra.append(asyncio.create_task(self._lose_for_good(act.to, act.amount)))
             case "cut off":
                 until = world.loop.time() + 40.0 + act.amount % LOST_MAX_S
                 world.away |= {(machine, act.to): until for machine in "abo"}
@@ -74,6 +80,17 @@ class Story:
                 await self._change("failover", act, hold=True)
             case verb:
                 await self._change(verb, act)
+
+    async def _lose_for_good(self, site: str, amount: int) -> None:
+        """A region's disks are gone. It comes back with empty buckets, or somebody makes them
+        after a while."""
+        world = self._world
+        world.lose_disks(site)
+        away = 40.0 + amount % LOST_MAX_S
+        world.dead[site] = world.loop.time() + away
+        await asyncio.sleep(away + (amount % MADE_ANEW_MAX_S if amount % 2 else 0.0))
+        await world.prepare(world.regions[site])
+        world.say(f"{site} has empty buckets")
 
     async def _change(self, verb: Verb, act: Act, *, hold: bool = False) -> None:
         world = self._world
@@ -98,11 +115,24 @@ class Story:
         for _ in range(tries):
             if world.truth.record.phase == "protected" or world.broken is not None:
                 return
-            await self._call(lambda one: one.afterwards())
+            if "kind='gap'" in await self._call(lambda one: one.afterwards()):
+                await self._mend()
             await asyncio.sleep(2.0 + world.rng.random() * 5.0)
 
-    async def _call(self, what: Any) -> None:
-        """One command in a process of its own, which may be killed in it."""
+    async def _mend(self) -> None:
+        """Something is missing beneath newer versions: what was written to empty disks before
+        anybody gave them up. A person stops the daemons and mends it."""
+        world = self._world
+        world.no_daemons = True
+        for host in world.daemons.values():
+            await world.kill(host)
+        await asyncio.sleep(TTL_SECONDS)  # of the lease that a killed one leaves behind
+        said = await self._call(lambda one: one.mend())
+        await world.purge(VERSION_ID.findall(said))  # as the hint says: they are kept, or adopted
+        world.no_daemons = False
+
+    async def _call(self, what: Any) -> str:
+        """One command in a process of its own, which may be killed in it; what it says."""
         world = self._world
         self._operators += 1
         host = world.host(f"operator {self._operators}", "o")
@@ -115,28 +145,32 @@ class Story:
             world.config, world.clock("o"), self._voice(host), world.shown_divergent
         )
         self._operator = host
-        await self._do(host, what(operator))
+        said = await self._do(host, what(operator))
         self._operator = None
         if host.killed_at:
             world.seen[f"killed at {host.killed_at}"] += 1
+        return said
 
     def _voice(self, host: Host) -> Any:
         world = self._world
         return lambda text: world.say(f"{host.name}: {text}")
 
-    async def _do(self, host: Host, work: Coroutine[Any, Any, Any]) -> None:
+    async def _do(self, host: Host, work: Coroutine[Any, Any, Any]) -> str:
         world = self._world
         task = host.run(work)
         await asyncio.wait({task})
+        said = ""
         try:
             if not task.cancelled():
-                world.say(f"{host.name}: {task.result()}")
+                said = str(task.result())
+                world.say(f"{host.name}: {said}")
         except FarshoreError as error:
             world.say(f"{host.name}: {type(error).__name__}: {error.message}")
         except Exception as error:  # noqa: BLE001  whatever it is, it breaks the run
             if not host.dead:
                 world.broke(Broken(f"{host.name} fell over: {error!r}"))
         await host.bury()
+        return said
 
     # -- clients and troubles ----------------------------------------------------------------
 
@@ -191,7 +225,8 @@ class Story:
                 return
             if world.truth.has_open_run:
                 await self._call(lambda one: one.go_on("switchover", "", 0.0, ends=True))
-            elif world.truth.record.phase == "given_up":  # its run was ended behind the flip
+            elif world.truth.record.phase == "given_up" or world.truth.is_hollow:
+                # Its run was ended behind the flip; or a person sees that it was emptied.
                 to = world.truth.other(world.truth.record.primary).site
                 await self._call(lambda one, to=to: one.go_on("failover", to, 0.0, ends=False))
             elif world.truth.record.phase != "protected":

@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import random
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,6 @@ from farshore.testing.store.scripts import WRITES, Rates, seeded
 from tests.simulation.entrance import Host, register, simulated
 from tests.simulation.feed import Events, SimulatedFeed
 from tests.simulation.loop import SimulatedLoop
-from tests.simulation.network import Network
 from tests.simulation.outcome import Outcome
 from tests.simulation.plan import Step
 from tests.simulation.played import played
@@ -29,6 +29,7 @@ from tests.simulation.process import SimulatedClock
 from tests.simulation.region import Arrival, Region
 from tests.simulation.roles_clients import Clients
 from tests.simulation.roles_daemon import live, on_machine
+from tests.simulation.roles_network import RolesNetwork
 from tests.simulation.roles_plan import CLIENTS, RolesPlan
 from tests.simulation.roles_story import Story
 from tests.simulation.roles_truth import Native, RolesTruth
@@ -44,7 +45,8 @@ SITES = ("east", "west")
 DAEMON = """
 [daemon]
 scan_every = 20
-sweep_every = 3600
+sweep_every = 30
+sweep_versions_per_s = 1000
 deletes_share = 0.0
 [switch]
 freeze_max = 10
@@ -76,16 +78,17 @@ class RolesWorld:
         }
         self.events = {name: Events(self.rng, "in order", "applied") for name in SITES}
         self.board = Switchboard(SITES, ("proxy one", "proxy two"), self.site_clock)
-        self.truth = RolesTruth(self.regions)
+        self.truth = RolesTruth(self.regions, now=self.site_clock.now)
         for region in self.regions.values():
             region.told = self._teller(region.site)
             region.arrived = self._arrived
-            region.recorded = self.truth.recorded
+            region.recorded = self._recorded
+            region.tagged = self.truth.tagged
             region.page_max = plan.weather.page
         self.away: dict[tuple[str, str], float] = {}
         self.dead: dict[str, float] = {}
         self.mute_until = self.lossy_until = 0.0
-        self.calm = False
+        self.calm = self.no_daemons = False
         self.hosts: dict[int, Host] = {}
         self.daemons: dict[str, Host] = {}
         self.natives: dict[str, Native] = {}
@@ -120,14 +123,34 @@ class RolesWorld:
 
         return told
 
+    late = False
+    """A request arrives just now whose answer was given up."""
+
+    repeated = False
+    """A request arrives just now for the second time."""
+
+    def _arriving(self, late: bool) -> None:
+        self.late = late
+
+    def _repeating(self, repeated: bool) -> None:
+        self.repeated = repeated
+
     def _arrived(self, came: Arrival) -> None:
         try:
-            native = self.truth.arrived(came, self.board.shown())
+            raced = came.key in self.truth.raced and not self.plan.conditions
+            stray = self.late or self.repeated or raced
+            native = self.truth.arrived(came, self.board.shown(), stray=stray)
         except Broken as error:
             self.broke(error)
             return
         if native is not None:
             self.natives[came.version_id] = native
+
+    def _recorded(self, site: str, key: str, body: bytes) -> None:
+        try:
+            self.truth.recorded(site, key, body)
+        except Broken as error:
+            self.broke(error)
 
     def _said(self, source: str, watermark: float | None) -> None:
         try:
@@ -143,7 +166,7 @@ class RolesWorld:
 
     # -- ways (`entrance.Way`) -------------------------------------------------------------
 
-    def line(self, host: Host, site: str, user: str) -> Network:
+    def line(self, host: Host, site: str, user: str) -> RolesNetwork:
         seed = self.plan.seed * 10_000 + host.number * 100 + len(host.lines)
         script, quiet = seeded(seed, self.plan.rates), seeded(seed, Rates())
 
@@ -152,12 +175,13 @@ class RolesWorld:
 
         latency = 0.005 if self.calm else self.plan.latency_s
         store = self.regions[site].as_user(user)
-        way = Network(
+        way = RolesNetwork(
             store, fault, self.rng, latency, 0.0, lambda text: self._logged(host, text),
             FAIR if self.calm else self.plan.weather, self.seen,
         )  # fmt: skip
         way.is_away = lambda: self._is_away(host.machine, site)
         way.offset = lambda: float(int(self.site_clock.now())) - self.clock(host.machine).now()
+        way.arriving, way.repeating = self._arriving, self._repeating
         way.passing = partial(self._passing, host)
         if host.dead:
             way.die()
@@ -173,7 +197,8 @@ class RolesWorld:
             now, amount = self.loop.time(), self.rng.randrange(10**6)
             keys = sorted({step.key for step in self.plan.steps if str(step.kind) in CLIENTS})
             if keys:
-                step = Step(now, "put", keys[amount % len(keys)], amount)
+                kind = "tag" if self.plan.eager_tags and amount % 5 == 0 else "put"
+                step = Step(now, kind, keys[amount % len(keys)], amount)
                 client = self.clients.do(step, stuck=amount % 4 == 0)
                 self.extra.append(self.outside.run(asyncio.create_task, client))
 
@@ -244,18 +269,41 @@ class RolesWorld:
             for machine, host in list(self.daemons.items()):
                 if not host.tasks and not host.dead and not isinstance(host.error, StateError):
                     self.broke(Broken(f"{host.name} ended by itself: {host.error!r}"))
-                if host.dead or not host.tasks:
+                if (host.dead or not host.tasks) and not self.no_daemons:
                     await host.bury()
                     self.start_daemon(machine)
+
+    # -- regions ----------------------------------------------------------------------------
+
+    async def prepare(self, region: Region) -> None:
+        """As `farshore apply` leaves a site."""
+        for bucket in (BUCKET, self.config.target.control_bucket):
+            await region.create_bucket(bucket)
+            await region.put_versioning(bucket, True)
+        await write_record(region, self.config.site(region.site), self.can)
+        if self.truth.loss is not None:
+            self.truth.loss.made_at = self.site_clock.now()
+
+    def lose_disks(self, site: str) -> None:
+        """All that a region has is gone."""
+        self.truth.disks_lost(site)
+        self.regions[site].lose_disks()
+
+    async def purge(self, version_ids: Sequence[str]) -> None:
+        """A person purges these of the site whose disks were lost."""
+        loss = self.truth.loss
+        if loss is None:
+            return
+        for version_id in version_ids:
+            native = self.truth.natives.pop((loss.site, version_id), None)
+            if native is not None:
+                await self.regions[loss.site].delete(BUCKET, native.key, version_id)
 
     # -- from the beginning to the end -----------------------------------------------------
 
     async def run(self) -> None:
         for region in self.regions.values():
-            for bucket in (BUCKET, self.config.target.control_bucket):
-                await region.create_bucket(bucket)
-                await region.put_versioning(bucket, True)
-            await write_record(region, self.config.site(region.site), self.can)
+            await self.prepare(region)
         for machine in self.plan.daemons:
             self.start_daemon(machine)
         watching = asyncio.create_task(self._watch())

@@ -12,11 +12,13 @@ from tests.simulation.plan import Kind, in_weather, plain_plan_of, plan_of
 from tests.simulation.roles_plan import (
     MORE_CLIENTS,
     PLACES,
+    TAGS,
     TROUBLES,
     Deed,
     plain_roles_plan_of,
     roles_plan_of,
 )
+from tests.simulation.roles_plan import in_weather as roles_in_weather
 from tests.simulation.roles_world import simulate_roles
 from tests.simulation.shorten import shortened, told
 from tests.simulation.story import run_of
@@ -63,6 +65,15 @@ FOUND_IN_WEATHER = {
 """Seeds of runs about roles that have found a defect by their weather."""
 
 
+FOUND_BESET = {
+    8: "a fence that was lost with a region's disks was put up by nobody",
+    13: "what a daemon had promised of a target held when that came back without its disks",
+    252: "a source that had lost its disks had an old replica taken for a late write, and purged",
+    388: "a daemon whose right had ended took tags back that a client had set after the switchover",
+}
+"""Seeds of runs about roles that have found a defect by what besets them."""
+
+
 FOUND_ON_GROUND = {
     252: "a scan that could prove nothing kept to itself what it had missed at the target",
     1892: "the delete guard counted anew with every new bucket",
@@ -84,7 +95,13 @@ def test_what_was_found_once_about_roles_stays_mended(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", FOUND_IN_WEATHER)
 def test_what_was_found_in_bad_weather_stays_mended(seed: int) -> None:
-    assert simulate_roles(roles_plan_of(seed)).broken == "", FOUND_IN_WEATHER[seed]
+    plan = roles_in_weather(plain_roles_plan_of(seed))
+    assert simulate_roles(plan).broken == "", FOUND_IN_WEATHER[seed]
+
+
+@pytest.mark.parametrize("seed", FOUND_BESET)
+def test_what_was_found_while_roles_changed_stays_mended(seed: int) -> None:
+    assert simulate_roles(roles_plan_of(seed)).broken == "", FOUND_BESET[seed]
 
 
 @pytest.mark.parametrize("seed", FOUND)
@@ -104,7 +121,10 @@ def test_every_trouble_comes_up_in_two_hundred_seeds() -> None:
     assert kinds == set(get_args(Kind))
     for name in ("page", "cut_pages", "doubled", "late", "late_blind"):
         assert any(getattr(p.weather, name) != getattr(FAIR, name) for p in plans), name
-    assert {step.kind for p in roles for step in p.steps} >= {*MORE_CLIENTS, *TROUBLES, "disk full"}
+    besides = {*MORE_CLIENTS, *TAGS, *TROUBLES, "disk full"}
+    assert {step.kind for p in roles for step in p.steps} >= besides
+    assert {p.weather.late_blind for p in roles if p.weather.late} == {True, False}
+    assert {p.eager_tags for p in roles} == {True, False}
     assert {act.deed for plan in roles for act in plan.acts} == set(get_args(Deed))
     assert {place.split(":")[0] for p in roles for _, place in p.places} == set(PLACES)
 
@@ -144,6 +164,7 @@ def test_a_defect_is_caught(name: str) -> None:
 CAUGHT_BY = {
     "a fence is dropped": 88,
     "a pending fence is forgotten": 0,
+    "promises outlive the target's disks": 13,
 }
 """A seed that was seen to catch it is tried first: these runs cost a second each."""
 
