@@ -89,7 +89,9 @@ class SqsQueue:
     ) -> Self:
         """No request is sent yet. `ConfigError` when the SDK is not installed."""
         session = _session()
-        from botocore.config import Config as SdkConfig
+        from aiobotocore.config import AioConfig
+
+        from farshore.sdk import SdkSession
 
         parts = urlsplit(url)
         stack = AsyncExitStack()
@@ -103,7 +105,8 @@ class SqsQueue:
                     aws_secret_access_key=keys.secret_key,
                     aws_session_token=keys.session_token or None,
                     verify=str(ca_file) if ca_file else None,
-                    config=SdkConfig(
+                    config=AioConfig(
+                        http_session_cls=SdkSession,
                         connect_timeout=CONNECT_SECONDS_MAX,
                         read_timeout=wait_s + READ_SECONDS_SPARE,
                         max_pool_connections=CONNECTIONS_MAX,

@@ -12,9 +12,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
+from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 from aiohttp import ClientConnectorError
-from botocore.config import Config as SdkConfig
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -26,6 +26,7 @@ from botocore.exceptions import ConnectionError as SdkConnectionError
 from botocore.loaders import create_loader
 
 from farshore.credentials import Credentials
+from farshore.sdk import SdkSession
 from farshore.switch.driver import SwitchError
 
 CONNECT_SECONDS_MAX = 3.0
@@ -137,7 +138,8 @@ class AwsApi:
                 aws_secret_access_key=keys.secret_key,
                 aws_session_token=keys.session_token or None,
                 verify=str(self._ca_file) if self._ca_file else None,
-                config=SdkConfig(
+                config=AioConfig(
+                    http_session_cls=SdkSession,
                     connect_timeout=CONNECT_SECONDS_MAX,
                     read_timeout=self._read_s_max,
                     retries={"mode": "standard", "total_max_attempts": 1},
