@@ -29,11 +29,13 @@ class Arrival(NamedTuple):
 
 class Region(Telling):
     """One site. `arrived` sees whatever is written to the pair's bucket, `recorded` every
-    control record, run and status, `tagged` who gives a version other tags (site, user, key)."""
+    control record, run and status, `tagged` who gives a version other tags (site, user, key),
+    `policed` every change of the policy of the pair's bucket."""
 
     arrived: Callable[[Arrival], None]
     recorded: Callable[[str, str, bytes], None]
     tagged: Callable[[str, str, str, Held], None]
+    policed: Callable[[str], None]
 
     def __init__(self, site: str, *, clock: Clock, capabilities: Capabilities, seed: int) -> None:
         super().__init__(site, clock=clock, capabilities=capabilities, seed=seed)
@@ -78,6 +80,16 @@ class Region(Telling):
             history = self.history(key)
             held = next((h for h in history if h.version.version_id == version_id), history[0])
             self.tagged(self.site, caller(), key, held)
+
+    async def put_bucket_policy(self, bucket: str, document: str) -> None:
+        await super().put_bucket_policy(bucket, document)
+        if bucket == BUCKET:
+            self.policed(self.site)
+
+    async def delete_bucket_policy(self, bucket: str) -> None:
+        await super().delete_bucket_policy(bucket)
+        if bucket == BUCKET:
+            self.policed(self.site)
 
     def changing(self, change: Change) -> list[Held]:
         return self.history(change.key) if _is_watched(change) else []

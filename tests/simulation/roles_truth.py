@@ -33,7 +33,8 @@ TAGS_FOLLOW_S = 60.0
 """A daemon that is too far behind for a switchover has not followed what was set so long ago."""
 
 REFENCED_S = 60.0
-"""A fence that was lost with the disks stands again so long after its buckets are there again."""
+"""A fence that was lost with the disks, or to a policy that arrived late, stands again so long
+after that."""
 
 ENDED = ("declined", "done", "aborted")
 """States of runs."""
@@ -85,6 +86,7 @@ class RolesTruth:
     strays: set[tuple[str, str]] = field(default_factory=set)
     raced: set[str] = field(default_factory=set)
     loss: Loss | None = None
+    policed_late: dict[str, float] = field(default_factory=dict)
     failovers: int = 0
     checks: int = 0
 
@@ -177,14 +179,24 @@ class RolesTruth:
         waits = theirs is not None and theirs.state == "pending"
         if site in shown and (shut or waits):
             return
-        if self.loss is not None and site == self.loss.site:
-            fenced_by = self.loss.made_at + REFENCED_S
-            if self.now() < fenced_by:
-                return
+        if self._is_being_fenced_again(site):
+            return
         raise Broken(
             f"two writable sides: {site} took a write under epoch {record.epoch} "
             f"({record.phase}, primary {primary}, fences {record.fences}, switch {sorted(shown)})"
         )
+
+    def _is_being_fenced_again(self, site: str) -> bool:
+        """Its fence went with its disks, or another policy of ours arrived late above it: no
+        policy is written under a condition. A daemon finds out, and puts the fence up again."""
+        made_at = self.loss.made_at if self.loss is not None and site == self.loss.site else 0.0
+        since = max(made_at, self.policed_late.get(site, 0.0))
+        return self.now() < since + REFENCED_S
+
+    def _may_differ(self, site: str) -> bool:
+        """Whether it may have got versions that nobody else has: switchovers leave nothing."""
+        fenceless = self.loss is not None or site in self.policed_late
+        return self.failovers > 0 or fenceless
 
     def nothing_doubled(self, came: Arrival, mark: stamp.Stamp) -> None:
         """No version stands twice on a side."""
@@ -384,7 +396,7 @@ class RolesTruth:
         """`farshore divergent list` has named these: (site, key, version). Only a failover may
         leave anything behind: a switchover loses nothing."""
         self.checks += 1
-        if found and not self.failovers and self.loss is None:
+        if found and not self._may_differ(found[0][0]):
             raise Broken(f"a switchover left behind: {found[0]} and {len(found) - 1} more")
         for site, key, version_id in found:
             self.listed.add((site, version_id))
@@ -432,7 +444,7 @@ class RolesTruth:
 
     def _must_be_divergent(self, key: str, site: str, held: Held) -> None:
         native = self.natives.get((site, held.version.version_id))
-        if native is None or not (self.failovers or self.loss is not None):
+        if native is None or not self._may_differ(site):
             raise Broken(f"an extra: {key} {held.version.version_id} stands at {site} alone")
 
     def nothing_acknowledged_lost(self, native: Native, primary: Region) -> None:

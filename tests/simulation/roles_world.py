@@ -84,6 +84,7 @@ class RolesWorld:
             region.arrived = self._arrived
             region.recorded = self._recorded
             region.tagged = self.truth.tagged
+            region.policed = self._policed
             region.page_max = plan.weather.page
         self.away: dict[tuple[str, str], float] = {}
         self.dead: dict[str, float] = {}
@@ -145,6 +146,11 @@ class RolesWorld:
             return
         if native is not None:
             self.natives[came.version_id] = native
+
+    def _policed(self, site: str) -> None:
+        if self.late:
+            self.seen["policy that arrived late"] += 1
+            self.truth.policed_late[site] = self.site_clock.now()
 
     def _recorded(self, site: str, key: str, body: bytes) -> None:
         try:

@@ -79,6 +79,7 @@ FOUND_ON_GROUND = {
     1892: "the delete guard counted anew with every new bucket",
     2594: "hints of a new bucket were dropped, and heartbeats vouched for it before its scan",
     3627: "a promise that was void was taken up again from the status, bucket made anew",
+    6480: "what was promised of a bucket that the target had lost held after a new start",
 }
 """Seeds that have found a defect by further buckets and lost disks, and which."""
 
