@@ -69,6 +69,7 @@ FOUND_BESET = {
     8: "a fence that was lost with a region's disks was put up by nobody",
     13: "what a daemon had promised of a target held when that came back without its disks",
     252: "a source that had lost its disks had an old replica taken for a late write, and purged",
+    564: "what had been copied home to new disks was copied out again, and stood twice",
     388: "a daemon whose right had ended took tags back that a client had set after the switchover",
 }
 """Seeds of runs about roles that have found a defect by what besets them."""

@@ -1,4 +1,4 @@
-"""A target that comes back with empty disks: nothing is vouched for that it had before."""
+"""A region that comes back with empty disks: nothing is vouched for that it had, none doubled."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from farshore.control.status import StatusDocument, StatusLost, status_name
 from farshore.daemon.reports import Reporter
 from farshore.engine.reconcile import Scan
 from farshore.testing.backlog import MemoryBacklog
-from tests.unit.pairs import Pair
+from farshore.testing.store.memory import MemoryStore
+from tests.unit.pairs import BUCKET, Pair
 from tests.unit.sites import TOML, config_of
 
 CONTROL = "farshore-control"
@@ -46,3 +47,22 @@ async def test_a_daemon_whose_status_is_gone_stops_and_promises_nothing(tmp_path
 async def test_a_status_that_was_never_written_is_not_missed() -> None:
     pair = await ready()
     await StatusDocument(pair.west, CONTROL, "east-west").require_kept()
+
+
+async def test_what_is_copied_home_to_new_disks_is_not_copied_out_again() -> None:
+    pair = await Pair().ready()
+    for body in (b"one", b"two"):
+        await pair.east.put(BUCKET, "k", body)
+    await pair.run()
+    survivor = pair.west
+    home = MemoryStore("east", clock=pair.clock, seed=3)
+    await home.create_bucket(BUCKET)
+    await home.put_versioning(BUCKET, True)
+    pair.east, pair.west = survivor, home
+    await pair.run()
+    pair.east, pair.west = home, survivor
+    await home.put(BUCKET, "k", b"three")
+    await pair.run()
+    assert [held.body for held in survivor.dump(BUCKET)] == [b"three", b"two", b"one"]
+    proof = await pair.prove()
+    assert not proof.differences

@@ -94,12 +94,13 @@ def _what(entry: Version) -> str:
 def of_attributes(
     bucket: str, pair: Pair, source: Attributes, target: Attributes, now_iso: str
 ) -> Iterator[Difference]:
-    """What two versions carry beside their bytes; the stamp is ours and left out.
+    """What two versions carry beside their bytes; stamps are ours, on both sides once the
+    direction has turned, and left out.
 
     `now_iso` is the present as ISO 8601 UTC: retention that has ended cannot be
     replayed on the target, and is no difference. KMS keys are each region's own.
     """
-    target = stamp.without(target)
+    source, target = stamp.without(source), stamp.without(target)
     checks: tuple[tuple[Kind, object, object], ...] = (
         ("headers", source.headers, target.headers),
         ("metadata", sorted(source.metadata), sorted(target.metadata)),

@@ -117,8 +117,9 @@ async def _aligned(
 ) -> Alignment:
     """How two histories align; reads the stamps of versions only if it must.
 
-    The source's are read where the target has versions without a stamp: they may be the
-    originals of replicas that the source holds from the time before the direction turned.
+    The source's are read where the target has versions without a stamp, or replicas whose
+    originals the source has no more: they may be the originals of replicas that the source holds
+    from the time before the direction turned, and perhaps before that on disks that were lost.
     """
 
     def required(entry: Version) -> bool:
@@ -136,7 +137,7 @@ async def _aligned(
         if not entry.is_marker
     }
     origins: dict[str, Stamp] = {}
-    if None in stamps.values():
+    if any(mark is None or _is_gone(mark, source, pair) for mark in stamps.values()):
         origins = await _origins(source, target, pair)
     return align(pair.source, pair.target, stamps, source.site, required, origins=origins)
 
@@ -148,9 +149,23 @@ async def _mistaken(source: Side, target: Side, pairs: Sequence[Pair]) -> bool:
         mark = await read_stamp(target, replica)
         if mark is None or mark.site != source.site:
             continue
-        if mark.version_id != original.version_id:
+        if mark.version_id != original.version_id and not await _is_copy_of(
+            source, original, target, replica
+        ):
             return True
     return False
+
+
+async def _is_copy_of(source: Side, original: Version, target: Side, replica: Version) -> bool:
+    """Whether the source's version was itself copied from that very one of the target."""
+    born = await read_stamp(source, original)
+    return born is not None and born[:2] == (target.site, replica.version_id)
+
+
+def _is_gone(mark: Stamp, source: Side, pair: KeyPair) -> bool:
+    """Whether it names a version that the source does not have."""
+    ids = (entry.version_id for entry in pair.source)
+    return mark.site == source.site and mark.version_id not in ids
 
 
 async def _origins(source: Side, target: Side, pair: KeyPair) -> dict[str, Stamp]:
