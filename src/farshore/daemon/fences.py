@@ -125,6 +125,8 @@ class FenceKeeper:
 
         why = f"it was gone at {fence.site}"
         try:
+            if not (await plane.read()).in_step:
+                return  # a site that has lost its disks is brought up first: it has no log to go on
             await plane.change(again, by="farshore", why=why, action="fence.gone")
         except FarshoreError as error:
             self._say_once(f"the fence of {fence.site} is gone: {error.message}")
