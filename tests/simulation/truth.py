@@ -122,6 +122,13 @@ class Truth:
         lost = any(entry.version_id in self.lost for entry in self.histories.get(key, ()))
         self.beneath[key] += lost and not before
 
+    def is_newest(self, key: str, before: list[Held]) -> bool:
+        """Whether a marker that was put on `before` is the newest entry of its key. An older one
+        is history, and is covered by the next version."""
+        here = self._here(key)
+        deleted = bool(here) and here[0].version.is_marker
+        return deleted and _markers(before) + 1 >= _markers(here)
+
     def noticed(self, since: float) -> None:
         """A scan that began at `since` ends now: what was lost before is known to be missing."""
         before = self.lost
@@ -276,6 +283,10 @@ class Truths(dict[str, Truth]):
     @property
     def checks(self) -> int:
         return sum(truth.checks for truth in self.values())
+
+
+def _markers(history: list[Held]) -> int:
+    return sum(held.version.is_marker for held in history)
 
 
 def _origin(held: Held) -> str:

@@ -98,8 +98,8 @@ class Witness:
             if self.sender <= self.forgotten:
                 self._seen["late marker that nobody remembers"] += 1
                 truth.touched.add(key)
-        if change.bucket == BUCKET and key in self.endangered and before:
-            self._hidden += not before[0].version.is_marker
+        if change.bucket == BUCKET and key in self.endangered and truth.is_newest(key, before):
+            self._hidden += bool(before) and not before[0].version.is_marker
         if self._hidden > self._plan.deletes_count * self.starts and not self.calm:
             self._broke(Broken(f"{self._hidden} objects were hidden: the delete guard slept"))
 
