@@ -16,7 +16,7 @@ from heapq import heapify, heappop, heappush
 from itertools import takewhile
 
 from farshore.core import stamp
-from farshore.core.model import Attributes
+from farshore.core.model import Attributes, Lock
 from farshore.core.record import ControlRecord, initial
 from farshore.testing.store.memory import Held
 from tests.simulation.region import Arrival, Region
@@ -368,7 +368,7 @@ class RolesTruth:
             return any(self._identity(region.site, held) == wanted for held in there)
         if native.key in self.parted:
             return True  # histories with divergent entries: a marker's place cannot be told
-        if self.loss is not None:
+        if self.loss is not None or self.failovers:
             return self._marker_is_above(region, native, here, there)
         ids = [held.version.version_id for held in here]
         ours = len(ids) - ids.index(native.version_id)
@@ -377,8 +377,8 @@ class RolesTruth:
     def _marker_is_above(
         self, region: Region, native: Native, here: list[Held], there: list[Held]
     ) -> bool:
-        """Above the same version, or above nothing known: where disks were lost, histories do not
-        begin alike."""
+        """Above the same version, or above nothing known: where disks were lost, or a failover left
+        something behind, histories do not begin alike."""
         ids = [held.version.version_id for held in here]
         below = here[ids.index(native.version_id) :]
         markers = list(takewhile(_is_marker, below))
@@ -443,6 +443,9 @@ class RolesTruth:
         return _look(one) == _look(other)
 
     def _must_be_divergent(self, key: str, site: str, held: Held) -> None:
+        locked = held.attributes.lock != Lock()
+        if locked and (site, held.version.version_id) in self.strays:
+            return  # nobody can purge it: its key is FAILED (`LateWrite`)
         native = self.natives.get((site, held.version.version_id))
         if native is None or not self._may_differ(site):
             raise Broken(f"an extra: {key} {held.version.version_id} stands at {site} alone")

@@ -70,6 +70,7 @@ FOUND_BESET = {
     13: "what a daemon had promised of a target held when that came back without its disks",
     252: "a source that had lost its disks had an old replica taken for a late write, and purged",
     564: "what had been copied home to new disks was copied out again, and stood twice",
+    729: "an emptied control bucket gave out numbers of audit entries for the second time",
     388: "a daemon whose right had ended took tags back that a client had set after the switchover",
 }
 """Seeds of runs about roles that have found a defect by what besets them."""
