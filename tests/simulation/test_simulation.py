@@ -78,7 +78,7 @@ FOUND_BESET = {
 
 FOUND_ON_GROUND = {
     4820: "a scan that could prove nothing kept to itself what it had missed at the target",
-    2665: "the delete guard counted anew with every new bucket",
+    7797: "the delete guard counted anew with every new bucket",
     2594: "hints of a new bucket were dropped, and heartbeats vouched for it before its scan",
     3627: "a promise that was void was taken up again from the status, bucket made anew",
     6480: "what was promised of a bucket that the target had lost held after a new start",
