@@ -138,8 +138,9 @@ class RolesWorld:
 
     def _arrived(self, came: Arrival) -> None:
         try:
-            raced = came.key in self.truth.raced and not self.plan.conditions
-            stray = self.late or self.repeated or raced
+            # A lane whose conditions were refused looks, and writes without them: what is late
+            # may arrive in between. It is taken back: in the end each stands once (`settled`).
+            stray = self.late or self.repeated or came.key in self.truth.raced
             native = self.truth.arrived(came, self.board.shown(), stray=stray)
         except Broken as error:
             self.broke(error)
