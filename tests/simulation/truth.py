@@ -262,6 +262,8 @@ class Truth:
         if entry.key in self.purged:
             return True  # what it stood on may be gone: its place cannot be told
         ours = list(dropwhile(lambda h: h.version.version_id != entry.version_id, here))
+        if entry.key in self.touched:  # nor where somebody else's versions stand between
+            return _markers(there) >= _markers(ours)
         return any(
             len(kept) >= len(ours) and kept[-len(ours)].version.is_marker
             for kept in self._without_beneath(entry.key)
