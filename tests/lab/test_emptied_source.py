@@ -86,6 +86,17 @@ def test_all_versions_purged(farshore: Farshore) -> None:
         eventually(lambda: text_of(farshore, "source-shrunk").startswith(nothing), 60, "all gone")
         eventually(lambda: "nothing-seen" in reasons(status(farshore)[1]), 60, "said, too")
         assert contents(farshore, "west") == kept
+        suspended = {"Status": "Suspended"}
+        farshore.s3("west").put_bucket_versioning(
+            Bucket=farshore.bucket, VersioningConfiguration=suspended
+        )
+        off = f"Versioning is off at west for {farshore.bucket}"
+        eventually(lambda: text_of(farshore, "target-unversioned").startswith(off), 60, "said")
+        assert status(farshore)[0] == 4
+    enabled = {"Status": "Enabled"}
+    farshore.s3("west").put_bucket_versioning(
+        Bucket=farshore.bucket, VersioningConfiguration=enabled
+    )
     assert farshore.json("verify")["agree"] is True, "kept history is no difference"
 
 

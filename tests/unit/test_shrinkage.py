@@ -78,10 +78,14 @@ async def test_what_cannot_be_understood_is_begun_anew(kept: str) -> None:
 
 def test_the_verdict_names_the_bucket_and_what_it_lost() -> None:
     shrunk = (Shrunk("files", 100, 2, NOW),)
-    snapshot = Snapshot("east", "west", NOW, shrunk=shrunk, unversioned=("files",))
+    snapshot = Snapshot(
+        "east", "west", NOW, shrunk=shrunk, unversioned=("files",), target_unversioned=("copies",)
+    )
     reasons = {reason.name: reason for reason in judge(snapshot, Objectives()).reasons}
     assert reasons["source-shrunk"].text.startswith(
         "east/files has lost 98 % of its keys (2 of 100 are left), seen at "
     )
     assert "west keeps everything" in reasons["source-shrunk"].text
     assert "Versioning is off at east for files" in reasons["source-unversioned"].text
+    assert "Versioning is off at west for copies" in reasons["target-unversioned"].text
+    assert reasons["target-unversioned"].level == "NOT SAFE"

@@ -299,6 +299,7 @@ def snapshot_of(config: Config, standing: Standing) -> Snapshot:
         if report
         else (),
         unversioned=report.unversioned if report else (),
+        target_unversioned=report.target_unversioned if report else (),
         fences=standing.seen.fences,
         cannot_fence=standing.seen.cannot,
         conflicts=standing.seen.view.conflicting if standing.seen.view else (),

@@ -161,7 +161,8 @@ class StatusReport:
     lost anything that no scan has made good; `feeds_late_s`: by how much they may be late.
     `unserved`: buckets that match a pattern and are not replicated. `stopped_at`: this daemon
     was stopped, in order.
-    `shrunk`: see `core.shrinkage`; `unversioned`: the source's buckets that keep no versions.
+    `shrunk`: see `core.shrinkage`; `unversioned`, `target_unversioned`: buckets of the source, and
+    of the target, that keep no versions.
     `expired`: versions that were gone before they were copied; `cancelled`: deletes that
     waited, and whose rule no longer wants them; `late`: what arrived late at the target, and
     was purged there.
@@ -202,6 +203,7 @@ class StatusReport:
     sweep: SweepState | None = None
     shrunk: tuple[ShrunkBucket, ...] = ()
     unversioned: tuple[str, ...] = ()
+    target_unversioned: tuple[str, ...] = ()
     scope: str = ""
     limits: Mapping[str, LimitState] = field(default_factory=dict)
 

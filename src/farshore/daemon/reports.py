@@ -79,6 +79,7 @@ class Reporter:
         self.sweep: SweepState | None = None
         self._shrunk: tuple[ShrunkBucket, ...] = ()
         self._unversioned: tuple[str, ...] = ()
+        self._target_unversioned: tuple[str, ...] = ()
         self._daemon = DaemonState(socket.gethostname(), os.getpid(), __version__, clock.now())
         self._dispatcher: Dispatcher | None = None
         self._crews: list[Crew] = []
@@ -209,10 +210,13 @@ class Reporter:
         self._news.set()
         self._keep()
 
-    def buckets_looked_at(self, shrunk: Sequence[Shrunk], unversioned: Sequence[str]) -> None:
-        """What a scan has seen of the source's buckets as such."""
+    def buckets_looked_at(
+        self, shrunk: Sequence[Shrunk], here: Sequence[str], there: Sequence[str]
+    ) -> None:
+        """What a scan has seen of the buckets as such. `here`, `there`: those of the source and of
+        the target that keep no versions."""
         self._shrunk = tuple(ShrunkBucket(o.bucket, o.before, o.left, o.at) for o in shrunk)
-        self._unversioned = tuple(unversioned)
+        self._unversioned, self._target_unversioned = tuple(here), tuple(there)
 
     def swept(self, state: SweepState) -> None:
         """How the comparison of tags and locks stands."""
@@ -284,6 +288,7 @@ class Reporter:
             sweep=self.sweep,
             shrunk=self._shrunk,
             unversioned=self._unversioned,
+            target_unversioned=self._target_unversioned,
             scope=self._config.pair.scope,
             limits={h.site: LimitState(*h.rates, h.window) for h in self._limits()},
         )

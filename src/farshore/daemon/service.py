@@ -386,7 +386,10 @@ class Service:
                 )
                 self._wake()
             shrunk = await note_sizes(self.backlog, tally.buckets, self.clock.now())
-            self.reporter.buckets_looked_at(shrunk, await unversioned([c.source for c in crews]))
+            here, there = [c.source for c in crews], [c.target for c in crews]
+            self.reporter.buckets_looked_at(
+                shrunk, await unversioned(here), await unversioned(there)
+            )
         except StoreError as error:
             if isinstance(error, BucketMissing):
                 await self._miss_targets(crews)

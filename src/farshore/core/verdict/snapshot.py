@@ -47,7 +47,8 @@ class Snapshot:
     `other_scope`: it replicates other buckets, or by other rules, than the configuration says.
     `owed`: versions not replicated, by reason and cause. `paused_by`: "" when it runs.
     `clocks_apart_s`: the target's clock minus the source's. `shrunk`, `unversioned`: the
-    source's buckets that lost most of their keys, or keep no versions. `checkup`: what
+    source's buckets that lost most of their keys, or keep no versions; `target_unversioned`: the
+    target's that keep none. `checkup`: what
     `farshore doctor` found last, None: it never ran, or its record cannot be had;
     `checkup_wanted`: a switch is configured, so somebody means to fail over. `drilled`: a drill
     was made once; `drilled_at`: when the last one ended that passed, None: none did.
@@ -84,6 +85,7 @@ class Snapshot:
     clocks_apart_s: float | None = None
     shrunk: tuple[Shrunk, ...] = ()
     unversioned: tuple[str, ...] = ()
+    target_unversioned: tuple[str, ...] = ()
     fences: tuple[FenceFact, ...] = ()
     cannot_fence: tuple[Unfenceable, ...] = ()
     checkup: Checkup | None = None

@@ -51,3 +51,11 @@ def emptied(s: Snapshot, _: Objectives) -> Iterator[Reason]:
             f"Versioning is off at {s.source} for {', '.join(s.unversioned)}, so what is "
             "overwritten there before it is copied is lost: run `farshore apply`.",
         )
+    if s.target_unversioned:
+        yield Reason(
+            "target-unversioned",
+            "NOT SAFE",
+            f"Versioning is off at {s.target} for {', '.join(s.target_unversioned)}, so each "
+            "version that is copied there replaces the one before: find out who switched it off, "
+            "and run `farshore apply`.",
+        )
