@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import ssl
 from collections.abc import Iterator
+from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +15,22 @@ import boto3
 import pytest
 from botocore.config import Config as BotoConfig
 
+from farshore.config import FilerTls
 from farshore.config.load import load
 from farshore.control.recorded import write_record
+from farshore.errors import StoreError, Unreachable
+from farshore.feed.filer import FilerFeed
+from farshore.feed.hint import Delivery
 from farshore.lab.regions import Lab
+from farshore.lab.seaweed import Certificates
 from farshore.lab.state import LabState
+from farshore.lab.tls import make_certificates
 from farshore.s3.capabilities import Capabilities
 from farshore.s3.client import S3Client
 from tests.contract import servers
 from tests.contract.servers import Server
 from tests.lab import witness
+from tests.lab.daemon import SETTLE_SECONDS_MAX, Daemon, eventually
 from tests.lab.farshore_cli import Ended, Farshore
 from tests.lab.replicas import LEAST, MIB, upload_parts
 
@@ -68,6 +78,51 @@ def test_over_tls(tmp_path: Path) -> None:
         assert len(seen["west"]) == 3
         run("verify", "--deep")
         assert json.loads(run("backfill", "--json").stdout)["copied"] == 0
+        require_heard_by_the_filer(farshore, **clients)
+        asyncio.run(require_refused_by_the_filer(status))
+
+
+def require_heard_by_the_filer(farshore: Farshore, *, east: Any, west: Any) -> None:
+    """The daemon of the lab's own file copies a write at once; the next scan is minutes away."""
+    text = farshore.config.read_text()
+    assert "[sites.east.filer_tls]" in text
+    farshore.config.write_text(f'{text}\n[daemon]\nlisten = "127.0.0.1:0"\n')
+    with Daemon(farshore) as daemon:
+        daemon.until_ready()
+        east.put_object(Bucket="files", Key="told", Body=b"by the filer")
+
+        def is_there() -> bool:
+            return "Versions" in west.list_object_versions(Bucket="files", Prefix="told")
+
+        eventually(is_there, SETTLE_SECONDS_MAX, "what the filer told of")
+        assert daemon.report()["feeds"]["filer east"]["up"]
+
+
+async def require_refused_by_the_filer(lab: LabState) -> None:
+    """A real SeaweedFS lets nobody in without a certificate, and we nobody whom we do not know."""
+    ours = lab.filer_tls
+    assert ours is not None
+    strangers = Certificates.of(lab.folder / "strangers")
+    make_certificates(strangers)
+    refused = {
+        "speaks TLS, and there is none for it in the configuration": None,
+        "certificate that is not trusted": replace(ours, ca_file=strangers.ca),
+        "refuses our certificate": replace(strangers.client, ca_file=ours.ca_file),
+    }
+    for words, tls in refused.items():
+        with pytest.raises(StoreError, match=words):
+            await first_of(lab.site("east").filer_grpc, tls)
+    with pytest.raises(Unreachable, match="does not speak TLS"):
+        await first_of(lab.site("east").filer.removeprefix("http://"), ours)
+
+
+async def first_of(address: str, tls: FilerTls | None) -> Delivery:
+    async def keep(name: str, value: str) -> None:
+        assert value, name
+
+    feed = FilerFeed("east", address, [], get_cursor=str, set_cursor=keep, tls=tls)
+    async with aclosing(feed.deliveries()) as deliveries:
+        return await anext(deliveries)
 
 
 @pytest.fixture

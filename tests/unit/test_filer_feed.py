@@ -51,9 +51,9 @@ def encoded(response: dict[str, Any]) -> bytes:
 
 class OurFiler:
     """Answers every subscription with what the test puts in: responses, raw bytes, a status
-    to end with, or None for an end without one."""
+    to end with, or None for an end without one. By TLS with `credentials`."""
 
-    def __init__(self) -> None:
+    def __init__(self, credentials: Any = None) -> None:
         self.says: asyncio.Queue[dict[str, Any] | bytes | grpc.StatusCode | None] = asyncio.Queue()
         self.asked: list[Any] = []
         self.server = grpc.aio.server()
@@ -61,7 +61,11 @@ class OurFiler:
         service, method = METHOD.strip("/").split("/")
         generic = grpc.method_handlers_generic_handler(service, {method: handler})
         self.server.add_generic_rpc_handlers((generic,))
-        self.port = self.server.add_insecure_port("127.0.0.1:0")
+        self.port = (
+            self.server.add_secure_port("127.0.0.1:0", credentials)
+            if credentials
+            else self.server.add_insecure_port("127.0.0.1:0")
+        )
 
     def say(self, *responses: dict[str, Any] | bytes | grpc.StatusCode | None) -> None:
         for response in responses:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,8 +19,11 @@ from farshore.control.sites import open_filer
 from farshore.core.verdict import Level, Reason, Verdict
 from farshore.credentials import Credentials
 from farshore.errors import FarshoreError, StoreError, Unreachable
+from farshore.feed.filer import FilerFeed
 from farshore.feed.nats_stream import NatsStream
 from farshore.feed.sqs_queue import SqsQueue
+from farshore.lab.seaweed import Certificates
+from farshore.lab.tls import make_certificates
 from farshore.s3.by_url import by_url
 from farshore.s3.client import S3Client
 from farshore.switch.aws import AwsApi
@@ -54,6 +58,23 @@ async def filer(port: int) -> str:
         assert opened is not None
         try:
             await opened.history("b", "k")
+        except StoreError as error:
+            return str(error)
+    return ""
+
+
+async def filer_grpc(port: int, folder: Path) -> str:
+    files = Certificates.of(folder / "ours")
+    make_certificates(files)
+
+    async def keep(name: str, value: str) -> None:
+        raise AssertionError(name)
+
+    address = f"127.0.0.1:{port}"
+    feed = FilerFeed("east", address, [], get_cursor=str, set_cursor=keep, tls=files.client)
+    async with aclosing(feed.deliveries()) as deliveries:
+        try:
+            await anext(deliveries)
         except StoreError as error:
             return str(error)
     return ""
@@ -144,6 +165,14 @@ CLIENTS: dict[str, Ask] = {
 
 @pytest.mark.parametrize("ask", CLIENTS.values(), ids=CLIENTS)
 async def test_a_server_that_nobody_vouches_for_hears_nothing(ask: Ask, tmp_path: Path) -> None:
+    await require_hears_nothing(ask, tmp_path)
+
+
+async def test_a_filer_that_our_authority_does_not_know_hears_nothing(tmp_path: Path) -> None:
+    await require_hears_nothing(lambda port: filer_grpc(port, tmp_path), tmp_path)
+
+
+async def require_hears_nothing(ask: Ask, tmp_path: Path) -> None:
     heard: list[bytes] = []
 
     async def script(peer: Peer) -> None:

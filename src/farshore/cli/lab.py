@@ -48,7 +48,8 @@ def up(
         str, typer.Option(help="Buckets to make on every site, with commas. [files]")
     ] = "",
     tls: Annotated[
-        bool | None, typer.Option("--tls", help="Serve S3 by TLS, with a private CA.")
+        bool | None,
+        typer.Option("--tls", help="S3 and the filer's gRPC by TLS, with a private CA."),
     ] = None,
     front_door: Annotated[
         bool | None,

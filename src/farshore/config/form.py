@@ -29,6 +29,7 @@ from farshore.config.fields import (
     SecretForm,
     TokenForm,
 )
+from farshore.config.filer_form import FilerTlsForm
 from farshore.config.pace_form import LimitsForm, SiteLimitsForm
 from farshore.config.switch_form import SwitchForm
 from farshore.config.values import SQS_WAIT_S
@@ -67,8 +68,13 @@ class SiteForm(Form):
     filer_grpc: Address | None = Field(
         None,
         description="host:port of that filer's gRPC (its HTTP port + 10000 where nothing else was "
-        "set), to learn of changes as they happen. Without encryption or login: for a private "
-        "network. Needs the extra `seaweedfs`.",
+        "set), to learn of changes as they happen. In the clear and without a login, unless there "
+        "is `filer_tls`. Needs the extra `seaweedfs`.",
+    )
+    filer_tls: FilerTlsForm | None = Field(
+        None,
+        description="TLS to `filer_grpc`, both sides verified. A SeaweedFS whose security.toml has "
+        "[grpc] and [grpc.filer] takes nothing else. Not for `filer`, whose URL says what it is.",
     )
     ca_file: Annotated[str, Field(min_length=1)] | None = Field(
         None, description="Certificates (PEM) to trust for this endpoint, beside the file."
@@ -86,6 +92,12 @@ class SiteForm(Form):
         default_factory=FenceForm,
         description="How clients' writes are refused at this site's storage.",
     )
+
+    @model_validator(mode="after")
+    def _nothing_without_its_address(self) -> Self:
+        if self.filer_tls is not None and self.filer_grpc is None:
+            raise ValueError("filer_tls is for filer_grpc: write that, too, or leave both out")
+        return self
 
 
 class BucketForm(Form):

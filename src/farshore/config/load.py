@@ -178,6 +178,7 @@ def _site(name: str, site: SiteForm, form: FileForm, path: Path) -> Site:
         credentials={principal: _source(source) for principal, source in _principals(site)},
         fence=site.fence.way(),
         pace=(site.limits or form.limits).pace(),
+        filer_tls=site.filer_tls.values(path.parent) if site.filer_tls else None,
     )
 
 

@@ -25,9 +25,20 @@ SCOPE_DIGITS = 16
 
 
 @dataclass(frozen=True, slots=True)
+class FilerTls:
+    """TLS to a filer's gRPC, both sides verified. The files are absolute; `server_name` is ""
+    where the certificate is for the address's host."""
+
+    ca_file: Path
+    cert_file: Path
+    key_file: Path
+    server_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Site:
     """One region. `ca_file` is absolute; `filer` and `filer_grpc`
-    (host:port) are "" where there is none."""
+    (host:port) are "" where there is none. `filer_tls`: of `filer_grpc`; None is in the clear."""
 
     name: str
     endpoint: str
@@ -40,6 +51,7 @@ class Site:
     credentials: Mapping[Principal, CredentialSource]
     fence: FenceWay = BY_POLICY
     pace: Pace = UNLIMITED
+    filer_tls: FilerTls | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,5 @@
 """What can be told of a configuration before anything runs: variables that are not set here,
-and an objective that its feeds and scans cannot meet."""
+files of TLS that cannot be used, and an objective that its feeds and scans cannot meet."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from farshore.config import Config, FeedSource, NatsSource, SqsSource, WebhookSo
 from farshore.core.verdict.exposure import NEAR_SHARE
 from farshore.core.words import duration_text
 from farshore.engine.heartbeat import EVERY_S, IN_FLIGHT_S
-from farshore.feed import nats, sqs
+from farshore.errors import ConfigError
+from farshore.feed import filer_tls, nats, sqs
 from farshore.feed.filer import FilerFeed
 from farshore.feed.webhook import WebhookFeed
 from farshore.watch.notify import unfit
@@ -26,6 +27,7 @@ def outlook(config: Config, environment: Mapping[str, str]) -> Iterator[str]:
     """One sentence for each doubt. Nothing is contacted."""
     yield from unfit(config, environment)
     yield from _tokens(config, environment)
+    yield from _filers(config)
     yield from _objective(config)
 
 
@@ -41,6 +43,17 @@ def _tokens(config: Config, environment: Mapping[str, str]) -> Iterator[str]:
                 f"The environment variable {feed.secret_env} of the feed of {feed.stream} is "
                 "not set here: without it `farshore run` does not start."
             )
+
+
+def _filers(config: Config) -> Iterator[str]:
+    """Of both sides: after a failover the other is the source."""
+    for site in (config.source, config.target):
+        if site.filer_tls is None:
+            continue
+        try:
+            filer_tls.read(site.filer_tls, site.name)
+        except ConfigError as error:
+            yield f"{error.message} `farshore run` does not start while {site.name} is the source."
 
 
 def _lacks(name: str, environment: Mapping[str, str]) -> bool:

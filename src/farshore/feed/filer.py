@@ -25,8 +25,18 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from farshore.clock import Clock, SystemClock
-from farshore.errors import Corrupt, Denied, StoreError, Unreachable, Unsupported, UsageError
+from farshore.config import FilerTls
+from farshore.errors import (
+    ConfigError,
+    Corrupt,
+    Denied,
+    StoreError,
+    Unreachable,
+    Unsupported,
+    UsageError,
+)
 from farshore.feed.entry import BUCKETS, created_version, touched
+from farshore.feed.filer_tls import Seal, Trouble, look, read
 from farshore.feed.hint import Delivery, Hint, Listener, Nobody, Settles
 
 if TYPE_CHECKING:
@@ -62,7 +72,8 @@ SetCursor = Callable[[str, str], Awaitable[None]]
 
 class FilerFeed:
     """Hints of `buckets` at one site, of all of them where none is named. `address`: host:port
-    of the filer's gRPC.
+    of the filer's gRPC; with `tls` nothing is said there before both sides are verified, by
+    the files as they are when a subscription begins.
 
     `get_cursor(name)` answers what `set_cursor(name, value)` kept last, "" for nothing.
     """
@@ -80,11 +91,14 @@ class FilerFeed:
         *,
         get_cursor: GetCursor,
         set_cursor: SetCursor,
+        tls: FilerTls | None = None,
         clock: Clock | None = None,
         silence_seconds_max: float = SILENCE_SECONDS_MAX,
     ) -> None:
         self.name = f"filer {site}"
+        self._site = site
         self._address = address
+        self._tls = tls
         self._buckets = frozenset(buckets)
         self._clock = clock or SystemClock()
         self._cursor = _Cursor(self.name, get_cursor, set_cursor, self._clock)
@@ -154,18 +168,23 @@ class FilerFeed:
 
     async def _subscribe(self, since_ns: int) -> AsyncGenerator[Change, None]:
         lib = _libraries()
+        seal = await self._seal()
         self._epoch += 1
         asked = lib.wire.request(self._client, self._epoch, self._prefix(), since_ns)
-        stream = lib.stream.FilerStream(self._address, lib.wire.METHOD, asked)
-        gives_signs = False
+        stream = lib.stream.FilerStream(self._address, lib.wire.METHOD, asked, seal=seal)
+        gives_signs = has_begun = False
         try:
             while responses := await self._receive(stream, gives_signs):
+                has_begun = True
                 for response in responses:
                     for change in lib.wire.changes(response):
                         gives_signs = gives_signs or change.beat
                         yield change
         except lib.grpc.RpcError as error:
-            raise self._refusal(error.code()) from error
+            code = error.code()
+            if not has_begun and code is lib.grpc.StatusCode.UNAVAILABLE:
+                await self._look(seal)
+            raise self._refusal(code) from error
         finally:
             await stream.aclose()
 
@@ -174,6 +193,27 @@ class FilerFeed:
             return await stream.take(self._silence_seconds_max if gives_signs else None)
         except TimeoutError:
             raise self._unreachable("has fallen silent") from None
+
+    async def _seal(self) -> Seal | None:
+        """`Denied` where a file cannot be used now: a daemon goes on, and reads it again."""
+        if self._tls is None:
+            return None
+        try:
+            return await asyncio.to_thread(read, self._tls, self._site)
+        except ConfigError as error:
+            raise Denied(error.message, hint=error.hint, action=self._action) from None
+
+    async def _look(self, seal: Seal | None) -> None:
+        """Raises what a handshake finds wrong; nothing else tells it from a filer that is down."""
+        found: Trouble | None = await look(self._address, seal, self._site)
+        if found is not None:
+            kind = Denied if found.refused else Unreachable
+            message = f"The {self.name} at {self._address} {found.what}."
+            raise kind(message, hint=found.hint, action=self._action)
+
+    @property
+    def _action(self) -> str:
+        return f"subscribe to {self.name}"
 
     def _prefix(self) -> str:
         (only, *others) = self._buckets or ("",)
@@ -190,15 +230,15 @@ class FilerFeed:
             return self._unreachable(f"is lost ({code.name})")
         return kind(
             f"The {self.name} at {self._address} refuses the subscription: {code.name}.",
-            hint="`filer_grpc` must be the gRPC port of a SeaweedFS filer, without TLS.",
-            action=f"subscribe to {self.name}",
+            hint="`filer_grpc` must be the gRPC port of a SeaweedFS filer.",
+            action=self._action,
         )
 
     def _unreachable(self, what: str) -> Unreachable:
         return Unreachable(
             f"The {self.name} at {self._address} {what}.",
             hint="Changes are found by the scan until it is back.",
-            action=f"subscribe to {self.name}",
+            action=self._action,
         )
 
 
@@ -213,10 +253,10 @@ class _Libraries(NamedTuple):
 def _libraries() -> _Libraries:
     """They are an extra, and slow to import.
 
-    Unless somebody wants to see them, grpc's own remarks about every server that goes away
-    stay out of our output; it reads this setting while it is imported.
+    Unless somebody wants to see them, grpc's own remarks about every server that goes away,
+    or that is not trusted, stay out of our output; it reads this setting while it is imported.
     """
-    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
         import grpc
 

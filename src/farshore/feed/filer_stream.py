@@ -18,6 +18,8 @@ from typing import Any
 import grpc
 import grpc.experimental
 
+from farshore.feed.filer_tls import Seal
+
 RECEIVED_MAX = 1_000
 """Messages that were read and not yet taken; then the filer has to wait."""
 
@@ -80,8 +82,18 @@ class Room:
             self._changed.notify()
 
 
+def _channel(address: str, seal: Seal | None) -> Any:
+    """gRPC verifies the certificate and its name wherever there is TLS."""
+    if seal is None:
+        return grpc.insecure_channel(address, options=CHANNEL_OPTIONS)
+    named = (("grpc.ssl_target_name_override", seal.server_name),) if seal.server_name else ()
+    ours = grpc.ssl_channel_credentials(seal.authorities, seal.key, seal.certificate)
+    return grpc.secure_channel(address, ours, options=(*CHANNEL_OPTIONS, *named))
+
+
 class FilerStream:
-    """Serialised responses to one serialised `request`. It belongs to one event loop."""
+    """Serialised responses to one serialised `request`. It belongs to one event loop. With a
+    `seal` over TLS, in the clear without."""
 
     def __init__(
         self,
@@ -89,6 +101,7 @@ class FilerStream:
         method: str,
         request: bytes,
         *,
+        seal: Seal | None = None,
         received_max: int = RECEIVED_MAX,
         bytes_max: int = RECEIVED_BYTES_MAX,
     ) -> None:
@@ -99,7 +112,7 @@ class FilerStream:
         self._is_called = False  # the loop, and it has not come yet
         self._has_ended = False
         self._error: grpc.RpcError | None = None
-        self._channel = grpc.insecure_channel(address, options=CHANNEL_OPTIONS)
+        self._channel = _channel(address, seal)
         self._call: Any = self._channel.unary_stream(method)(request)
         self.thread = threading.Thread(target=self._read, name="filer", daemon=True)
         self.thread.start()

@@ -16,6 +16,7 @@ from farshore.config import Config, FilerSource, NatsSource, SqsSource
 from farshore.credentials import Credentials, resolve
 from farshore.errors import ConfigError, Denied
 from farshore.feed.filer import FilerFeed, GetCursor, SetCursor
+from farshore.feed.filer_tls import read as read_tls
 from farshore.feed.hint import Feed
 from farshore.feed.nats import NatsFeed
 from farshore.feed.sqs import SqsFeed
@@ -31,7 +32,7 @@ def open_feeds(
     """Every feed of `config`, but for webhooks: they are served where the API is.
 
     The source's filer is there without being asked for, where `filer_grpc` is set.
-    `ConfigError` when a package, a variable or an address is missing.
+    `ConfigError` when a package, a variable, an address or a file of TLS is missing.
     """
     variables = os.environ if environ is None else environ
     feeds: list[Feed] = []
@@ -54,6 +55,8 @@ def _filer(config: Config, get_cursor: GetCursor, set_cursor: SetCursor) -> File
             hint=f'Write filer_grpc = "HOST:PORT" in [sites.{site.name}], or leave the feed out.',
         )
     _need("grpc", "filer", "seaweedfs")
+    if site.filer_tls is not None:
+        read_tls(site.filer_tls, site.name)  # a file that is missing now will be missing later
     named = [entry.source for entry in config.pair.buckets]
     return FilerFeed(
         site.name,
@@ -61,6 +64,7 @@ def _filer(config: Config, get_cursor: GetCursor, set_cursor: SetCursor) -> File
         () if config.pair.has_patterns else named,
         get_cursor=get_cursor,
         set_cursor=set_cursor,
+        tls=site.filer_tls,
     )
 
 

@@ -9,7 +9,7 @@ from farshore.errors import Refused
 from farshore.lab.front_door import DoorState
 from farshore.lab.principals import PRINCIPALS
 from farshore.lab.seaweed import REGION
-from farshore.lab.state import STATE_FOLDER, LabState, SiteState
+from farshore.lab.state import STATE_FOLDER, LabState, SiteState, tls_table
 
 FILE_NAME = "farshore.toml"
 CONTROL_BUCKET = "farshore-control"
@@ -18,7 +18,7 @@ MARKER = "# Written by `farshore lab up`, and again by the next one. Drop this l
 
 def render(state: LabState) -> str:
     """The file's text: every site, and the pair first -> second."""
-    parts = [MARKER, *(_site(site, state.ca_file) for site in state.sites)]
+    parts = [MARKER, *(_site(site, state) for site in state.sites)]
     if len(state.sites) > 1:
         parts.append(_pair(state))
     if state.front_door:
@@ -31,7 +31,7 @@ def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def _site(site: SiteState, ca_file: Path | None) -> str:
+def _site(site: SiteState, state: LabState) -> str:
     lines = [
         f"[sites.{site.name}]",
         f"endpoint = {_quoted(site.endpoint)}",
@@ -39,8 +39,11 @@ def _site(site: SiteState, ca_file: Path | None) -> str:
         f"filer = {_quoted(site.filer)}",
         f"filer_grpc = {_quoted(site.filer_grpc)}",
     ]
-    if ca_file:
-        lines.append(f"ca_file = {_quoted(str(ca_file))}")
+    if state.ca_file:
+        lines.append(f"ca_file = {_quoted(str(state.ca_file))}")
+    if state.filer_tls:
+        lines += ["", f"[sites.{site.name}.filer_tls]"]
+        lines += [f"{key} = {_quoted(file)}" for key, file in tls_table(state.filer_tls).items()]
     lines += ["", f"[sites.{site.name}.credentials]"]
     width = max(map(len, PRINCIPALS))
     for principal in PRINCIPALS:

@@ -233,8 +233,9 @@ class Lab:
         """Start a site's process on its ports; it is not ready yet."""
         folder = self._site_folder(site.name)
         folder.prepare(record.buckets, record.granted)
-        line = seaweed.command(folder, site.ports, record.runtime, self._certificates(record))
-        environment = seaweed.environment(record.lab_id, folder)
+        certificates = self._certificates(record)
+        line = seaweed.command(folder, site.ports, record.runtime, certificates)
+        environment = seaweed.environment(record.lab_id, folder, certificates)
         return replace(site, process=process.spawn(line, environment, folder.log))
 
     def _await_ready(self, record: LabRecord, sites: list[SiteRecord]) -> list[SiteRecord]:
@@ -352,8 +353,7 @@ class Lab:
 
     def _view(self, record: LabRecord, links: dict[str, LinkSettings] | None = None) -> LabState:
         certificates = self._certificates(record)
-        ca_file = certificates.ca if certificates else None
-        return state.view(self.folder, record, links or {}, ca_file)
+        return state.view(self.folder, record, links or {}, certificates)
 
     def _site_folder(self, name: str) -> SiteFolder:
         return SiteFolder(self._state_folder / name)

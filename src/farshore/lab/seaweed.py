@@ -23,6 +23,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
+from farshore.config import FilerTls
 from farshore.credentials import Credentials
 from farshore.errors import LabError
 from farshore.lab import process
@@ -44,15 +45,19 @@ ASK_SECONDS_MAX = 5.0
 
 
 class Certificates(NamedTuple):
-    """PEM files: what clients trust, what the server shows, and the server's key."""
+    """PEM files: what everybody trusts, what the server shows, the server's key, and what its
+    gRPC wants from us."""
 
     ca: Path
     certificate: Path
     key: Path
+    client: FilerTls
 
     @classmethod
     def of(cls, folder: Path) -> Certificates:
-        return cls(folder / "ca.pem", folder / "server.pem", folder / "server.key")
+        ca = folder / "ca.pem"
+        client = FilerTls(ca, folder / "client.pem", folder / "client.key")
+        return cls(ca, folder / "server.pem", folder / "server.key", client)
 
 
 class SitePorts(NamedTuple):
@@ -181,14 +186,31 @@ def _tls_flags(ports: SitePorts, certificates: Certificates | None) -> list[str]
     ]
 
 
-def environment(lab_id: str, folder: SiteFolder) -> dict[str, str]:
-    """All that SeaweedFS may see of our environment: nothing of the user's."""
+def environment(
+    lab_id: str, folder: SiteFolder, certificates: Certificates | None = None
+) -> dict[str, str]:
+    """All that SeaweedFS may see of our environment: nothing of the user's.
+
+    What its security.toml would say of gRPC stands here: the file outlives the certificates.
+    """
     return {
         process.MARK: lab_id,
         "PATH": os.defpath,
         "HOME": str(folder.root),
         "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1",
+        **_tls_of_grpc(certificates),
     }
+
+
+def _tls_of_grpc(certificates: Certificates | None) -> dict[str, str]:
+    """Every part of it asks every other, and us, for a certificate."""
+    if certificates is None:
+        return {}
+    names = {"WEED_GRPC_CA": str(certificates.ca)}
+    for part in ("MASTER", "VOLUME", "FILER", "S3", "CLIENT"):
+        names[f"WEED_GRPC_{part}_CERT"] = str(certificates.certificate)
+        names[f"WEED_GRPC_{part}_KEY"] = str(certificates.key)
+    return names
 
 
 def is_listening(port: int) -> bool:

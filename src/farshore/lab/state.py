@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from farshore.config import FilerTls
 from farshore.credentials import Credentials
 from farshore.errors import LabError, UsageError
 from farshore.lab.front_door import DoorFolder, DoorRecord, DoorState
 from farshore.lab.ports import HOST
 from farshore.lab.principals import write_secret
 from farshore.lab.process import Process, is_running
-from farshore.lab.seaweed import SiteFolder, SitePorts
+from farshore.lab.seaweed import Certificates, SiteFolder, SitePorts
 from farshore.lab.settings import LinkSettings
 
 STATE_FOLDER = ".farshore-lab"
@@ -57,14 +58,15 @@ class SiteState:
 
 @dataclass(frozen=True, slots=True)
 class LabState:
-    """A lab as it is now. `folder` holds farshore.toml; `ca_file` is None without TLS,
-    `front_door` where there is none."""
+    """A lab as it is now. `folder` holds farshore.toml; `ca_file` and `filer_tls` (of every site)
+    are None without TLS, `front_door` where there is none."""
 
     folder: Path
     sites: tuple[SiteState, ...]
     buckets: tuple[str, ...]
     ca_file: Path | None = None
     front_door: DoorState | None = None
+    filer_tls: FilerTls | None = None
 
     def site(self, name: str) -> SiteState:
         """One site. Raises `UsageError` for a name that is not in this lab."""
@@ -76,7 +78,17 @@ class LabState:
             "buckets": list(self.buckets),
             "ca_file": str(self.ca_file) if self.ca_file else None,
             "front_door": self.front_door.to_json() if self.front_door else None,
+            "filer_tls": tls_table(self.filer_tls) if self.filer_tls else None,
         }
+
+
+def tls_table(tls: FilerTls) -> dict[str, str]:
+    """A site's `filer_tls`, as in farshore.toml."""
+    return {
+        "ca_file": str(tls.ca_file),
+        "cert_file": str(tls.cert_file),
+        "key_file": str(tls.key_file),
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +206,10 @@ def save(state_folder: Path, record: LabRecord) -> None:
 
 
 def view(
-    folder: Path, record: LabRecord, links: dict[str, LinkSettings], ca_file: Path | None
+    folder: Path,
+    record: LabRecord,
+    links: dict[str, LinkSettings],
+    certificates: Certificates | None,
 ) -> LabState:
     """The callers' view of a record."""
     door = record.front_door
@@ -204,8 +219,9 @@ def view(
             _site_view(folder, record, site, links.get(site.name)) for site in record.sites
         ),
         buckets=record.buckets,
-        ca_file=ca_file,
+        ca_file=certificates.ca if certificates else None,
         front_door=door and door_folder(folder, record).state(door, tls=record.tls),
+        filer_tls=certificates.client if certificates else None,
     )
 
 

@@ -1,4 +1,4 @@
-"""A private certificate authority, and one server certificate for 127.0.0.1."""
+"""A private certificate authority, a certificate for 127.0.0.1, and one for its clients."""
 
 from __future__ import annotations
 
@@ -61,19 +61,39 @@ def _authority(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
 def _server(
     key: ec.EllipticCurvePrivateKey, ca_key: ec.EllipticCurvePrivateKey
 ) -> x509.Certificate:
+    """Good for clients, too: the parts of a SeaweedFS call each other by it."""
     names: list[x509.GeneralName] = [
         x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
         x509.DNSName("localhost"),
     ]
+    both = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+    return (
+        _leaf("127.0.0.1", key, ca_key, both)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .sign(ca_key, hashes.SHA256())
+    )
+
+
+def _client(
+    key: ec.EllipticCurvePrivateKey, ca_key: ec.EllipticCurvePrivateKey
+) -> x509.Certificate:
+    made = _leaf("farshore", key, ca_key, [ExtendedKeyUsageOID.CLIENT_AUTH])
+    return made.sign(ca_key, hashes.SHA256())
+
+
+def _leaf(
+    subject: str,
+    key: ec.EllipticCurvePrivateKey,
+    ca_key: ec.EllipticCurvePrivateKey,
+    uses: list[x509.ObjectIdentifier],
+) -> x509.CertificateBuilder:
     issuer_id = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key())
     return (
-        _builder("127.0.0.1", "farshore lab CA", key.public_key())
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        _builder(subject, "farshore lab CA", key.public_key())
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs_certificates=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage(uses), critical=False)
         .add_extension(issuer_id, critical=False)
-        .sign(ca_key, hashes.SHA256())
     )
 
 
@@ -86,9 +106,12 @@ def _key_text(key: ec.EllipticCurvePrivateKey) -> str:
 
 
 def make_certificates(files: Certificates) -> None:
-    """Make a new authority and a certificate by it. The authority's key is not kept."""
+    """Make a new authority and two certificates by it. The authority's key is not kept."""
     files.ca.parent.mkdir(mode=0o700, exist_ok=True)
-    ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    files.ca.write_bytes(_authority(ca_key).public_bytes(serialization.Encoding.PEM))
-    files.certificate.write_bytes(_server(key, ca_key).public_bytes(serialization.Encoding.PEM))
+    pem = serialization.Encoding.PEM
+    ca_key, key, client_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(3))
+    files.ca.write_bytes(_authority(ca_key).public_bytes(pem))
+    files.certificate.write_bytes(_server(key, ca_key).public_bytes(pem))
     write_secret(files.key, _key_text(key))
+    files.client.cert_file.write_bytes(_client(client_key, ca_key).public_bytes(pem))
+    write_secret(files.client.key_file, _key_text(client_key))
