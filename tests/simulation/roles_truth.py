@@ -99,11 +99,13 @@ class RolesTruth:
 
     @property
     def has_open_run(self) -> bool:
-        """Whether some site shows a run in which something can still be done."""
-        latest: dict[str, tuple[int, str]] = {}
-        for (_, run), came in self.runs.items():
+        """Whether some site shows a run in which something can still be done. Of two that were
+        saved as often, the one that is over counts, as in the product."""
+        latest: dict[str, tuple[int, bool]] = {}
+        for (_, run), (revision, state) in self.runs.items():
+            came = (revision, state in ENDED)
             latest[run] = max(latest.get(run, came), came)
-        return any(state not in ENDED for _, state in latest.values())
+        return any(not over for _, over in latest.values())
 
     @property
     def is_hollow(self) -> bool:
@@ -117,8 +119,7 @@ class RolesTruth:
             self.nothing_vouched_that_was_lost(site, document["watermark"])
             return
         if key.startswith("runs/"):
-            came = (int(document["revision"]), str(document["state"]))
-            self.runs[site, key] = max(self.runs.get((site, key), came), came)
+            self.runs[site, key] = (int(document["revision"]), str(document["state"]))
             return
         if self.loss is not None and document["primary"] != self.loss.site:
             self.loss.hollow = False

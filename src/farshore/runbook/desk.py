@@ -28,6 +28,7 @@ from farshore.core.runbook import Approval, Override, Plan, Run, Verb
 from farshore.errors import Refused, Unreachable, UsageError
 from farshore.runbook.exposed import exposed, still_answers
 from farshore.runbook.ground import Ground
+from farshore.runbook.last_look import CAME_ROUND, LAST_LOOK
 from farshore.runbook.plans import (
     NO_RETURN,
     Book,
@@ -198,7 +199,7 @@ class Desk:
         return await self._runner(ground, _wish_of(run, by), shelf).abort(run, why)
 
     def _runner(self, ground: Ground, wish: Wish, shelf: Shelf) -> Runner:
-        steps = _book(ground, wish).steps
+        steps = _book(ground, wish, found_before(shelf.run)).steps
         return Runner(steps, shelf, self._plane, self._clock, wish.by, NO_RETURN, self._told)
 
     @asynccontextmanager
@@ -243,15 +244,22 @@ async def open_desk(config: Config, clock: Clock, told: Told) -> AsyncIterator[D
         yield Desk(config, plane, drivers, clock, told)
 
 
-def _book(ground: Ground, wish: Wish) -> Book:
+def found_before(run: Run) -> tuple[str, ...]:
+    """The keys that came round the freeze, as far as an earlier look has told."""
+    record = run.record_of(LAST_LOOK)
+    if record is None or record.stands:
+        return ()
+    return tuple(map(str, record.evidence.get(CAME_ROUND, ())))
+
+
+def _book(ground: Ground, wish: Wish, found: tuple[str, ...] = ()) -> Book:
     overridden = require_known(wish.overrides)
     if wish.verb == "failover":
         return failover(ground, hold=wish.hold, overridden=overridden)
     if wish.verb == "rollback":
         return rollback(ground, overridden)
-    return (
-        failback(ground, overridden) if wish.verb == "failback" else switchover(ground, overridden)
-    )
+    plan = failback if wish.verb == "failback" else switchover
+    return plan(ground, overridden, found=found)
 
 
 def _wish_of(run: Run, by: str) -> Wish:

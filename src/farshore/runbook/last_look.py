@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
@@ -48,13 +49,24 @@ CONTACT_S_MAX = 2.0
 
 NAMES_MAX = 20
 
+LAST_LOOK = "last_look"
+"""The step's id."""
+
+CAME_ROUND = "came_round"
+"""Of its evidence: the keys that came round the freeze."""
+
 
 @dataclass(slots=True)
 class LastLook:
-    """Nothing that the new site lacks stands at the old one, now that its fence stands."""
+    """Nothing that the new site lacks stands at the old one, now that its fence stands.
+
+    `found`: keys that an earlier try of the run has found: then it is not enough that nobody can
+    tell whether they were copied.
+    """
 
     ground: Ground
-    id: str = "last_look"
+    found: tuple[str, ...] = ()
+    id: str = LAST_LOOK
     lapses: bool = False
     _found: Found | None = field(default=None, init=False)
     _came: dict[str, None] = field(default_factory=dict, init=False)
@@ -79,11 +91,11 @@ class LastLook:
                 reading = self._by_reading(limit)
                 evidence = await first_of(reading, by_watermark(ground, now))
         except (TimeoutError, StoreError) as error:
-            self._require_nothing_left(error)
+            require_nothing_left(self.ground, tuple(self._came) or self.found, _why(error))
             await self._require_target()
             self._found = Found(True, self._untold(error), {"proved_by": "nobody"})
         else:
-            self._found = Found(True, self._copied(), evidence | {"came_round": list(self._came)})
+            self._found = Found(True, self._copied(), evidence | {CAME_ROUND: list(self._came)})
 
     def _seconds(self, record: ControlRecord) -> float:
         if record.freeze is None:
@@ -114,17 +126,6 @@ class LastLook:
                     ours = [one for one in missing if one.bucket == crew.source.bucket]
                     await repair(crew, plan_mending(ours, rebuild_tail=False), proof.keys, limits)
 
-    def _require_nothing_left(self, error: Exception) -> None:
-        if not self._came:
-            return
-        keys = ", ".join(list(self._came)[:NAMES_MAX])
-        raise StepFailed(
-            f"Round the freeze {counted(len(self._came), 'key')} of {self.ground.old} got versions "
-            f"that {self.ground.new} does not have: {keys}. {self._why(error)}",
-            hint="See who writes to the store past the front door, and `farshore status` for what "
-            "waits; then plan again.",
-        )
-
     async def _require_target(self) -> None:
         """Nobody is sent to a site that has fallen silent. Raises as `make_contact`."""
         config, site = self.ground.config, self.ground.config.site(self.ground.new)
@@ -133,13 +134,10 @@ class LastLook:
 
     def _untold(self, error: Exception) -> str:
         return (
-            f"both sides could not be read again behind the fence ({self._why(error)}): what came "
+            f"both sides could not be read again behind the fence ({_why(error)}): what came "
             f"round the freeze stays at {self.ground.old}; `farshore divergent list` shows it "
             "after the commit"
         )
-
-    def _why(self, error: Exception) -> str:
-        return error.message if isinstance(error, FarshoreError) else "The time was too short."
 
     def _copied(self) -> str:
         if not self._came:
@@ -150,3 +148,23 @@ class LastLook:
 
     async def undo(self) -> None:
         """What was copied is of the old site, and stays."""
+
+
+def require_nothing_left(ground: Ground, came: Sequence[str], why: str) -> None:
+    """`StepFailed` when something is known to have come round the freeze, and not to have been
+    copied. `came`: the keys; `why` nobody could tell more."""
+    if not came:
+        return
+    failed = StepFailed(
+        f"Round the freeze {counted(len(came), 'key')} of {ground.old} got versions that "
+        f"{ground.new} is not known to have: {', '.join(came[:NAMES_MAX])}. {why}",
+        hint="See who writes to the store past the front door, and `farshore status` for what "
+        f"waits; then plan again. If {ground.old} is lost, abort the run, and decide whether to "
+        "fail over.",
+    )
+    failed.evidence = {CAME_ROUND: list(came[:NAMES_MAX])}
+    raise failed
+
+
+def _why(error: Exception) -> str:
+    return error.message if isinstance(error, FarshoreError) else "The time was too short."

@@ -46,8 +46,10 @@ class Book(NamedTuple):
     steps: tuple[Step, ...]
 
 
-def switchover(ground: Ground, overridden: frozenset[str] = frozenset()) -> Book:
-    """Both sides are up; nothing is lost."""
+def switchover(
+    ground: Ground, overridden: frozenset[str] = frozenset(), *, found: tuple[str, ...] = ()
+) -> Book:
+    """Both sides are up; nothing is lost. `found`: as in `LastLook`."""
     return Book(
         "switchover",
         (
@@ -56,7 +58,7 @@ def switchover(ground: Ground, overridden: frozenset[str] = frozenset()) -> Book
             Drain(ground),
             CatchUp(ground),
             FenceOld(ground, optional=FENCE in overridden),
-            LastLook(ground),
+            LastLook(ground, found),
             Flip(ground),
             OpenNew(ground),
             Probe(ground),
@@ -66,9 +68,11 @@ def switchover(ground: Ground, overridden: frozenset[str] = frozenset()) -> Book
     )
 
 
-def failback(ground: Ground, overridden: frozenset[str] = frozenset()) -> Book:
+def failback(
+    ground: Ground, overridden: frozenset[str] = frozenset(), *, found: tuple[str, ...] = ()
+) -> Book:
     """A switchover home; at its end nothing temporary is left, on either side."""
-    return Book("failback", (*switchover(ground, overridden).steps, Cleared(ground)))
+    return Book("failback", (*switchover(ground, overridden, found=found).steps, Cleared(ground)))
 
 
 def failover(ground: Ground, *, hold: bool, overridden: frozenset[str] = frozenset()) -> Book:

@@ -27,7 +27,7 @@ from farshore.core.chain import Draft, Entry
 from farshore.core.runbook import Outcome, Run
 from farshore.errors import FarshoreError, OutcomeUnknown
 from farshore.faultpoints import reached
-from farshore.runbook.step import Found, Step, StepUnknown
+from farshore.runbook.step import Found, Step, StepFailed, StepUnknown
 from farshore.switch.driver import SwitchUnknown
 
 LAPSES_MAX = 5
@@ -199,6 +199,8 @@ class Runner:
         except (StepUnknown, OutcomeUnknown, SwitchUnknown) as error:
             after = await self._look(step)
             return ("ok", after) if after.done else ("unknown", Found(None, str(error)))
+        except StepFailed as error:
+            return "failed", Found(False, str(error), error.evidence)
         except FarshoreError as error:
             return "failed", Found(False, str(error))
         after = await self._look(step)

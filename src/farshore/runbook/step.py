@@ -19,10 +19,12 @@ from farshore.errors import FarshoreError
 
 
 class StepFailed(FarshoreError):
-    """The step had no effect, or its effect was taken back."""
+    """The step had no effect, or its effect was taken back. `evidence`: what it has found, for the
+    run's record, as JSON values."""
 
     cause_word = "StepFailed"
     usual_hint = "Mend what it names, then `farshore resume RUN`; or `farshore abort RUN`."
+    evidence: Mapping[str, Any] = MappingProxyType({})
 
 
 class StepUnknown(FarshoreError):
