@@ -65,6 +65,7 @@ class Truth:
     names_all: bool = True
     strays: set[str] = field(default_factory=set)
     raced: set[str] = field(default_factory=set)
+    late_markers: set[str] = field(default_factory=set)
     lost: dict[str, float] = field(default_factory=dict)
     found: set[str] = field(default_factory=set)
     beneath: Counter[str] = field(default_factory=Counter)
@@ -128,6 +129,14 @@ class Truth:
         here = self._here(key)
         deleted = bool(here) and here[0].version.is_marker
         return deleted and _markers(before) + 1 >= _markers(here)
+
+    def late_markers_that_stand(self) -> set[str]:
+        """Keys with a marker that arrived late, and more of them at the target than here."""
+        return {
+            key
+            for key in self.late_markers
+            if _markers(self._there(key)) > _markers(self._here(key))
+        }
 
     def noticed(self, since: float) -> None:
         """A scan that began at `since` ends now: what was lost before is known to be missing."""

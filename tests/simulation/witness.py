@@ -95,6 +95,7 @@ class Witness:
         if self.late:
             self._seen["marker that arrived late"] += 1
             truth.raced.add(key)
+            truth.late_markers.add(key)
             if self.sender <= self.forgotten:
                 self._seen["late marker that nobody remembers"] += 1
                 truth.touched.add(key)
@@ -121,6 +122,14 @@ class Witness:
         """A pattern's buckets that are not ready: what was promised of them is known to be void."""
         for bucket in buckets:
             self._truth[bucket].noticed(self._now())
+
+    def doubts_are_gone(self) -> None:
+        """What was noted of unanswered writes is lost, with the journal or the machine's power."""
+        self.forgotten = self.starts
+        for truth in self._truth.values():
+            unseen = truth.late_markers_that_stand() - truth.touched
+            self._seen["late marker that nobody remembers"] += len(unseen)
+            truth.touched |= unseen
 
     def died(self) -> None:
         """A process ends, and with it what it alone knew."""

@@ -202,7 +202,8 @@ class World:
         self.process = None
         self.witness.died()
         if powerless or lose_journal:
-            self.forgetful, self.witness.forgotten = True, self.witness.starts
+            self.forgetful = True
+            self.witness.doubts_are_gone()
         if powerless:
             self.seen["power cut that undid commits"] += await process.lose_power(self.own)
         else:
