@@ -18,6 +18,7 @@ from botocore.config import Config as BotoConfig
 from farshore.config import FilerTls
 from farshore.config.load import load
 from farshore.control.recorded import write_record
+from farshore.control.sites import open_filer
 from farshore.errors import StoreError, Unreachable
 from farshore.feed.filer import FilerFeed
 from farshore.feed.hint import Delivery
@@ -98,6 +99,9 @@ def require_heard_by_the_filer(farshore: Farshore, *, east: Any, west: Any) -> N
         assert daemon.report()["feeds"]["filer east"]["up"]
 
 
+UNTRUSTED = "certificate that is not trusted"
+
+
 async def require_refused_by_the_filer(lab: LabState) -> None:
     """A real SeaweedFS lets nobody in without a certificate, and we nobody whom we do not know."""
     ours = lab.filer_tls
@@ -106,14 +110,19 @@ async def require_refused_by_the_filer(lab: LabState) -> None:
     make_certificates(strangers)
     refused = {
         "speaks TLS, and there is none for it in the configuration": None,
-        "certificate that is not trusted": replace(ours, ca_file=strangers.ca),
+        UNTRUSTED: replace(ours, ca_file=strangers.ca),
         "refuses our certificate": replace(strangers.client, ca_file=ours.ca_file),
     }
     for words, tls in refused.items():
         with pytest.raises(StoreError, match=words):
             await first_of(lab.site("east").filer_grpc, tls)
-    with pytest.raises(Unreachable, match="does not speak TLS"):
-        await first_of(lab.site("east").filer.removeprefix("http://"), ours)
+    named = load(lab.folder / "farshore.toml")
+    for words, tls in {"no answer": None, "not trusted": refused[UNTRUSTED]}.items():
+        east = replace(named.source, filer_tls=tls)
+        async with open_filer(replace(named, sites={**named.sites, "east": east}), "east") as filer:
+            assert filer is not None
+            with pytest.raises(Unreachable, match=words):
+                await filer.history("files", "k")
 
 
 async def first_of(address: str, tls: FilerTls | None) -> Delivery:

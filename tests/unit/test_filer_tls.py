@@ -1,4 +1,4 @@
-"""TLS to a filer's gRPC: both sides verified, rotated without a restart, every failure told.
+"""TLS to a filer: both sides verified, rotated without a restart, every failure told.
 
 Against a real SeaweedFS: tests/lab/test_other_roads.py.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import ssl
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,8 @@ import grpc
 import pytest
 
 from farshore.config import FilerTls
+from farshore.control import seal
+from farshore.control.sites import open_filer
 from farshore.daemon.outlook import outlook
 from farshore.errors import ConfigError, Denied, StoreError, Unreachable
 from farshore.feed import filer_tls
@@ -23,7 +26,10 @@ from farshore.feed.filer import FilerFeed
 from farshore.feed.open import open_feeds
 from farshore.lab.seaweed import Certificates
 from farshore.lab.tls import make_certificates
+from farshore.s3.blocks import Blocks
+from farshore.s3.connection import Connection
 from farshore.testing.clock import ManualClock
+from tests.unit.http_server import Peer, serve
 from tests.unit.sites import TOML, config_of
 from tests.unit.test_filer_feed import END, NOW, Kept, OurFiler, change, failure, read
 
@@ -177,7 +183,7 @@ async def test_a_subscription_that_begins_anew_shows_the_new_certificate(
         ("key_file", "nothing", "key_file {} holds no private key"),
         ("key_file", ENCRYPTED, "key_file {} is locked by a password"),
         ("key_file", ENCRYPTED.replace("ENCRYPTED ", ""), "is, with key_file, no certificate"),
-        ("key_file", "x" * (filer_tls.FILE_BYTES_MAX + 1), "key_file {} has more than"),
+        ("key_file", "x" * (seal.FILE_BYTES_MAX + 1), "key_file {} has more than"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_named(
@@ -187,7 +193,7 @@ def test_a_file_that_cannot_be_used_is_named(
     path = changed[name]
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError) as caught:
-        filer_tls.read(replace(known.client, **changed), "east")
+        seal.read(replace(known.client, **changed), "east")
     assert words.format(path) in caught.value.message
     assert "[sites.east.filer_tls]" in caught.value.hint
 
@@ -195,14 +201,51 @@ def test_a_file_that_cannot_be_used_is_named(
 def test_a_bundle_may_say_whose_its_certificates_are(known: Certificates, tmp_path: Path) -> None:
     bundle = tmp_path / "bundle.pem"
     bundle.write_bytes("# Autorité\n".encode() + known.ca.read_bytes())
-    seal = filer_tls.read(replace(known.client, ca_file=bundle), "east")
-    assert len(seal.context.get_ca_certs()) == 1
+    found = seal.read(replace(known.client, ca_file=bundle), "east")
+    assert len(found.context.get_ca_certs()) == 1
 
 
 def test_the_key_is_not_shown(known: Certificates) -> None:
-    seal = filer_tls.read(known.client, "east")
-    assert seal.key in known.client.key_file.read_bytes()
-    assert repr(seal.key)[2:60] not in repr(seal)
+    found = seal.read(known.client, "east")
+    assert found.key in known.client.key_file.read_bytes()
+    assert repr(found.key)[2:60] not in repr(found)
+
+
+async def test_listings_by_https_show_the_certificate_that_is_there_now(
+    known: Certificates, tmp_path: Path
+) -> None:
+    """No restart: the same filer, first without a key, then with one."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(known.certificate, known.key)
+    context.load_verify_locations(known.ca)
+    context.verify_mode = ssl.CERT_REQUIRED
+    tls = replace(known.client, key_file=tmp_path / "client.key", server_name="localhost")
+
+    async def script(peer: Peer) -> None:
+        for _ in range(2):  # the versions, and what the plain name is
+            await peer.head()
+            await peer.answer(b"", "404 Not Found")
+
+    async with serve(script, context=context) as server:
+        named = config_of(TOML)
+        east = replace(named.source, filer=f"https://127.0.0.1:{server.port}", filer_tls=tls)
+        async with open_filer(replace(named, sites={**named.sites, "east": east}), "east") as filer:
+            assert filer is not None
+            with pytest.raises(Denied, match="cannot be read: No such file"):
+                await filer.history("files", "k")
+            shutil.copy(known.client.key_file, tls.key_file)
+            assert await filer.history("files", "k") == []
+
+
+async def test_what_tls_said_of_us_is_told() -> None:
+    """In TLS 1.3 a server refuses a client when that one has begun to ask."""
+    lost: list[Connection] = []
+    connection = Connection(idle_timeout_s=1.0, body_buffer=1, on_lost=lost.append, blocks=Blocks())
+    error = ssl.SSLError(1, "as OpenSSL puts it")
+    error.reason = "TLSV13_ALERT_CERTIFICATE_REQUIRED"
+    connection.connection_lost(error)
+    assert lost == [connection]
+    assert connection.lost == "the connection broke (TLSV13_ALERT_CERTIFICATE_REQUIRED)"
 
 
 # -- from the configuration ------------------------------------------------------------
@@ -259,7 +302,7 @@ def test_what_may_not_stand_there(tmp_path: Path, more: str, words: str) -> None
 def test_without_an_address_there_is_nothing_to_verify() -> None:
     with pytest.raises(ConfigError) as caught:
         config_of(TOML + TLS.format("east"))
-    assert "filer_tls is for filer_grpc" in "".join(caught.value.problems)
+    assert "filer_tls is for filer_grpc, or a filer with https" in "".join(caught.value.problems)
 
 
 async def test_closing_does_not_wait_for_a_look(known: Certificates) -> None:
@@ -273,8 +316,8 @@ async def test_closing_does_not_wait_for_a_look(known: Certificates) -> None:
 
     async with await asyncio.start_server(mute, "127.0.0.1", 0) as server:
         address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        seal = filer_tls.read(known.client, "east")
-        looking = asyncio.create_task(filer_tls.look(address, seal, "east"))
+        found = seal.read(known.client, "east")
+        looking = asyncio.create_task(filer_tls.look(address, found, "east"))
         await connected.wait()
         looking.cancel()
         async with asyncio.timeout(filer_tls.LOOK_SECONDS_MAX / 2):

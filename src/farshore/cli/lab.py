@@ -49,7 +49,7 @@ def up(
     ] = "",
     tls: Annotated[
         bool | None,
-        typer.Option("--tls", help="S3 and the filer's gRPC by TLS, with a private CA."),
+        typer.Option("--tls", help="S3 and the filer by TLS, with a private CA."),
     ] = None,
     front_door: Annotated[
         bool | None,

@@ -1,4 +1,4 @@
-"""The form of `[sites.NAME.filer_tls]`: how the filer's gRPC is verified, and who we are there."""
+"""The form of `[sites.NAME.filer_tls]`: how a filer is verified, and who we are there."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ File = Annotated[str, Field(min_length=1)]
 
 
 class FilerTlsForm(Form):
-    """TLS to the filer's gRPC. Both sides are verified. The files are read for every connection."""
+    """TLS to the filer. Both sides are verified. The files are read for every connection."""
 
     ca_file: File = Field(
         description="Certificates (PEM) of the authorities that the filer's is verified by, beside "
@@ -28,7 +28,7 @@ class FilerTlsForm(Form):
     server_name: RecordName | None = Field(
         None,
         description="The name that the filer's certificate is for, where it is not the host of "
-        "`filer_grpc`: SeaweedFS itself checks no names, so it may be any.",
+        "the address: SeaweedFS itself checks no names, so it may be any.",
     )
 
     def values(self, folder: Path) -> FilerTls:

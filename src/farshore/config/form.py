@@ -73,8 +73,9 @@ class SiteForm(Form):
     )
     filer_tls: FilerTlsForm | None = Field(
         None,
-        description="TLS to `filer_grpc`, both sides verified. A SeaweedFS whose security.toml has "
-        "[grpc] and [grpc.filer] takes nothing else. Not for `filer`, whose URL says what it is.",
+        description="TLS to `filer_grpc`, and to `filer` where its URL is https: both sides are "
+        "verified, by these files alone. A SeaweedFS whose security.toml has [grpc] and "
+        "[grpc.filer], or [https.filer], takes nothing else.",
     )
     ca_file: Annotated[str, Field(min_length=1)] | None = Field(
         None, description="Certificates (PEM) to trust for this endpoint, beside the file."
@@ -95,8 +96,12 @@ class SiteForm(Form):
 
     @model_validator(mode="after")
     def _nothing_without_its_address(self) -> Self:
-        if self.filer_tls is not None and self.filer_grpc is None:
-            raise ValueError("filer_tls is for filer_grpc: write that, too, or leave both out")
+        sealed = self.filer_grpc is not None or (self.filer or "").startswith("https:")
+        if self.filer_tls is not None and not sealed:
+            raise ValueError(
+                "filer_tls is for filer_grpc, or a filer with https: write one of them, or leave "
+                "the table out"
+            )
         return self
 
 

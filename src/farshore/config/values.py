@@ -26,7 +26,7 @@ SCOPE_DIGITS = 16
 
 @dataclass(frozen=True, slots=True)
 class FilerTls:
-    """TLS to a filer's gRPC, both sides verified. The files are absolute; `server_name` is ""
+    """TLS to a filer, both sides verified. The files are absolute; `server_name` is ""
     where the certificate is for the address's host."""
 
     ca_file: Path
@@ -38,7 +38,8 @@ class FilerTls:
 @dataclass(frozen=True, slots=True)
 class Site:
     """One region. `ca_file` is absolute; `filer` and `filer_grpc`
-    (host:port) are "" where there is none. `filer_tls`: of `filer_grpc`; None is in the clear."""
+    (host:port) are "" where there is none. Without `filer_tls`
+    `filer_grpc` is in the clear."""
 
     name: str
     endpoint: str

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import ssl
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from urllib.parse import urlsplit
 
-from farshore.config import Config, Principal
+from farshore.config import Config, Principal, Site
 from farshore.control.bucket import Access
+from farshore.control.seal import renewed
 from farshore.credentials import resolve
 from farshore.errors import ConfigError
 from farshore.keyring import Keyring
 from farshore.s3.client import S3Client
 from farshore.s3.filer import HttpFiler
-from farshore.s3.http import HttpPool, tls
+from farshore.s3.http import PORTS, HttpPool, tls
 from farshore.s3.store import Store
 from farshore.s3.wrap import Retrying
 
@@ -53,13 +55,21 @@ async def open_filer(config: Config, site_name: str) -> AsyncIterator[HttpFiler 
         yield None
         return
     parts = urlsplit(site.filer)
-    context = tls(str(site.ca_file) if site.ca_file else None) if parts.scheme == "https" else None
-    port = parts.port or (443 if context else 80)
-    pool = HttpPool(parts.hostname or "", port, context)
+    port = parts.port or PORTS[parts.scheme]
+    name = site.filer_tls.server_name if site.filer_tls else ""
+    pool = HttpPool(parts.hostname or "", port, _filer_trust(site), server_name=name)
     try:
         yield HttpFiler(pool, site=site_name)
     finally:
         await pool.aclose()
+
+
+def _filer_trust(site: Site) -> ssl.SSLContext | Callable[[], ssl.SSLContext] | None:
+    if urlsplit(site.filer).scheme != "https":
+        return None
+    if site.filer_tls is not None:
+        return renewed(site.filer_tls, site.name)
+    return tls(str(site.ca_file) if site.ca_file else None)
 
 
 @asynccontextmanager

@@ -7,11 +7,12 @@ import math
 from collections.abc import Iterator, Mapping
 
 from farshore.config import Config, FeedSource, NatsSource, SqsSource, WebhookSource
+from farshore.control import seal
 from farshore.core.verdict.exposure import NEAR_SHARE
 from farshore.core.words import duration_text
 from farshore.engine.heartbeat import EVERY_S, IN_FLIGHT_S
 from farshore.errors import ConfigError
-from farshore.feed import filer_tls, nats, sqs
+from farshore.feed import nats, sqs
 from farshore.feed.filer import FilerFeed
 from farshore.feed.webhook import WebhookFeed
 from farshore.watch.notify import unfit
@@ -51,7 +52,7 @@ def _filers(config: Config) -> Iterator[str]:
         if site.filer_tls is None:
             continue
         try:
-            filer_tls.read(site.filer_tls, site.name)
+            seal.read(site.filer_tls, site.name)
         except ConfigError as error:
             yield f"{error.message} `farshore run` does not start while {site.name} is the source."
 

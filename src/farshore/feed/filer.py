@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from farshore.clock import Clock, SystemClock
 from farshore.config import FilerTls
+from farshore.control.seal import Seal, read
 from farshore.errors import (
     ConfigError,
     Corrupt,
@@ -36,7 +37,7 @@ from farshore.errors import (
     UsageError,
 )
 from farshore.feed.entry import BUCKETS, created_version, touched
-from farshore.feed.filer_tls import Seal, Trouble, look, read
+from farshore.feed.filer_tls import Trouble, look
 from farshore.feed.hint import Delivery, Hint, Listener, Nobody, Settles
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from typing import Any
 import grpc
 import grpc.experimental
 
-from farshore.feed.filer_tls import Seal
+from farshore.control.seal import Seal
 
 RECEIVED_MAX = 1_000
 """Messages that were read and not yet taken; then the filer has to wait."""

@@ -13,10 +13,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from importlib.util import find_spec
 
 from farshore.config import Config, FilerSource, NatsSource, SqsSource
+from farshore.control import seal
 from farshore.credentials import Credentials, resolve
 from farshore.errors import ConfigError, Denied
 from farshore.feed.filer import FilerFeed, GetCursor, SetCursor
-from farshore.feed.filer_tls import read as read_tls
 from farshore.feed.hint import Feed
 from farshore.feed.nats import NatsFeed
 from farshore.feed.sqs import SqsFeed
@@ -56,7 +56,7 @@ def _filer(config: Config, get_cursor: GetCursor, set_cursor: SetCursor) -> File
         )
     _need("grpc", "filer", "seaweedfs")
     if site.filer_tls is not None:
-        read_tls(site.filer_tls, site.name)  # a file that is missing now will be missing later
+        seal.read(site.filer_tls, site.name)  # a file that is missing now will be missing later
     named = [entry.source for entry in config.pair.buckets]
     return FilerFeed(
         site.name,

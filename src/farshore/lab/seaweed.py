@@ -191,26 +191,30 @@ def environment(
 ) -> dict[str, str]:
     """All that SeaweedFS may see of our environment: nothing of the user's.
 
-    What its security.toml would say of gRPC stands here: the file outlives the certificates.
+    What its security.toml would say of TLS stands here: the file outlives the certificates.
     """
     return {
         process.MARK: lab_id,
         "PATH": os.defpath,
         "HOME": str(folder.root),
         "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1",
-        **_tls_of_grpc(certificates),
+        **_tls_within(certificates),
     }
 
 
-def _tls_of_grpc(certificates: Certificates | None) -> dict[str, str]:
-    """Every part of it asks every other, and us, for a certificate."""
+_GRPC = tuple(f"GRPC_{part}" for part in ("MASTER", "VOLUME", "FILER", "S3", "CLIENT"))
+_HTTPS = ("HTTPS_VOLUME", "HTTPS_FILER", "HTTPS_CLIENT")
+
+
+def _tls_within(certificates: Certificates | None) -> dict[str, str]:
+    """By gRPC every part of it asks every other, and us, for a certificate; the filer by HTTP."""
     if certificates is None:
         return {}
-    names = {"WEED_GRPC_CA": str(certificates.ca)}
-    for part in ("MASTER", "VOLUME", "FILER", "S3", "CLIENT"):
-        names[f"WEED_GRPC_{part}_CERT"] = str(certificates.certificate)
-        names[f"WEED_GRPC_{part}_KEY"] = str(certificates.key)
-    return names
+    names = {"WEED_HTTPS_CLIENT_ENABLED": "true"}
+    for part in _GRPC + _HTTPS:
+        names[f"WEED_{part}_CERT"] = str(certificates.certificate)
+        names[f"WEED_{part}_KEY"] = str(certificates.key)
+    return names | {f"WEED_{part}_CA": str(certificates.ca) for part in ("GRPC", *_HTTPS)}
 
 
 def is_listening(port: int) -> bool:

@@ -239,7 +239,7 @@ def _site_view(
         name=site.name,
         endpoint=f"{scheme}://{HOST}:{site.doors['s3']}",
         direct_endpoint=f"{scheme}://{HOST}:{site.ports.entrance(tls=record.tls)}",
-        filer=f"http://{HOST}:{site.doors['filer']}",
+        filer=f"{scheme}://{HOST}:{site.doors['filer']}",
         filer_grpc=f"{HOST}:{grpc_door}" if grpc_door else "",
         pid=site.process.pid if site.process and site.is_running else None,
         principals=SiteFolder(folder / STATE_FOLDER / site.name).keys(),

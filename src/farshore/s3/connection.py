@@ -8,6 +8,7 @@ fires, watches for silence; a timeout per request would cost more than the reque
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
@@ -270,7 +271,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.lost and exc is not None:
-            self.lost = f"the connection broke ({type(exc).__name__})"
+            self.lost = f"the connection broke ({_kind(exc)})"
         elif not self.lost:
             self.lost = "the server closed the connection"
             if self.framing is not None:
@@ -315,3 +316,9 @@ class _Reading(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._connection.connection_lost(exc)
+
+
+def _kind(error: Exception) -> str:
+    """Of TLS, what was said of it: in TLS 1.3 a refusal of our certificate comes this way."""
+    told = error.reason if isinstance(error, ssl.SSLError) else None
+    return told or type(error).__name__

@@ -83,7 +83,8 @@ class Filer(Protocol):
 
 
 class HttpFiler:
-    """The filer of one site over HTTP. Without authentication: for a private link only."""
+    """The filer of one site over HTTP. It knows no users: whoever reaches it, or has a certificate
+    that it wants, may do everything."""
 
     def __init__(self, pool: HttpPool, *, site: str, page_limit: int = NAMES_PER_PAGE) -> None:
         self._pool = pool

@@ -15,7 +15,7 @@ import os
 import socket
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from ipaddress import ip_address
 from types import TracebackType
 from typing import Self
@@ -70,14 +70,18 @@ class HttpPool:
     At most `connections_max` are open; a request beyond that waits for its turn. A
     connection on which nothing moves for `idle_timeout_s` is given up. An answer's body
     is held back in the socket when `body_buffer` bytes of it have not been read.
+
+    `ssl_context` may be a function, which is asked for every connection. `server_name` is whom
+    the certificate must be for, where that is not `host`.
     """
 
     def __init__(
         self,
         host: str,
         port: int,
-        ssl_context: ssl.SSLContext | None,
+        ssl_context: ssl.SSLContext | Callable[[], ssl.SSLContext] | None,
         *,
+        server_name: str = "",
         connections_max: int = 256,
         connect_timeout_s: float = 5.0,
         idle_timeout_s: float = 30.0,
@@ -87,6 +91,7 @@ class HttpPool:
         self.port = port
         self.authority = _authority(host, port, "http" if ssl_context is None else "https")
         self._ssl = ssl_context
+        self._server_name = server_name or host
         self._connections_max = connections_max
         self._connect_timeout_s = connect_timeout_s
         self._idle_timeout_s = idle_timeout_s
@@ -251,8 +256,8 @@ class HttpPool:
             self._protocol,
             address,
             self.port,
-            ssl=self._ssl,
-            server_hostname=self.host if self._ssl else None,
+            ssl=self._ssl() if callable(self._ssl) else self._ssl,
+            server_hostname=self._server_name if self._ssl else None,
         )
         return connection
 
