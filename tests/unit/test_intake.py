@@ -161,6 +161,13 @@ async def test_a_feed_that_breaks_is_told_before_it_brings_anything_again(daemon
         assert daemon.intake.reports()["scripted"].last_error == "the line is cut"
 
 
+async def test_what_to_do_is_told_with_what_happened(daemon: Daemon) -> None:
+    async with daemon.running():
+        daemon.feed.queue.put_nowait(Unreachable("No TLS.", hint="Switch it on."))
+        await daemon.turn()
+        assert daemon.intake.reports()["scripted"].last_error == "No TLS. Switch it on."
+
+
 async def test_what_cannot_be_read_is_counted_and_told(daemon: Daemon) -> None:
     async with daemon.running():
         await daemon.turn()

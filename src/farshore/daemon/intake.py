@@ -63,6 +63,12 @@ class FeedState:
         )
 
 
+def _words(error: StoreError) -> str:
+    """What happened, and what to do where that is this error's own: the usual hints are for
+    commands, which a person runs again."""
+    return error.message if error.hint == error.usual_hint else f"{error.message} {error.hint}"
+
+
 class Watch(Protocol):
     """Hears how the feeds fare.
 
@@ -181,7 +187,7 @@ class Intake:
                         state.late_s, pause = feed.late_s, RESTART_FIRST_S
                         await self._take(feed, delivery, settling, unsettled)
             except StoreError as error:
-                state.last_error = str(error)
+                state.last_error = _words(error)
             finally:  # cancelled, too: the lease is gone, and with it the feed
                 if state.up:
                     self.watch.lost(feed.name)
