@@ -132,6 +132,16 @@ def test_wrong_usage_ends_with_2(words: list[str], capsys: pytest.CaptureFixture
     assert "--help" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("words", [[], ["audit"], ["divergent"]])
+def test_a_command_that_needs_another_says_so(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.run(words) == 2
+    captured = capsys.readouterr()
+    assert "Commands" in captured.out
+    assert captured.err.startswith("farshore: No command was named: the help lists them.\n")
+
+
 def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run(["--version"]) == 0
     assert capsys.readouterr().out == f"farshore {__version__}\n"

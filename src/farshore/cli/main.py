@@ -170,7 +170,8 @@ def run(words: list[str]) -> int:
 
 
 def _usage(error: typer.TyperException) -> UsageError:
-    return UsageError(error.format_message(), hint="farshore --help, or farshore COMMAND --help")
+    said = error.format_message() or "No command was named: the help lists them."
+    return UsageError(said, hint="farshore --help, or farshore COMMAND --help")
 
 
 def _report_interrupt(as_json: bool) -> int:
