@@ -8,7 +8,7 @@ import pytest
 
 from farshore.core.chain import BEGINNING, Draft, Entry, follow
 from farshore.core.runbook import Approval, Plan, Run, StepPlan
-from farshore.errors import Refused
+from farshore.errors import Refused, Unreachable
 from farshore.runbook.runner import LAPSES_MAX, Runner
 from farshore.runbook.step import Found, StepFailed, StepUnknown
 from farshore.testing.clock import ManualClock
@@ -35,6 +35,7 @@ class Fake:
         self.error: Exception | None = None
         self.takes_effect = True
         self.blind = False
+        self.stays = False  # it cannot be taken back
 
     async def look(self) -> Found:
         if self.blind:
@@ -49,6 +50,8 @@ class Fake:
             raise self.error
 
     async def undo(self) -> None:
+        if self.stays:
+            raise Unreachable("the site is silent")
         if self.id in self.world.holds:
             self.world.calls.append(f"undo {self.id}")
             self.world.holds.discard(self.id)
@@ -247,6 +250,22 @@ async def test_aborting_by_hand_takes_back_before_and_leaves_after_the_point() -
     assert run.state == "unknown"
     ended = await runner(made, shelf).abort(run, "second thoughts")
     assert (ended.state, world.holds) == ("aborted", set())
+
+
+async def test_what_was_taken_back_before_an_abort_broke_off_is_made_again() -> None:
+    """Else the run goes on as if it still stood: a flip without a fence."""
+    world, shelf = World(), Shelf()
+    made = steps(world)
+    made["freeze"].lapses = made["drain"].lapses = False  # as a fence
+    made["freeze"].stays, shelf.dies_after = True, 4
+    with pytest.raises(Died):
+        await runner(made, shelf).go(begun())
+    assert world.holds == {"freeze", "drain"}
+    with pytest.raises(StepUnknown, match="freeze could not be taken back"):
+        await runner(made, shelf).abort(shelf.read(), "second thoughts")
+    assert world.holds == {"freeze"}, "the drain was taken back already"
+    assert (await runner(made, shelf).go(shelf.read())).state == "done"
+    assert world.holds == set(ORDER)
 
 
 # -- the audit log -------------------------------------------------------------------------

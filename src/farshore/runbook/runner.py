@@ -106,10 +106,16 @@ class Runner:
 
     async def abort(self, run: Run, why: str) -> Run:
         """Take back what was done, the last first, and end the run. Not after the point of no
-        return: then it only ends, and what stands stands."""
+        return: then it only ends, and what stands stands.
+
+        Until all is taken back no step counts as made: should this break off, whoever goes on with
+        the run looks at each of them again."""
         intent = self._draft("abort", f"{run.id}: {why}")
-        await self._enter(intent)
-        if not run.was_begun(self._no_return):
+        if not run.began_at or run.was_begun(self._no_return):
+            await self._enter(intent)
+        else:
+            in_doubt = run.lapsed(self._order, "it was being taken back")
+            await _both(self._store.save(in_doubt), self._enter(intent))
             for name in reversed(self._order):
                 if run.was_begun(name):
                     await self._undone(run, name)
