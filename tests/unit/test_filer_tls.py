@@ -29,7 +29,7 @@ from farshore.lab.tls import make_certificates
 from farshore.s3.blocks import Blocks
 from farshore.s3.connection import Connection
 from farshore.testing.clock import ManualClock
-from tests.unit.http_server import Peer, serve
+from tests.unit.http_server import Peer, ScriptedServer, serve
 from tests.unit.sites import TOML, config_of
 from tests.unit.test_filer_feed import END, NOW, Kept, OurFiler, change, failure, read
 
@@ -74,11 +74,11 @@ async def clear() -> AsyncIterator[OurFiler]:
     await filer.server.stop(None)
 
 
-def feed_of(filer: OurFiler, tls: FilerTls | None, host: str = "127.0.0.1") -> FilerFeed:
+def feed_of(filer: OurFiler | ScriptedServer, tls: FilerTls | None) -> FilerFeed:
     kept = Kept()
     return FilerFeed(
         "east",
-        f"{host}:{filer.port}",
+        f"127.0.0.1:{filer.port}",
         ["files"],
         get_cursor=kept.get,
         set_cursor=kept.set,
@@ -149,6 +149,22 @@ async def test_a_filer_in_the_clear_is_told_nothing(clear: OurFiler, known: Cert
     error = await failure(feed_of(clear, known.client))
     assert "does not speak TLS" in error.message
     assert clear.asked == []
+
+
+async def test_what_speaks_tls_and_is_no_filer_is_told_so(known: Certificates) -> None:
+    """A proxy, or another port of the filer: the right certificate, and no HTTP/2 within."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(known.certificate, known.key)
+    heard: list[bytes] = []
+
+    async def script(peer: Peer) -> None:
+        heard.append(await peer.ended())
+
+    async with serve(*[script] * 8, context=context) as server:
+        error = await failure(feed_of(server, known.client))
+    assert "not HTTP/2 within it" in error.message
+    assert "gRPC port" in error.hint
+    assert b"".join(heard) == b""
 
 
 async def test_one_that_is_down_is_only_that(clear: OurFiler, known: Certificates) -> None:
