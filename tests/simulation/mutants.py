@@ -11,9 +11,10 @@ from farshore.core.align import Alignment
 from farshore.core.model import History, Version
 from farshore.core.plan import plan_key
 from farshore.core.record import Fence
-from farshore.daemon import fences, reports, service
+from farshore.daemon import fences, reports
 from farshore.daemon.heard import Heard
 from farshore.daemon.reports import Reporter
+from farshore.daemon.scanning import Scanning
 from farshore.engine import copy, dispatch, lane, look, placed
 from farshore.engine.guard import DeleteGuard
 from farshore.fence import waiting as fence_waiting
@@ -153,10 +154,10 @@ def _losses_not_missed() -> list[Place]:
 def _lost_buckets_not_missed() -> list[Place]:
     """A bucket that is gone from the target takes back nothing that was promised."""
 
-    async def miss_targets(_self: object, _crews: object) -> None:
+    async def miss_targets(_self: object) -> None:
         return None
 
-    return [(service.Service, "_miss_targets", miss_targets)]
+    return [(Scanning, "_miss_targets", miss_targets)]
 
 
 def _fence_dropped() -> list[Place]:
@@ -192,7 +193,7 @@ def _promised_for_ever() -> list[Place]:
     def forget(_self: object) -> None:
         return
 
-    return [(Reporter, "_forget_target", forget)]
+    return [(Reporter, "forget_target", forget)]
 
 
 MUTANTS: Mapping[str, Callable[[], list[Place]]] = {

@@ -17,8 +17,10 @@ from farshore.control.kept import KeptVersions
 from farshore.control.lease import obeys_conditions
 from farshore.control.replicated import Replicated
 from farshore.control.status import StatusDocument
+from farshore.daemon.publisher import Publisher
 from farshore.daemon.reports import Reporter
 from farshore.daemon.service import Service
+from farshore.engine.dispatch import Dispatcher
 from farshore.engine.gate import Gate, GateLimits
 from farshore.engine.lane import Crew
 from farshore.engine.placed import Placed
@@ -65,29 +67,18 @@ class SimulatedClock:
 
 class WatchedReporter(Reporter):
     """Tells of every state of the watermark; when a scan has begun that closes (`scanned`), or
-    that misses a bucket (`missed`); which buckets are not replicated (`left_out`). Its status
-    document goes through the network."""
+    that misses a bucket (`missed`); which buckets are not replicated (`left_out`)."""
 
     said: Callable[[float | None], None] = staticmethod(lambda _: None)
     scanned: Callable[[float], None] = staticmethod(lambda _: None)
     missed: Callable[[float], None] = staticmethod(lambda _: None)
     left_out: Callable[[Sequence[str]], None] = staticmethod(lambda _: None)
     began = 0.0
-    way: Network
-    chance: random.Random
 
     def __setattr__(self, name: str, value: object) -> None:
         super().__setattr__(name, value)
         if name == "mark":
             self.said(self.mark.watermark)
-
-    @asynccontextmanager
-    async def publishing(self) -> AsyncIterator[StatusDocument]:
-        config = self._config
-        store = Retrying(self.way, rng=self.chance)
-        document = StatusDocument(store, config.target.control_bucket, config.pair.name)
-        self._go_on_from(await document.read())
-        yield document
 
     def scan_started(self, tally: Scan) -> None:
         self.began = asyncio.get_running_loop().time()
@@ -111,8 +102,27 @@ class WatchedReporter(Reporter):
         self.left_out(unserved)
         super().buckets_listed(at, unserved)
 
+
+class KeptNowhere(Publisher):
+    """The copy on this machine is of no use to the simulation: the target's is read."""
+
     def _keep(self) -> None:
-        """The copy on this machine is of no use to the simulation: the target's is read."""
+        """Not here."""
+
+
+class Networked(KeptNowhere):
+    """Its status document goes through the network."""
+
+    way: Network
+    chance: random.Random
+
+    @asynccontextmanager
+    async def publishing(self) -> AsyncIterator[StatusDocument]:
+        config = self._config
+        store = Retrying(self.way, rng=self.chance)
+        document = StatusDocument(store, config.target.control_bucket, config.pair.name)
+        self.reporter.go_on_from(await document.read())
+        yield document
 
 
 class Daemon(Service):
@@ -132,14 +142,13 @@ class Daemon(Service):
         return HeldDocuments(store, config.target.control_bucket, config.pair.name, strong=True)
 
     @asynccontextmanager
-    async def _dispatching(self, crews: list[Crew]) -> AsyncIterator[None]:
-        async with super()._dispatching(crews):
-            assert self.dispatcher is not None
-            self.dispatcher._placed = {
+    async def _dispatching(self, crews: list[Crew]) -> AsyncIterator[Dispatcher]:
+        async with super()._dispatching(crews) as dispatcher:
+            dispatcher._placed = {
                 crew.source.bucket: Placed(crew.target.capabilities, keys_max=self.remembered_max)
                 for crew in crews
             }
-            yield
+            yield dispatcher
 
 
 class Process:
@@ -165,9 +174,10 @@ class Process:
         self.waiting = WaitingDeletes(folder / "deletes.db")
         self.reporter = WatchedReporter(config, self.backlog, clock)
         self.reporter.said = said
-        self.reporter.way, self.reporter.chance = ways[1], rng
+        publisher = Networked(config, self.reporter)
+        publisher.way, publisher.chance = ways[1], rng
         self.doubts = Doubts(clock, folder / "doubts.db", late_max_s=LATE_MAX_S)
-        self.service = Daemon(config, self.backlog, [], clock, lambda _: None, self.reporter)
+        self.service = Daemon(config, self.backlog, [], clock, lambda _: None, publisher)
         self.service.chance, self.service.remembered_max = rng, remembered_max
         self.service.waiting, self.service.crews = self.waiting, self._crews
         self._config, self._clock, self._can, self._ground = config, clock, can, ground

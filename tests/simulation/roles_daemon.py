@@ -22,6 +22,7 @@ from farshore.feed.hint import Feed
 from farshore.journal.backlog_sqlite import SqliteBacklog
 from farshore.journal.deletes import WaitingDeletes
 from tests.simulation.entrance import here
+from tests.simulation.process import KeptNowhere
 
 Said = Callable[[str, float | None], None]
 """(source, watermark): a daemon believes that."""
@@ -37,9 +38,6 @@ class ToldReporter(Reporter):
         super().__setattr__(name, value)
         if name == "mark":
             self.said(self._config.pair.source, self.mark.watermark)
-
-    def _keep(self) -> None:
-        """The copy on this machine is of no use to the simulation: the target's is read."""
 
 
 class Directed(Service):
@@ -111,7 +109,7 @@ async def _service(
         [feed],
         clock,
         say,
-        reporter,
+        KeptNowhere(config, reporter),
         beside=(keeper.keep_for_ever,),
         before_work=keeper.before_work,
     )

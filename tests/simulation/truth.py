@@ -12,7 +12,7 @@ from typing import Protocol
 
 from farshore.core import stamp
 from farshore.core.model import Attributes
-from farshore.daemon.reports import LISTING_RESOLUTION_S
+from farshore.daemon.left_over import LISTING_RESOLUTION_S
 from farshore.testing.store.memory import Held
 from tests.simulation.step import BUCKET
 

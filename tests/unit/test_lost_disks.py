@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from farshore.control.status import StatusDocument, StatusLost, status_name
+from farshore.daemon.publisher import Publisher
 from farshore.daemon.reports import Reporter
 from farshore.engine.reconcile import Scan
 from farshore.testing.backlog import MemoryBacklog
@@ -39,7 +40,7 @@ async def test_a_daemon_whose_status_is_gone_stops_and_promises_nothing(tmp_path
     await pair.west.delete(CONTROL, status_name(config.pair.name))
     async with asyncio.timeout(5.0):
         with pytest.raises(StatusLost, match="west has lost the status"):
-            await reporter.publish_for_ever(board, every_s=60.0)
+            await Publisher(config, reporter).publish_for_ever(board, every_s=60.0)
     assert reporter.report().watermark is None
     assert reporter.report().scan is None
 

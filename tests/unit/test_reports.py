@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from farshore.control.status import DaemonState, StatusReport, read_local, write_local
-from farshore.daemon.reports import Reporter, left_over
+from farshore.daemon.left_over import left_over
+from farshore.daemon.publisher import Publisher
+from farshore.daemon.reports import Reporter
 from farshore.engine.reconcile import Scan
 from farshore.errors import Unreachable
 from farshore.feed.hint import Hint
@@ -139,11 +141,12 @@ def test_a_target_without_its_bucket_has_nothing_that_was_promised(tmp_path: Pat
 
 def test_the_last_report_says_that_it_was_stopped(tmp_path: Path) -> None:
     told = reporter(tmp_path)
+    publisher = Publisher(config_of(TOML, tmp_path / "farshore.toml"), told)
     before = read_local(tmp_path / ".farshore", "east-west")
-    told.keep_last()
+    publisher.keep_last()
     assert read_local(tmp_path / ".farshore", "east-west") == before, "another may work here"
     told.stopped(Unreachable("east is away"))
-    told.keep_last()
+    publisher.keep_last()
     assert told.report().stopped_at == MARK
     kept = read_local(tmp_path / ".farshore", "east-west")
     assert kept is not None

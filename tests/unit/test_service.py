@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from farshore.daemon.letters import ADDRESS_FILE
+from farshore.daemon.publisher import Publisher
 from farshore.daemon.reports import Reporter
 from farshore.daemon.service import Service
 from farshore.engine.heartbeat import HEARTBEAT_KEY, Heartbeat
@@ -32,7 +33,8 @@ class World:
         backlog = MemoryBacklog()
         self.reporter = Reporter(config, backlog, pair.clock)
         self.said: list[str] = []
-        self.service = Service(config, backlog, [], pair.clock, self.said.append, self.reporter)
+        publisher = Publisher(config, self.reporter)
+        self.service = Service(config, backlog, [], pair.clock, self.said.append, publisher)
         side = pair.side(pair.east, pair.source_can, quiet)
         self.service.hearts = [Heartbeat(side, pair.clock, self.reporter.offset)]
         self.reporter.heard.begin([BUCKET])

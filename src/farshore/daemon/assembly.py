@@ -22,6 +22,7 @@ from farshore.daemon.fences import FenceKeeper
 from farshore.daemon.intake import FeedState
 from farshore.daemon.limits import LiveLimits
 from farshore.daemon.proofs import LastProof
+from farshore.daemon.publisher import Publisher
 from farshore.daemon.reports import Reporter
 from farshore.daemon.service import Service
 from farshore.daemon.tokens import of_api, of_file, of_variable
@@ -67,7 +68,7 @@ async def daemon(config: Config, say: Callable[[str], None]) -> AsyncIterator[Se
             feeds,
             clock,
             say,
-            reporter,
+            Publisher(config, reporter),
             _counting(metrics),
             beside,
             limits.throttle,

@@ -1,19 +1,15 @@
-"""What the daemon says of itself: the watermark kept, the status published on the far side."""
+"""What the daemon says of itself: the watermark kept, how things stand told on demand."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
 
 from farshore import __version__
 from farshore.clock import Clock
 from farshore.config import Config
 from farshore.control.pacing import Held
-from farshore.control.sites import open_store
 from farshore.control.status import (
     BacklogState,
     DaemonState,
@@ -23,19 +19,17 @@ from farshore.control.status import (
     NamedVersion,
     ScanState,
     ShrunkBucket,
-    StatusDocument,
-    StatusLost,
     StatusReport,
     SweepState,
     read_local,
-    write_local,
 )
 from farshore.core.plan import DISCARDED_DELETE
 from farshore.core.shrinkage import Shrunk
 from farshore.core.watermark import Watermark
 from farshore.daemon.heard import Heard
+from farshore.daemon.left_over import left_over
 from farshore.daemon.rates import Rates
-from farshore.engine.clocks import ahead_of
+from farshore.daemon.site_clocks import SiteClocks
 from farshore.engine.dispatch import Dispatcher
 from farshore.engine.lane import Crew
 from farshore.engine.reconcile import Scan
@@ -43,23 +37,12 @@ from farshore.errors import FarshoreError, Refused, StoreError
 from farshore.journal.backlog import Backlog, Work
 from farshore.journal.ledger import Ledger, Ledgers
 from farshore.journal.pause import paused
-from farshore.s3.store import Store
-from farshore.s3.wrap import Retrying
 
 EXPIRED_TOLD_S = 86400.0
 """How long a version that expired before it was replicated makes the pair AT RISK."""
 
 LEFT_OUT_SHOWN_MAX = 20
 """So many entries of a ledger, the latest, stand in the status by name."""
-
-ANSWER_SECONDS_MAX = 5.0
-"""A site that needs longer to tell its time counts as silent, whatever its connections say."""
-
-LAST_SECONDS_MAX = 1.5
-"""How long the end of the daemon may wait for its last report to be written."""
-
-LISTING_RESOLUTION_S = 1.0
-"""Listings count whole seconds: what they date may be this much younger."""
 
 
 class Reporter:
@@ -84,11 +67,9 @@ class Reporter:
         self._dispatcher: Dispatcher | None = None
         self._crews: list[Crew] = []
         self._speed = Rates()
-        self._source_offset_s: float | None = None
-        self._source_ahead_s = 0.0  # its clock minus our monotonic one
-        self._target_offset_s: float | None = None
+        self._clocks = SiteClocks(clock)
         self._source_answers: bool | None = None
-        self._target_answers: bool | None = None
+        self.target_answers: bool | None = None
         self._scan: ScanState | None = None
         self._tell_latency: Callable[[float], None] = lambda _: None
         self._tell_failure: Callable[[str], None] = lambda _: None
@@ -97,7 +78,7 @@ class Reporter:
         self._other_works = True  # as long as nobody knows: the folder may be shared
         self._promised: float | None = None
         self._is_void = False  # what was published
-        self._news = asyncio.Event()
+        self._tell_news: Callable[[], None] = lambda: None
         self._limits: Callable[[], Sequence[Held]] = tuple
         self._feeds: Callable[[], Mapping[str, FeedReport]] = dict
         self._stopped_at: float | None = None
@@ -128,8 +109,8 @@ class Reporter:
     def target_lost(self) -> None:
         """The target has lost a bucket, and all that was in it: what was promised is void until a
         scan has closed."""
-        self._forget_target()
-        self._news.set()
+        self.forget_target()
+        self._tell_news()
 
     def feed_lost(self, feed: str) -> None:
         """Hints of this feed may have been lost: heartbeats prove nothing until a scan that
@@ -175,6 +156,10 @@ class Reporter:
         """Whom to tell the cause of each attempt that failed."""
         self._tell_failure = listener
 
+    def tell_news(self, listener: Callable[[], None]) -> None:
+        """Whom to tell that how things stand has changed all at once."""
+        self._tell_news = listener
+
     def tell_feeds(self, feeds: Callable[[], Mapping[str, FeedReport]]) -> None:
         """Whom to ask how the feeds are."""
         self._feeds = feeds
@@ -207,8 +192,7 @@ class Reporter:
         self._scan = ScanState(tally.started_at, tally.finished_at, tally.keys, tally.versions)
         left = self._left_by(tally)
         self.mark = self.mark.scan_closed(tally.started_at, complete=True, left_over=left)
-        self._news.set()
-        self._keep()
+        self._tell_news()
 
     def buckets_looked_at(
         self, shrunk: Sequence[Shrunk], here: Sequence[str], there: Sequence[str]
@@ -230,14 +214,54 @@ class Reporter:
         self._source_answers = False
         self._troubles["source"] = f"{self._config.pair.source}: {why}"
 
+    def target_answered(self) -> None:
+        """It took a status."""
+        self._troubles.pop("target", None)
+
+    def target_failed(self, why: str) -> None:
+        """It took none. `why` goes on after its name."""
+        self.target_answers = False
+        self._troubles["target"] = f"{self._config.pair.target}{why}"
+
+    async def measure_clocks(self, crews: list[Crew]) -> None:
+        """Ask both servers for their time: who does not tell it does not answer."""
+        for crew in crews[:1]:
+            answers = await self._clocks.measure(crew.source.store, crew.target.store)
+            self._source_answers, self.target_answers = answers
+            if not self.target_answers:
+                self.target_failed(" does not answer")
+
+    async def measure_again(self) -> None:
+        """The same, between the sites that are worked with."""
+        await self.measure_clocks(self._crews)
+
+    def go_on_from(self, last: StatusReport | None) -> None:
+        """What stands published on the target, None for nothing; replication begins."""
+        if last is None:
+            self.forget_target()
+        elif self._scan is None and not self._is_void:
+            self.mark = self._resumed(last)
+
+    def forget_target(self) -> None:
+        """Of what the target has, nothing is known until a scan has closed, whatever was
+        published."""
+        self.mark, self._scan, self._is_void = Watermark(), None, True
+
+    def stop(self) -> None:
+        """This daemon ends: what is told from now on says so."""
+        self._stopped_at = self._stopped_at or self.now()
+
     # -- answers -----------------------------------------------------------------
 
     def offset(self) -> float:
-        """The source's clock minus ours. Our clock may be set at any time: what was measured
-        before that is carried on by the one that nobody sets."""
-        if self._source_offset_s is None:
-            return 0.0
-        return self._source_ahead_s + self._clock.monotonic() - self._clock.now()
+        """The source's clock minus ours."""
+        return self._clocks.offset()
+
+    @property
+    def knows_best(self) -> bool:
+        """Whether what it says may replace what this machine has kept. Not while another daemon
+        works: it may share the folder, and knows better."""
+        return self.mark.watermark is not None and not self._other_works
 
     def ready(self) -> str:
         """What keeps us from replicating; "" when nothing does."""
@@ -277,9 +301,9 @@ class Reporter:
             unserved=self.heard.unserved,
             stopped_at=self._stopped_at,
             source_answers=self._source_answers,
-            target_answers=self._target_answers,
-            source_offset_s=self._source_offset_s,
-            target_offset_s=self._target_offset_s,
+            target_answers=self.target_answers,
+            source_offset_s=self._clocks.source_offset_s,
+            target_offset_s=self._clocks.target_offset_s,
             paused_by=pause.who if pause else "",
             paused_at=pause.at + self.offset() if pause else None,
             expired=_left_out(self.ledgers.expired),
@@ -325,131 +349,7 @@ class Reporter:
             return Watermark()
         return Watermark.resumed(last.watermark, last.proved_at)
 
-    # -- publishing --------------------------------------------------------------
-
-    @asynccontextmanager
-    async def publishing(self) -> AsyncIterator[StatusDocument]:
-        """The status document, opened; goes on from what was published before this daemon. A
-        target that has none of ours may have lost its disks: what was promised for it is void."""
-        config = self._config
-        store = open_store(config, config.pair.target, "replicator")
-        try:
-            document = StatusDocument(
-                Retrying(store), config.target.control_bucket, config.pair.name
-            )
-            self._go_on_from(await document.read())
-            yield document
-        finally:
-            await store.aclose()
-
-    def _go_on_from(self, last: StatusReport | None) -> None:
-        if last is None:
-            self._forget_target()
-        elif self._scan is None and not self._is_void:
-            self.mark = self._resumed(last)
-
-    def _forget_target(self) -> None:
-        """Of what the target has, nothing is known until a scan has closed, whatever was
-        published."""
-        self.mark, self._scan, self._is_void = Watermark(), None, True
-
-    async def publish_for_ever(self, document: StatusDocument, every_s: float) -> None:
-        """Write the status on the target, again and again, and whenever a scan has closed.
-        `StoreError` from a target that has lost what was written there before."""
-        while True:
-            self._news.clear()
-            await self.measure_clocks(self._crews)
-            if self._target_answers:
-                await self._publish(document)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(every_s):
-                    await self._news.wait()
-
-    async def _publish(self, document: StatusDocument) -> None:
-        """A write that hangs is given up; at worst one old version of the document stays."""
-        try:
-            async with asyncio.timeout(ANSWER_SECONDS_MAX):
-                await document.require_kept()
-                await document.write(self.report())
-        except StatusLost:
-            self._forget_target()
-            raise
-        except StoreError as error:
-            self._target_answers = False
-            self._troubles["target"] = f"{self._config.pair.target}: {error.message}"
-        except TimeoutError:
-            self._target_answers = False
-            self._troubles["target"] = f"{self._config.pair.target} does not answer"
-        else:
-            self._troubles.pop("target", None)
-
-    async def publish_last(self, document: StatusDocument) -> None:
-        """Say on the target that this daemon has stopped, if it can be said in a moment."""
-        self.keep_last()
-        if self._target_answers is False:
-            return
-        with contextlib.suppress(StoreError, TimeoutError):  # then its silence says it
-            async with asyncio.timeout(LAST_SECONDS_MAX):
-                await document.require_kept()
-                await document.write(self.report())
-
-    def keep_last(self) -> None:
-        """Say on this machine that this daemon has stopped."""
-        self._stopped_at = self._stopped_at or self.now()
-        self._keep()
-
-    async def keep_for_ever(self, every_s: float) -> None:
-        """Write the status on this machine, whatever the sites do. Raises `StateError`."""
-        while True:
-            self._keep()
-            await asyncio.sleep(every_s)
-
-    def _keep(self) -> None:
-        """Not while another daemon works: it may share the folder, and knows better."""
-        if self.mark.watermark is not None and not self._other_works:
-            write_local(self._config.state_dir, self.report())
-
-    async def measure_clocks(self, crews: list[Crew]) -> None:
-        """Ask both servers for their time; of a silent one, the last measure stays good."""
-        for crew in crews[:1]:
-            ours = await _ahead(crew.source.store, self._clock)
-            theirs = await _ahead(crew.target.store, self._clock)
-            self._source_answers, self._target_answers = ours is not None, theirs is not None
-            if theirs is None:
-                self._troubles["target"] = f"{self._config.pair.target} does not answer"
-            behind = self._clock.monotonic() - self._clock.now()
-            if ours is not None:
-                self._source_ahead_s, self._source_offset_s = ours, ours + behind
-            if theirs is not None:
-                self._target_offset_s = theirs + behind
-
 
 def _left_out(ledger: Ledger) -> LeftOutState:
     latest = ledger.latest(LEFT_OUT_SHOWN_MAX)
     return LeftOutState(ledger.total(), tuple(NamedVersion(*row) for row in latest))
-
-
-async def _ahead(store: Store, clock: Clock) -> float | None:
-    """As `ahead_of`; None when it does not answer."""
-    try:
-        async with asyncio.timeout(ANSWER_SECONDS_MAX):
-            return await ahead_of(store, clock)
-    except (StoreError, TimeoutError):
-        return None
-
-
-def left_over(
-    waiting: float | None, shown: float | None, promised: float | None, mark: float | None
-) -> float | None:
-    """The oldest change that a closed scan leaves: when it was made, None for none.
-
-    `waiting`: of the backlog. It may be older than the watermark (`mark`) and tell nothing:
-    an event that came late or lies, or a write that was under way while it was listed. Only
-    what the scan has `shown` to be missing, of what was `promised` when it began, counts.
-    """
-    if waiting is None or mark is None:
-        return waiting
-    if shown is None or promised is None or shown + LISTING_RESOLUTION_S > promised:
-        return max(waiting, mark)
-    found = max(waiting, shown)
-    return max(found, mark) if found + LISTING_RESOLUTION_S > mark else found

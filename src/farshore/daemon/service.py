@@ -24,20 +24,19 @@ from farshore.control.keeper import Keeper
 from farshore.core.model import Version
 from farshore.daemon.intake import Intake
 from farshore.daemon.letters import keep_address
-from farshore.daemon.newcomers import NewBuckets, lost, unserved
+from farshore.daemon.newcomers import NewBuckets, lost
+from farshore.daemon.publisher import Publisher
 from farshore.daemon.reports import Reporter
+from farshore.daemon.scanning import Scanning
 from farshore.daemon.sweeping import Sweeping
-from farshore.engine.buckets import note_sizes, unversioned
 from farshore.engine.dispatch import Dispatcher
 from farshore.engine.guard import DeleteGuard, GuardLimits
-from farshore.engine.heartbeat import EVERY_S, IN_FLIGHT_S, Heartbeat
+from farshore.engine.heartbeat import EVERY_S, Heartbeat
 from farshore.engine.lane import Crew
-from farshore.engine.reconcile import Scan, scan
 from farshore.engine.revise import revise
 from farshore.engine.run import JOURNAL_FILE, held_documents, vanished_buckets, working_crews
 from farshore.engine.tally import Tally
 from farshore.errors import (
-    BucketMissing,
     ConfigError,
     FarshoreError,
     Refused,
@@ -49,7 +48,6 @@ from farshore.feed.hint import Feed, Hint, Notice, Settles
 from farshore.journal.backlog import ASKED, Backlog
 from farshore.journal.deletes import HeldDelete, WaitingDeletes
 from farshore.s3.pace import Throttle
-from farshore.s3.wrap import Retrying
 from farshore.tasks import together
 
 TRY_AGAIN_S = 5.0
@@ -61,12 +59,6 @@ REPLICATING = "replicating"
 
 BEAT_SECONDS_MAX = 5.0
 """A heartbeat that takes longer tells nothing: the next one is written instead."""
-
-SCAN_AGAIN_S = 5.0
-"""Pause after a scan that broke off."""
-
-SCANS_APART_S = 2.0
-"""Pause between scans, whoever asks for them: a flood of unreadable messages asks all the time."""
 
 Say = Callable[[str], None]
 
@@ -90,7 +82,7 @@ class Service:
     feeds: list[Feed]
     clock: Clock
     say: Say
-    reporter: Reporter
+    publisher: Publisher
     tell: Callable[[Version], None] = lambda _: None
     beside: Sequence[Callable[[], Coroutine[None, None, None]]] = ()
     throttle: Throttle | None = None
@@ -100,12 +92,14 @@ class Service:
     hearts: list[Heartbeat] = field(default_factory=list)
     scan_now: asyncio.Event = field(default_factory=asyncio.Event)
     intake: Intake = field(init=False)
+    reporter: Reporter = field(init=False)
     _state: str = field(init=False, default="")
     _hidden: deque[float] = field(init=False, default_factory=deque)
     _stopping: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         self.intake = Intake(self._wanted, self.backlog, self.clock, self._beat, watch=self)
+        self.reporter = self.publisher.reporter
         self.reporter.tell_feeds(self.intake.reports)
 
     # -- how the feeds fare (`intake.Watch`) ---------------------------------------
@@ -169,11 +163,11 @@ class Service:
                     group.create_task(self.intake.run(feed))
                 for job in self.beside:
                     group.create_task(job())
-                group.create_task(self.reporter.keep_for_ever(PUBLISH_EVERY_S))
+                group.create_task(self.publisher.keep_for_ever(PUBLISH_EVERY_S))
                 group.create_task(self._replicate())
         finally:
             if self._stopping:
-                self.reporter.keep_last()
+                self.publisher.keep_last()
 
     def _feeds(self, settles: Settles) -> list[Feed]:
         """Feeds of one kind. Those that are settled when applied are read under the lease
@@ -245,20 +239,24 @@ class Service:
             self.say(f"{self.config.pair.target} has lost what it had of {', '.join(buckets)}.")
             self.reporter.target_lost()
         self.hearts = [Heartbeat(c.source, self.clock, self.reporter.offset) for c in crews]
-        async with self.reporter.publishing() as document, self._dispatching(crews):
+        async with (
+            self.publisher.publishing() as document,
+            self._dispatching(crews) as dispatcher,
+        ):
+            scanning = self._scanning(crews, dispatcher)
             try:
                 async with together() as group:
                     for feed in self._feeds("applied"):
                         group.create_task(self.intake.run(feed))
                     group.create_task(keeper.keep_for_ever())
-                    group.create_task(self._run_dispatcher())
-                    group.create_task(self._reconcile(crews))
+                    group.create_task(dispatcher.run())
+                    group.create_task(scanning.run())
                     group.create_task(self._sweep(crews))
-                    group.create_task(self._beat_hearts(crews))
-                    group.create_task(self.reporter.publish_for_ever(document, PUBLISH_EVERY_S))
+                    group.create_task(self._beat_hearts(scanning))
+                    group.create_task(self.publisher.publish_for_ever(document, PUBLISH_EVERY_S))
             finally:
                 if self._stopping:
-                    await self.reporter.publish_last(document)
+                    await self.publisher.publish_last(document)
 
     def _held_documents(self, crews: list[Crew]) -> HeldDocuments:
         target = crews[0].target
@@ -280,14 +278,14 @@ class Service:
             self.say(f"the rules have changed: {count} waiting deletes are looked at again")
 
     @contextlib.asynccontextmanager
-    async def _dispatching(self, crews: list[Crew]) -> AsyncIterator[None]:
+    async def _dispatching(self, crews: list[Crew]) -> AsyncIterator[Dispatcher]:
         daemon = self.config.daemon
         guard = DeleteGuard(
             GuardLimits(daemon.deletes_count, daemon.deletes_share),
             crews[0].waiting if crews else None,
             self._hidden,
         )
-        self.dispatcher = Dispatcher(
+        dispatcher = self.dispatcher = Dispatcher(
             {crew.source.bucket: crew for crew in crews},
             self.backlog,
             guard,
@@ -296,24 +294,25 @@ class Service:
             self.reporter.ledgers,
             self.reporter.failed,
         )
-        self.reporter.working(self.dispatcher, crews)
+        self.reporter.working(dispatcher, crews)
         async with AsyncExitStack() as stack:
             stack.callback(self._forget)
-            yield
+            yield dispatcher
 
     def _forget(self) -> None:
         self.dispatcher = None
         self.hearts = []
         self.reporter.working(None, [])
 
-    async def _run_dispatcher(self) -> None:
-        if self.dispatcher is not None:
-            await self.dispatcher.run()
+    def _scanning(self, crews: list[Crew], dispatcher: Dispatcher) -> Scanning:
+        return Scanning(
+            self.config, self.backlog, self.clock, crews, dispatcher, self.reporter, self.scan_now
+        )
 
-    async def _beat_hearts(self, crews: list[Crew]) -> None:
+    async def _beat_hearts(self, scanning: Scanning) -> None:
         """Beat for ever; a source that does not answer is seen by its silence."""
         while True:
-            await self._at_source(self._look_for_buckets(crews))
+            await self._at_source(scanning.look_for_buckets())
             for heart in self.hearts:
                 await self._at_source(heart.beat())
             await asyncio.sleep(EVERY_S)
@@ -329,73 +328,7 @@ class Service:
         else:
             self.reporter.source_answered()
 
-    async def _look_for_buckets(self, crews: list[Crew]) -> None:
-        """See whether a pattern matches buckets that are not replicated. See `unserved`."""
-        if self.config.pair.has_patterns:
-            at = self._vouched_at()
-            self.reporter.buckets_listed(at, await unserved(self.config, crews))
-
-    def _vouched_at(self) -> float:
-        """What was written before this moment, by the source's clock, is shown by whatever is
-        asked from now on. The clock is known from Date headers, whose seconds are cut: it is
-        up to one second ahead of what we think."""
-        return self.clock.now() + self.reporter.offset() - IN_FLIGHT_S
-
-    async def _reconcile(self, crews: list[Crew]) -> None:
-        """Scan at once, and then again and again."""
-        while True:
-            self.scan_now.clear()
-            every_s = self.config.daemon.scan_every_s
-            pause = every_s if await self._scan_all(crews) else min(every_s, SCAN_AGAIN_S)
-            await asyncio.sleep(min(pause, SCANS_APART_S))
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause):
-                    await self.scan_now.wait()
-
     async def _sweep(self, crews: list[Crew]) -> None:
         """Compare what no listing shows, slowly, again and again."""
         tell = self.reporter.swept
         await Sweeping(self.config.daemon, crews, self.backlog, self.clock, tell).run()
-
-    async def _miss_targets(self, crews: list[Crew]) -> None:
-        """A bucket is missing: if it is one of the target's, its versions are gone with it."""
-        for target in [crew.target for crew in crews]:
-            try:
-                await Retrying(target.store).get_versioning(target.bucket)
-            except BucketMissing:
-                self.reporter.target_lost()
-                return
-            except StoreError:
-                continue  # whether it is there is not known: the next scan asks again
-
-    async def _scan_all(self, crews: list[Crew]) -> bool:
-        """Whether the scan came to its end."""
-        tally = Scan(self._vouched_at())
-        self.reporter.scan_started(tally)
-        try:
-            await self._look_for_buckets(crews)
-            for crew in crews:
-                await scan(
-                    crew.source,
-                    crew.target,
-                    crew.rules,
-                    self.backlog,
-                    self.clock,
-                    tally,
-                    deletes=crew.waiting,
-                )
-                self._wake()
-            shrunk = await note_sizes(self.backlog, tally.buckets, self.clock.now())
-            here, there = [c.source for c in crews], [c.target for c in crews]
-            self.reporter.buckets_looked_at(
-                shrunk, await unversioned(here), await unversioned(there)
-            )
-        except StoreError as error:
-            if isinstance(error, BucketMissing):
-                await self._miss_targets(crews)
-            self.reporter.scan_failed(tally, error)
-            return False
-        if self.dispatcher is not None:
-            self.dispatcher.target_keys = tally.target_keys
-        self.reporter.scan_closed(tally)
-        return True
