@@ -43,8 +43,10 @@ def test_a_secret_is_found_wherever_it_is(farshore: Farshore, tmp_path: Path) ->
 
 
 def test_a_secret_among_the_arguments_is_found() -> None:
-    wait = [sys.executable, "-c", "input()", "--key=a-secret-word"]
-    with subprocess.Popen(wait, stdin=subprocess.PIPE) as process:
+    wait = [sys.executable, "-c", "print(flush=True); input()", "--key=a-secret-word"]
+    with subprocess.Popen(wait, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()  # Linux shows no arguments for a moment after exec
         with pytest.raises(AssertionError, match="1 secrets of the lab in the arguments"):
             require_none_in_process({"a-secret-word"}, process.pid)
         require_none_in_process({"another-word"}, process.pid)
