@@ -29,10 +29,13 @@ from tests.simulation.process import SimulatedClock
 from tests.simulation.region import Arrival, Region
 from tests.simulation.roles_clients import Clients
 from tests.simulation.roles_daemon import live, on_machine
+from tests.simulation.roles_loss import disks_lost
+from tests.simulation.roles_model import Native
 from tests.simulation.roles_network import RolesNetwork
 from tests.simulation.roles_plan import CLIENTS, RolesPlan
 from tests.simulation.roles_story import Story
-from tests.simulation.roles_truth import Native, RolesTruth
+from tests.simulation.roles_tags import tagged
+from tests.simulation.roles_truth import RolesTruth
 from tests.simulation.switchboard import Operated, Switchboard
 from tests.simulation.truth import BUCKET, Broken
 from tests.simulation.weather import FAIR
@@ -83,7 +86,7 @@ class RolesWorld:
             region.told = self._teller(region.site)
             region.arrived = self._arrived
             region.recorded = self._recorded
-            region.tagged = self.truth.tagged
+            region.tagged = partial(tagged, self.truth)
             region.policed = self._policed
             region.page_max = plan.weather.page
         self.away: dict[tuple[str, str], float] = {}
@@ -293,7 +296,7 @@ class RolesWorld:
 
     def lose_disks(self, site: str) -> None:
         """All that a region has is gone."""
-        self.truth.disks_lost(site)
+        disks_lost(self.truth, site)
         self.regions[site].lose_disks()
 
     async def purge(self, version_ids: Sequence[str]) -> None:
