@@ -139,6 +139,55 @@ def test_a_target_without_its_bucket_has_nothing_that_was_promised(tmp_path: Pat
     assert told.report().watermark == MARK + 5
 
 
+# -- what stands published on the target -------------------------------------------
+
+
+def published(watermark: float, scope: str = "") -> StatusReport:
+    daemon = DaemonState("host-a", 42, "0.1.0", 0.0)
+    return StatusReport("east-west", MARK, daemon, watermark=watermark, scope=scope)
+
+
+def begun(tmp_path: Path) -> Reporter:
+    """A daemon that has just begun, on a machine that was promised something."""
+    config = config_of(TOML, tmp_path / "farshore.toml")
+    write_local(config.state_dir, published(MARK - 20))
+    made = Reporter(config, MemoryBacklog(), ManualClock(MARK))
+    assert made.mark.watermark == MARK - 20
+    return made
+
+
+def test_a_daemon_goes_on_from_what_stands_on_the_target(tmp_path: Path) -> None:
+    told = begun(tmp_path)
+    told.go_on_from(published(MARK - 30))
+    assert told.mark.watermark == MARK - 30, "another machine knows better than this one"
+    told.go_on_from(published(MARK - 30, scope="0" * 16))
+    assert told.mark.watermark is None, "said of other buckets"
+
+
+def test_a_target_without_a_status_has_nothing_that_was_promised(tmp_path: Path) -> None:
+    told = begun(tmp_path)
+    told.go_on_from(None)
+    told.go_on_from(published(MARK - 30))
+    assert told.mark.watermark is None, "whatever comes to stand there before a scan has closed"
+
+
+def test_what_its_own_scan_has_shown_counts_more_than_what_stands_published(
+    tmp_path: Path,
+) -> None:
+    told = reporter(tmp_path)
+    told.go_on_from(published(MARK - 30))
+    assert told.mark.watermark == MARK - 10
+    told.go_on_from(None)
+    assert told.report().scan is None, "unless the target has lost it"
+
+
+def test_a_void_promise_is_not_taken_up_again_from_the_status(tmp_path: Path) -> None:
+    told = reporter(tmp_path)
+    told.target_lost()
+    told.go_on_from(published(MARK - 10))
+    assert told.mark.watermark is None
+
+
 def test_the_last_report_says_that_it_was_stopped(tmp_path: Path) -> None:
     told = reporter(tmp_path)
     publisher = Publisher(config_of(TOML, tmp_path / "farshore.toml"), told)

@@ -19,13 +19,14 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
 from farshore.clock import Clock
-from farshore.config import Config
+from farshore.config import Config, Principal
 from farshore.control.fenced import look_at
 from farshore.control.record import ControlPlane, open_plane
 from farshore.control.sites import open_store
 from farshore.core.record import ControlRecord, Fence
 from farshore.errors import FarshoreError, Refused, StoreError
 from farshore.fence.waiting import put_up, waiting
+from farshore.s3.store import Store
 from farshore.tasks import together
 
 RECORD_EVERY_S = 2.0
@@ -48,6 +49,7 @@ AGAIN_S = 5.0
 """Pause after a fence that could not be put up although its site answers."""
 
 Say = Callable[[str], None]
+OpenStore = Callable[[Config, str, Principal], Store]
 
 
 @dataclass(slots=True)
@@ -58,6 +60,7 @@ class FenceKeeper:
     clock: Clock
     say: Say
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    open_site: OpenStore = open_store
     _pending: tuple[Fence, ...] = ()
     _standing: tuple[Fence, ...] = ()
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -109,7 +112,7 @@ class FenceKeeper:
     async def _is_gone(self, fence: Fence) -> bool:
         """Whether it is not written any more in some bucket that could be looked at."""
         try:
-            store = open_store(self.config, fence.site, "replicator")
+            store = self.open_site(self.config, fence.site, "replicator")
         except FarshoreError:
             return False  # `farshore status` says it
         async with aclosing(store):
@@ -165,7 +168,7 @@ class FenceKeeper:
     async def _answers(self, site: str) -> bool:
         """Whether the site says anything at all, be it a refusal."""
         try:
-            store = open_store(self.config, site, "operator")
+            store = self.open_site(self.config, site, "operator")
         except FarshoreError as error:
             self._say_once(f"the fence that waits for {site}: {error.message} {error.hint}")
             await self.sleep(AGAIN_S)
