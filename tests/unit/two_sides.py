@@ -110,8 +110,11 @@ class Person:
     `cut`: the sites that they cannot reach now. `raises`: their changes raise the epoch.
     """
 
-    def __init__(self, world: World, name: str, script: Script | None = None) -> None:
+    def __init__(
+        self, world: World, name: str, script: Script | None = None, *, only: str = ""
+    ) -> None:
         self.name = name
+        self._only = only  # the script is of that site's requests
         self.cut: set[str] = set()
         self.raises = False
         self._script = script
@@ -134,7 +137,9 @@ class Person:
         def script(operation: str, bucket: str, key: str, number: int) -> Fault | None:
             if site in self.cut:
                 return unreachable()
-            return self._script(operation, bucket, key, number) if self._script else None
+            if self._script is None or self._only not in ("", site):
+                return None
+            return self._script(operation, bucket, key, number)
 
         faulty = Faulty(world.stores[site], script)
         return Retrying(faulty, IN_A_HURRY, rng=random.Random(1), sleep=world.clock.sleep)

@@ -29,12 +29,14 @@ async def bring_into_step(both: BothSides, view: View, clock: Clock) -> View:
     for _ in range(TRIES_MAX):
         if view.in_step and await _logs_equal(both):
             break
-        # Ahead of the log, whose difference tells that something was written at one site alone.
+        # What is looked at to tell that two sites are apart comes last: the runs ahead of the log,
+        # and the log ahead of the record, whose head hides what is beneath. Should this break off,
+        # they are still seen to be apart.
         await Runs(both).level()
         with contextlib.suppress(Precondition):  # somebody else does it, too
             async with both.writing(view):
-                moved = await _bring_up(both, view)
                 await _exchange(both)
+                moved = await _bring_up(both, view)
                 for sentence, loser in moved:
                     await _note(both, clock, sentence, loser)
         view = await both.look()
