@@ -50,14 +50,16 @@ class FenceOld:
     """The old site's storage refuses clients' writes. `pending_is_enough`: a dead site is
     fenced when it answers again (failover); else it must be seen to bite. `optional`: a site
     that has no way to be fenced is left so; a person has said that clients are kept away.
-    `is_event`: that it stands is a phase of its own."""
+    `is_event`: that it stands is a phase of its own.
+
+    Until the flip it is looked at again: somebody may take the fence away by hand meanwhile."""
 
     ground: Ground
     pending_is_enough: bool = False
     is_event: bool = True
     optional: bool = False
     id: str = "fence"
-    lapses: bool = False
+    lapses: bool = True
 
     @property
     def what(self) -> str:
