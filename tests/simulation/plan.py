@@ -86,6 +86,12 @@ def on_ground(plan: Plan) -> Plan:
     return replace(plan, steps=tuple(sorted([*plan.steps, *steps])), ground=ground)
 
 
+def of_the_same_bytes(plan: Plan) -> Plan:
+    """Clients write the same bytes again and again, and many a request arrives twice."""
+    steps = (step._replace(kind="again") if step.kind == "put" else step for step in plan.steps)
+    return replace(plan, steps=tuple(steps), conditions=True, weather=Weather(doubled=0.3))
+
+
 def in_weather(plan: Plan) -> Plan:
     """The same with the weather of its seed. Of that, power cuts are steps."""
     rng = random.Random(f"power {plan.seed}")

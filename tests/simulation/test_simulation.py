@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 
 from tests.simulation.mutants import MUTANTS, ROLES_MUTANTS, mutated
-from tests.simulation.plan import Kind, in_weather, plain_plan_of, plan_of
+from tests.simulation.plan import Kind, in_weather, of_the_same_bytes, plain_plan_of, plan_of
 from tests.simulation.roles_plan import (
     MORE_CLIENTS,
     PLACES,
@@ -52,6 +52,11 @@ FOUND_COPYING_IN_WEATHER = {
     3611: "our clock was set forward, and a late write was no longer looked for",
 }
 """Seeds that have found a defect by their weather, and which."""
+
+FOUND_OF_THE_SAME_BYTES = {
+    12: "a replica that stood twice was taken for the next version, whose metadata were lost",
+}
+"""Seeds that have found a defect where clients write the same bytes, and which (100, 134, too)."""
 
 FOUND_ROLES = {
     0: "where a server obeys no conditions, no decision about divergent versions could be kept",
@@ -118,6 +123,12 @@ def test_what_weather_has_found_once_stays_mended(seed: int) -> None:
     assert simulate(plan).broken == "", FOUND_COPYING_IN_WEATHER[seed]
 
 
+@pytest.mark.parametrize("seed", FOUND_OF_THE_SAME_BYTES)
+def test_what_the_same_bytes_have_found_once_stays_mended(seed: int) -> None:
+    plan = of_the_same_bytes(plain_plan_of(seed))
+    assert simulate(plan).broken == "", FOUND_OF_THE_SAME_BYTES[seed]
+
+
 def test_every_trouble_comes_up_in_two_hundred_seeds() -> None:
     plans, roles = list(map(plan_of, range(SEEDS))), list(map(roles_plan_of, range(SEEDS)))
     kinds = {step.kind for plan in plans for step in plan.steps}
@@ -152,7 +163,7 @@ def test_the_jitter_of_who_tries_again_is_replayed_too() -> None:
 
 CAUGHT_RARELY = {
     "late writes stay": in_weather(plain_plan_of(230)),
-    "the same bytes are trusted": in_weather(plain_plan_of(10444)),
+    "the same bytes are trusted": of_the_same_bytes(plain_plan_of(3)),
 }
 """Defects that take a seed of their own, beyond the first ones."""
 

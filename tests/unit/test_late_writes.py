@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
@@ -26,8 +26,10 @@ from farshore.core.stamp import Stamp
 from farshore.engine.dispatch import Dispatcher
 from farshore.engine.reconcile import Scan, scan
 from farshore.errors import Precondition
+from farshore.feed.hint import Hint
 from farshore.journal.doubts import OF_A_KEY_MAX, Doubts
 from farshore.journal.ledger import Ledgers
+from farshore.s3.store import Written
 from farshore.s3.wrap import Operation
 from farshore.testing.clock import ManualClock
 from farshore.testing.store.faults import Fault, Faulty, Script, lost_answer, on
@@ -335,6 +337,47 @@ async def test_the_same_bytes_again_stand_once_though_their_put_arrives_twice() 
             await live.until(lambda: live.count() == 0)
         assert live.pair.equal(), "no later hint and no scan is needed"
     assert live.ledgers.late.total() == 2, "the first of all had a condition that stopped it"
+
+
+async def test_what_stands_twice_is_not_taken_for_what_was_written_meanwhile() -> None:
+    """The same bytes once more, and nobody tells of them: by their looks both sides are equal."""
+    live = Doubtful(await Pair().ready())
+    east = live.pair.east
+
+    async def write(number: int) -> None:
+        await east.put(BUCKET, "k", b"same", Attributes(metadata=(("n", str(number)),)))
+
+    class Meanwhile(Repeating):
+        async def put(self, *args: Any, **more: Any) -> Written:
+            if len(east.dump(BUCKET)) == 2:
+                await write(2)
+            return await super().put(*args, **more)
+
+    live.crew.target = replace(live.crew.target, store=Meanwhile(live.pair.west, quiet))
+    async with live.running():
+        for number in range(2):
+            await write(number)
+            await live.note("k")
+            await live.until(lambda: live.count() == 0)
+    assert live.pair.equal()
+    assert len(east.dump(BUCKET)) == 3
+
+
+async def test_who_is_started_again_does_not_take_it_for_that_either() -> None:
+    """The first process was killed before its second look; what it was told of still waits."""
+    pair = await Pair().ready()
+    for number in range(2):
+        await pair.east.put(BUCKET, "k", b"same", Attributes(metadata=(("n", str(number)),)))
+    await pair.run()
+    live = Doubtful(pair)
+    (told, _), (replica, _) = pair.east.dump(BUCKET), pair.west.dump(BUCKET)
+    await live.arrives_late(replica)
+    await pair.east.put(BUCKET, "k", b"same", Attributes(metadata=(("n", "2"),)))
+    hint = Hint(BUCKET, "k", pair.clock.now(), versions=(told.version.version_id,))
+    await live.backlog.note([hint], now=pair.clock.now())
+    async with live.running():
+        await live.until(lambda: live.count() == 0)
+    assert pair.equal()
 
 
 async def test_a_look_after_the_same_bytes_is_no_retry() -> None:

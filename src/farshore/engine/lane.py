@@ -160,7 +160,7 @@ class Lane:
     ) -> None:
         self._crew = crew
         self._remembered = remembered  # the target's history, not looked at
-        self._named = named  # by hints: their replicas must be theirs
+        self._named = named  # by hints, or as may double: their replicas must be theirs
         self._ahead = ahead  # read already; used once
         self._key = pair.key
         self._pair = pair
@@ -337,7 +337,9 @@ class Lane:
         else:
             ahead = self._read_already(version)
             copied = await copy_single(crew.source, self._to, version, above, crew.clock, ahead)
-            self._may_double |= holds_after(condition_above(self._to, above), copied)
+            if holds_after(condition_above(self._to, above), copied):
+                self._may_double = True
+                self._named = {*self._named, version.version_id}
             if version.size <= IN_MEMORY_BYTES:
                 read_s = ahead.seconds if ahead is not None else 0.0
                 crew.gate.observe(crew.clock.monotonic() - began + read_s)

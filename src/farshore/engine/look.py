@@ -106,10 +106,22 @@ class Closely(NamedTuple):
 
     def those_of(self, quick: Alignment) -> list[Pair]:
         """Of what looks paired. A replica in its place vouches for all beneath it: they were
-        looked at when it was appended."""
+        looked at when it was appended. Not for the one right above it that has the same bytes:
+        that may be itself once more, its request having arrived twice (`copy.holds_after`)."""
         bodies = [pair for pair in quick.pairs if not pair[0].is_marker]
         top = bodies[-1] if bodies and self.beneath and quick.missing else None
-        return [pair for pair in bodies if pair is top or pair[0].version_id in self.named]
+        beneath = [None, *bodies]
+        return [
+            pair
+            for pair, below in zip(bodies, beneath, strict=False)
+            if pair is top or self._is_named(pair) or (below and self._may_double(pair, below))
+        ]
+
+    def _is_named(self, pair: Pair) -> bool:
+        return pair[0].version_id in self.named
+
+    def _may_double(self, pair: Pair, below: Pair) -> bool:
+        return self._is_named(below) and pair[0].etag == below[0].etag
 
 
 async def _aligned(
