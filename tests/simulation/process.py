@@ -139,7 +139,8 @@ class Daemon(Service):
     def _held_documents(self, crews: list[Crew]) -> HeldDocuments:
         store = Retrying(crews[0].target.store, rng=self.chance)
         config = self.config
-        return HeldDocuments(store, config.target.control_bucket, config.pair.name, strong=True)
+        strong = obeys_conditions(crews[0].target.capabilities)
+        return HeldDocuments(store, config.target.control_bucket, config.pair.name, strong=strong)
 
     @asynccontextmanager
     async def _dispatching(self, crews: list[Crew]) -> AsyncIterator[Dispatcher]:
