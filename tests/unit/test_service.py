@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from farshore.engine.heartbeat import HEARTBEAT_KEY, Heartbeat
 from farshore.engine.reconcile import Scan
 from farshore.errors import StateError
 from farshore.feed.hint import Hint, Notice
+from farshore.journal.deletes import HeldDelete
 from farshore.testing.backlog import MemoryBacklog
 from tests.unit.pairs import BUCKET, Pair, quiet
 from tests.unit.sites import TOML, config_of
@@ -131,3 +133,18 @@ async def test_a_journal_that_fails_in_a_feed_ends_the_daemon_with_its_own_words
     world.service.feeds.append(feed)
     with pytest.raises(StateError, match="the disk is full"):
         await world.service.run()
+
+
+async def test_the_guard_counts_on_when_replication_begins_anew(world: World) -> None:
+    """As it does with every new bucket: a flood of deletes gets no new allowance by it."""
+    service = world.service
+    service.config = replace(
+        service.config,
+        daemon=replace(service.config.daemon, deletes_count=1, deletes_share=0.0),
+    )
+    passed = []
+    for key in "ab":
+        delete = HeldDelete(BUCKET, key, "m", world.clock.now())
+        async with service._dispatching([world.pair.crew()]) as dispatcher:
+            passed.append(dispatcher._guard.admit(delete, target_keys=0))
+    assert passed == [True, False]
