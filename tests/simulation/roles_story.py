@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from farshore.control.inspection import inspect
 from farshore.control.lease import TTL_SECONDS
 from farshore.control.record import open_plane
+from farshore.core.aftermath import HALF_WAY
 from farshore.core.runbook import Verb
 from farshore.errors import FarshoreError
 from tests.simulation.entrance import Host
@@ -225,7 +226,7 @@ class Story:
                 return
             if world.truth.has_open_run:
                 await self._call(lambda one: one.go_on("switchover", "", 0.0, ends=True))
-            elif world.truth.record.phase == "given_up" or world.truth.is_hollow:
+            elif world.truth.record.phase in HALF_WAY or world.truth.is_hollow:
                 # Its run was ended behind the flip; or a person sees that it was emptied.
                 to = world.truth.other(world.truth.record.primary).site
                 await self._call(lambda one, to=to: one.go_on("failover", to, 0.0, ends=False))
