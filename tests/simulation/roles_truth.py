@@ -192,6 +192,8 @@ class RolesTruth(RolesModel):
         ours, left = self._undecided(key, primary), self._undecided(key, other)
         theirs = list(left)
         for held in ours:
+            if self._is_locked_stray(primary.site, held):
+                continue
             while left and not self._alike(held, left[0]):
                 self._must_be_divergent(key, other.site, left.pop(0))
             if not left:
@@ -208,10 +210,14 @@ class RolesTruth(RolesModel):
     def _alike(self, one: Held, other: Held) -> bool:
         return _look(one) == _look(other)
 
-    def _must_be_divergent(self, key: str, site: str, held: Held) -> None:
+    def _is_locked_stray(self, site: str, held: Held) -> bool:
+        """Nobody can purge it: its key is FAILED (`LateWrite`) while the other side is primary."""
         locked = held.attributes.lock != Lock()
-        if locked and (site, held.version.version_id) in self.strays:
-            return  # nobody can purge it: its key is FAILED (`LateWrite`)
+        return locked and (site, held.version.version_id) in self.strays
+
+    def _must_be_divergent(self, key: str, site: str, held: Held) -> None:
+        if self._is_locked_stray(site, held):
+            return
         native = self.natives.get((site, held.version.version_id))
         if native is None or not self.may_differ(site):
             raise Broken(f"an extra: {key} {held.version.version_id} stands at {site} alone")

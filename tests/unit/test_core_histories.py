@@ -11,6 +11,7 @@ from farshore.core import stamp
 from farshore.core.align import Alignment, align, always, compare, looks_alike
 from farshore.core.model import NULL_VERSION, Version
 from farshore.core.plan import Copy, KeyPlan, Mark, Step, plan_key
+from farshore.core.stamp import Stamp
 
 EAST = "east"
 
@@ -260,6 +261,22 @@ def test_a_foreign_marker_on_top_is_not_taken_for_an_old_null_marker() -> None:
     foreign = target.write_natively(None)
     outcome = target.align([newer, elder, null])
     assert (outcome.gap, outcome.foreign) == ((null,), (foreign,))
+
+
+def test_a_second_replica_is_not_owed_to_where_its_original_is() -> None:
+    """It arrived late, is locked, and its site has become primary since."""
+    below = version(1, 1)
+    first, second, mine = version(11, 1), version(12, 1), version(13, 3)
+    origins = {
+        first.version_id: Stamp("west", below.version_id, "", below.etag),
+        second.version_id: Stamp("west", below.version_id, "", below.etag),
+    }
+    stamps = {below.version_id: None}
+    found = align((mine, second, first), (below,), stamps, "east", origins=origins)
+    assert [pair[1] for pair in found.pairs] == [below]
+    assert (found.missing, found.gap) == ((mine,), ())
+    gone = align((mine, second, first), (), {}, "east", origins=origins)
+    assert gone.missing == (first, second, mine), "where the original is gone, both are owed"
 
 
 def test_a_replica_copied_twice_is_seen() -> None:

@@ -184,6 +184,14 @@ class _Aligner:
             for at, e in enumerate(self.source)
             if e.version_id in origins
         }
+        there = {entry.version_id for entry in target}
+        self.twins = {
+            e.version_id
+            for at, e in enumerate(self.source)
+            if e.version_id in origins
+            and origins[e.version_id].version_id in there
+            and self.born[origins[e.version_id].version_id] != at
+        }  # second replicas of entries that stand at the target: nobody owes them there
         self.origins = origins
         self.stamps = stamps
         self.site = source_site
@@ -206,8 +214,8 @@ class _Aligner:
         missing = self.source[self.finger :]
         return Alignment(
             pairs=tuple(self.pairs),
-            missing=tuple(filter(self.required, missing)),
-            gap=tuple(filter(self.required, self.skipped)),
+            missing=tuple(filter(self._is_owed, missing)),
+            gap=tuple(filter(self._is_owed, self.skipped)),
             extra=tuple(self.extra),
             foreign=tuple(self.foreign),
             differing=tuple(p for p in self.pairs if self._differs(*p)),
@@ -215,6 +223,9 @@ class _Aligner:
             doubled=tuple(self.doubled),
             diverged=self.diverged,
         )
+
+    def _is_owed(self, entry: Version) -> bool:
+        return entry.version_id not in self.twins and self.required(entry)
 
     def _place(self, entry: Version) -> None:
         if entry.is_marker:
