@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from heapq import heapify
 
@@ -50,12 +51,16 @@ def nothing_vouched_that_was_lost(truth: RolesModel, site: str, watermark: str |
 
 
 def nothing_decided_by_empty_disks(truth: RolesModel, site: str, came: ControlRecord) -> None:
-    """What is recorded where the disks were lost comes of what the other site has."""
+    """What is decided where the disks were lost comes of what the other site has. That a fence
+    stands is no decision, though whoever notes it, while the other site is silent, raises the
+    epoch."""
     if truth.loss is None or site != truth.loss.site:
         return
     truth.checks += 1
     stands = truth.records.get(truth.other(site).site)
-    if stands is not None and not (came.comes_from(stands) or stands.comes_from(came)):
+    if stands is None or came.comes_from(stands) or stands.comes_from(came):
+        return
+    if not replace(came, epoch=stands.epoch).decides_as(stands):
         raise Broken(
             f"decided by empty disks: {site} took {came.phase}, primary {came.primary}, epoch "
             f"{came.epoch}, which does not come of epoch {stands.epoch} at the other site"
