@@ -11,7 +11,7 @@ from farshore.control.ledger import key_of, record_name
 from farshore.core.chain import Entry, verify
 from farshore.core.record import ControlRecord, Fence
 from farshore.errors import Corrupt, OutcomeUnknown, Refused, StateError, Unreachable
-from farshore.testing.store.faults import Fault, Faulty, Hang, lost_answer, on, unreachable
+from farshore.testing.store.faults import Faulty, Hang, lost_answer, on, unreachable
 from tests.unit.sites import config_of
 from tests.unit.two_sides import BUCKET, PAIR, SITES, Once, Person, World, words_of
 
@@ -253,32 +253,6 @@ async def test_a_failover_needs_nothing_but_the_surviving_side(world: World) -> 
     assert (record.primary, record.epoch, record.fences) == ("west", 4, (fence,))
     ben = world.person("ben")
     assert (await ben.plane.heal()).of("east").record == record
-
-
-@pytest.mark.parametrize("nth", range(1, 6))
-async def test_a_healing_that_breaks_off_anywhere_is_seen_and_ended(world: World, nth: int) -> None:
-    """West alone has entries that the head of the record at east would hide."""
-    anna, ben = world.person("anna"), world.person("ben")
-    await anna.adds("before")
-    anna.cut, ben.cut = {"east"}, {"west"}
-    for word in ("one", "two"):
-        await anna.plane.note(by="anna", action="approve", kind="result", what=word)
-    for word in ("a", "b", "c"):
-        await ben.adds(word)
-    puts = 0
-
-    def silent(operation: str, _bucket: str, _key: str, _number: int) -> Fault | None:
-        nonlocal puts
-        puts += operation == "put"
-        return unreachable() if puts >= nth else None
-
-    await Person(world, "clara", silent, only="east").plane.heal()
-    david = world.person("david")
-    if not (await david.plane.read()).in_step:
-        await david.plane.heal()
-    east, west = await world.entries("east"), await world.entries("west")
-    assert [e.place for e in east] == [e.place for e in west]
-    assert world.records("east")[0] == world.records("west")[0]
 
 
 # -- two who cannot see each other -----------------------------------------------------

@@ -20,6 +20,7 @@ from farshore.control.mandate import (
 from farshore.core.record import ControlRecord
 from farshore.core.roles import Event
 from farshore.errors import Corrupt, FarshoreError, Refused, Unreachable
+from farshore.testing.store.faults import Fault, unreachable
 from tests.unit.two_sides import BUCKET, PAIR, SITES, Person, World
 
 
@@ -236,3 +237,32 @@ async def test_a_side_that_only_somebody_else_could_not_reach_is_brought_up_with
             await naps.end()
         await naps.settled()
         assert await world.entries("west") == await world.entries("east")
+
+
+@pytest.mark.parametrize("nth", range(1, 6))
+async def test_a_healing_that_breaks_off_is_gone_on_with(world: World, nth: int) -> None:
+    """West alone has entries that the head of the record, which is at both by then, would hide."""
+    anna, ben, naps = world.person("anna"), world.person("ben"), Naps(world)
+    await anna.adds("before")
+    anna.cut, ben.cut = {"east"}, {"west"}
+    for word in ("one", "two"):
+        await anna.plane.note(by="anna", action="approve", kind="result", what=word)
+    for word in ("a", "b", "c"):
+        await ben.adds(word)
+    puts = 0
+
+    def silent(operation: str, _bucket: str, _key: str, _number: int) -> Fault | None:
+        nonlocal puts
+        puts += operation == "put"
+        return unreachable() if puts >= nth else None
+
+    daemon = Person(world, "daemon", silent, only="east")
+    async with under_mandate(daemon.plane, "east", clock=world.clock, sleep=naps.sleep):
+        nth = 1000  # from now on it answers
+        for _ in range(2):
+            await naps.end()
+            await naps.settled()
+    assert puts > 0, "it was healed"
+    east, west = await world.entries("east"), await world.entries("west")
+    assert [e.place for e in east] == [e.place for e in west]
+    assert world.records("east")[0] == world.records("west")[0]

@@ -29,14 +29,14 @@ async def bring_into_step(both: BothSides, view: View, clock: Clock) -> View:
     for _ in range(TRIES_MAX):
         if view.in_step and await _logs_equal(both):
             break
-        # What is looked at to tell that two sites are apart comes last: the runs ahead of the log,
-        # and the log ahead of the record, whose head hides what is beneath. Should this break off,
-        # they are still seen to be apart.
+        # Runs ahead of the log, whose difference tells that one site alone was written to.
+        # The record ahead of the log: its head is what new entries are numbered behind, also at a
+        # site whose disks were lost. But it hides what is missing beneath: who breaks off owes it.
         await Runs(both).level()
         with contextlib.suppress(Precondition):  # somebody else does it, too
             async with both.writing(view):
-                await _exchange(both)
                 moved = await _bring_up(both, view)
+                await _exchange(both)
                 for sentence, loser in moved:
                     await _note(both, clock, sentence, loser)
         view = await both.look()

@@ -26,6 +26,9 @@ LOOK_EVERY_S = 5.0
 LOGS_EVERY_LOOKS = 12
 """Audit logs are compared once a minute, and when a side is back."""
 
+ALL_EVERY_LOOKS = 720
+"""The whole logs once an hour: another process may have broken off in the middle of healing."""
+
 UNSEEN_SECONDS_MAX = 30.0
 """A record that could not be read for so long may be another one by now."""
 
@@ -82,9 +85,12 @@ async def under_mandate(
     The body is cancelled, and `Refused` raised, when the right to copy has ended. At the
     start, raises what `require_mandate` and `ControlPlane.heal` raise.
     """
-    epoch = require_mandate(await plane.heal(), source)
+    view = await plane.heal()
+    epoch = require_mandate(view, source)
     async with together() as group:
-        watcher = group.create_task(_watch(plane, source, epoch, clock, sleep))
+        watcher = group.create_task(
+            _watch(plane, source, epoch, clock, sleep, healed=_is_healed(view))
+        )
         yield epoch
         watcher.cancel()
 
@@ -97,8 +103,11 @@ async def require_still(plane: ControlPlane, source: str, epoch: int) -> None:
         _require_same(view, source, epoch)
 
 
-async def _watch(plane: ControlPlane, source: str, epoch: int, clock: Clock, sleep: Sleep) -> None:
-    """Look for ever; raises as soon as the right to copy has ended."""
+async def _watch(
+    plane: ControlPlane, source: str, epoch: int, clock: Clock, sleep: Sleep, *, healed: bool
+) -> None:
+    """Look for ever; raises as soon as the right to copy has ended. `healed`: the last healing came
+    to its end."""
     seen, whole = clock.monotonic(), True
     for looks in itertools.count(1):
         await sleep(LOOK_EVERY_S)
@@ -109,7 +118,12 @@ async def _watch(plane: ControlPlane, source: str, epoch: int, clock: Clock, sle
             _require_same(view, source, epoch)
             if whole:
                 logs = not was_whole or looks % LOGS_EVERY_LOOKS == 0
-                await _heal_if_apart(plane, view, logs=logs)
+                if (
+                    not healed
+                    or looks % ALL_EVERY_LOOKS == 0
+                    or await _are_apart(plane, view, logs)
+                ):
+                    healed = await _heal(plane)
         elif clock.monotonic() - seen > UNSEEN_SECONDS_MAX:
             raise Refused(
                 f"The control record could not be read for {UNSEEN_SECONDS_MAX:.0f} s: "
@@ -128,12 +142,23 @@ def _require_same(view: View, source: str, epoch: int) -> None:
         )
 
 
-async def _heal_if_apart(plane: ControlPlane, view: View, *, logs: bool) -> None:
-    """A side that is back is brought up. `logs`: one that lacks audit entries alone, too: with
-    them goes how runs stand, and a run that ended while a side was away would still be open there.
-    What hinders it is shown by `farshore status`; the right to copy does not hang on it."""
+async def _are_apart(plane: ControlPlane, view: View, logs: bool) -> bool:
+    """`logs`: a side that lacks audit entries alone counts, too: with them goes how runs stand,
+    and a run that ended while a side was away would still be open there."""
     if logs and view.agree:
         view = await plane.read()
-    if not view.in_step:
-        with contextlib.suppress(Refused, StoreError, StateError):
-            await plane.heal()
+    return not view.in_step
+
+
+async def _heal(plane: ControlPlane) -> bool:
+    """A side that is back is brought up; whether that came to its end. What hinders it is shown by
+    `farshore status`; the right to copy does not hang on it."""
+    try:
+        return _is_healed(await plane.heal())
+    except (Refused, StoreError, StateError):
+        return False
+
+
+def _is_healed(view: View) -> bool:
+    """It did not break off: then what it has not reached yet may be hidden beneath the record."""
+    return view.in_step and len(view.answering) == len(view.shown)
