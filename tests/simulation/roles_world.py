@@ -299,6 +299,15 @@ class RolesWorld:
         disks_lost(self.truth, site)
         self.regions[site].lose_disks()
 
+    async def lift_holds(self, version_ids: Sequence[str]) -> None:
+        """A person ends the legal hold of these, wherever they stand."""
+        for region in self.regions.values():
+            for key in list(region.keys()):
+                for held in region.history(key):
+                    version = held.version.version_id
+                    if version in version_ids and held.attributes.lock.legal_hold:
+                        await region.put_legal_hold(BUCKET, key, version, False)
+
     async def purge(self, version_ids: Sequence[str]) -> None:
         """A person purges these of the site whose disks were lost."""
         loss = self.truth.loss
