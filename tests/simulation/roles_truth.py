@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from dataclasses import dataclass
 from heapq import heappop, heappush
 
@@ -191,9 +192,11 @@ class RolesTruth(RolesModel):
         self.checks += 1
         ours, left = self._undecided(key, primary), self._undecided(key, other)
         theirs = list(left)
+        known = Counter(self.identity(primary.site, held) for held in ours)
         for held in ours:
-            if self._is_locked_stray(primary.site, held):
-                continue
+            stray = (primary.site, held.version.version_id) in self.strays
+            if stray and known[self.identity(primary.site, held)] > 1:
+                continue  # it arrived late there, and its site has become primary since
             while left and not self._alike(held, left[0]):
                 self._must_be_divergent(key, other.site, left.pop(0))
             if not left:
