@@ -121,20 +121,22 @@ def tell(lab: Lab, story: Story, before: Calm) -> Storm:
 
 
 def _in_step(storm: Storm) -> str:
-    found = _until_in_step(storm)
+    found = _until_in_step(storm, idle=True)
     how = storm.workload.front.how
     return f"{found['verdict']}, exposure {found['exposure_s']:.1f} s; clients use {how}"
 
 
-def _until_in_step(storm: Storm) -> dict[str, Any]:
+def _until_in_step(storm: Storm, *, idle: bool = False) -> dict[str, Any]:
     """Until the daemon itself says up to when everything is on the other side: its first scan,
-    in the direction that counts now."""
+    in the direction that counts now. `idle`: and has done with what its feed tells at a first
+    start, of all that was written in the last minute."""
     deadline = time.monotonic() + SETTLE_SECONDS_MAX
     while time.monotonic() < deadline:
         found = storm.story.command("status", exits=(0, 3, 4))
         report, exposure = found["report"], found["exposure_s"]
         ours = report is not None and report["daemon"]["pid"] == storm.daemon_pid
-        if ours and exposure is not None and exposure < EXPOSURE_S_MAX:
+        busy = idle and ours and report["backlog"]["count"] > 0
+        if ours and not busy and exposure is not None and exposure < EXPOSURE_S_MAX:
             return found
         time.sleep(_LOOK_S)
     raise LabError(f"`farshore run` did not come into step: {found['reasons']}")
@@ -266,6 +268,7 @@ def _refused(storm: Storm) -> str:
 def _divergent(storm: Storm) -> str:
     """What east alone has is a person's to decide; the demo's script wants all of it."""
     _commit(storm, FAR)
+    storm.lost = _still_lost(storm)
     found = storm.story.command("divergent", "list")["count"]
     if found != len(storm.lost):
         storm.story.object_to([f"{found} versions are divergent; {len(storm.lost)} were lost"])
@@ -274,6 +277,13 @@ def _divergent(storm: Storm) -> str:
     why = ("--why", "the app was told that they are safe", "--by", "the demo")
     storm.story.command("divergent", "adopt", "--all", *why)
     return f"{counted(found, 'write')} of east's own: shown, kept there, and adopted by west"
+
+
+def _still_lost(storm: Storm) -> list[str]:
+    """Without what was under way when east died, and has arrived in west since."""
+    held, lost = _standing(storm, FAR), set(storm.lost)
+    gone = [ack for ack in storm.workload.acks if held.get(ack.key) != ack.md5]
+    return [ack.key for ack in gone if ack.key in lost]
 
 
 def _commit(storm: Storm, primary: str) -> None:
