@@ -19,7 +19,8 @@ from farshore.errors import (
     ServerFault,
     StoreError,
 )
-from farshore.s3.client import ANSWER_BYTES_MAX, SIGNED_BODY_BYTES_MAX, Endpoint, S3Client
+from farshore.s3.client import SIGNED_BODY_BYTES_MAX, Endpoint, S3Client
+from farshore.s3.reading import ANSWER_BYTES_MAX
 from farshore.s3.store import Stream
 from tests.unit.http_server import Peer, Received, Script, ScriptedServer, serve
 from tests.unit.sites import ManualClock

@@ -6,7 +6,6 @@ byte for byte: `a/../c`, `a//b` and `%2e%2e` name three objects.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from email.utils import parsedate_to_datetime
 from hashlib import sha256
@@ -29,13 +28,13 @@ from farshore.errors import (
 from farshore.keyring import Keyring
 from farshore.s3 import wire
 from farshore.s3.http import PORTS, HttpAnswer, HttpPool, tls
+from farshore.s3.reading import ANSWER_BYTES_MAX, Reading
 from farshore.s3.signing import Signing
 from farshore.s3.sigv4 import UNSIGNED_PAYLOAD, Signer, encode_path, encode_query
 from farshore.s3.store import (
     ALWAYS,
     Body,
     BucketConfig,
-    Chunk,
     Condition,
     Deleted,
     ObjectInfo,
@@ -45,10 +44,6 @@ from farshore.s3.store import (
     VersionPage,
     Written,
 )
-
-ANSWER_BYTES_MAX = 32 * 1024 * 1024
-"""The largest answer kept in memory. 1,000 versions with keys of 1,024 escaped bytes
-and both names of an owner come to 5 MB."""
 
 LIST_PAGES_MAX = 10_000
 """Pages of one listing of parts or uploads."""
@@ -165,7 +160,7 @@ class S3Client:
         *,
         first: int = 0,
         last: int | None = None,
-    ) -> AbstractAsyncContextManager[_Reading]:
+    ) -> AbstractAsyncContextManager[Reading]:
         request = wire.get(bucket, key, version_id, first=first, last=last)
         return _Opening(self, request, ranged=first > 0 or last is not None)
 
@@ -385,7 +380,7 @@ class S3Client:
         await self._check(result, request, answer, used)
         return result
 
-    async def _open(self, request: wire.Request, ranged: bool) -> _Reading:
+    async def _open(self, request: wire.Request, ranged: bool) -> Reading:
         """Send a GET and read its head; the body stays on the wire."""
         used = self._signing.latest
         answer = await self.send(request)
@@ -409,7 +404,7 @@ class S3Client:
         except BaseException:
             await answer.aclose()
             raise
-        return _Reading(answer, info)
+        return Reading(answer, info)
 
     async def _check(
         self, result: wire.Answer, request: wire.Request, answer: HttpAnswer, used: Signer
@@ -429,33 +424,6 @@ class S3Client:
         return BadListing(f"the listing of {what} at {self._site} does not come to an end")
 
 
-class _Reading:
-    """An open GET (`store.ObjectRead`)."""
-
-    __slots__ = ("_answer", "_info")
-
-    def __init__(self, answer: HttpAnswer, info: ObjectInfo) -> None:
-        self._answer = answer
-        self._info = info
-
-    @property
-    def info(self) -> ObjectInfo:
-        return self._info
-
-    @property
-    def body_length(self) -> int:
-        return self._answer.length
-
-    async def read(self) -> bytes:
-        return await self._answer.read(min(self._answer.length, ANSWER_BYTES_MAX))
-
-    def chunks(self) -> AsyncIterator[Chunk]:
-        return self._answer.chunks()
-
-    async def aclose(self) -> None:
-        await self._answer.aclose()
-
-
 class _Opening:
     """`async with` around a GET. A class: a generator costs more, and this is the hot path."""
 
@@ -465,9 +433,9 @@ class _Opening:
         self._client = client
         self._request = request
         self._ranged = ranged
-        self._reading: _Reading | None = None
+        self._reading: Reading | None = None
 
-    async def __aenter__(self) -> _Reading:
+    async def __aenter__(self) -> Reading:
         self._reading = await self._client._open(self._request, self._ranged)
         return self._reading
 
